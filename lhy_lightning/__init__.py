@@ -1,0 +1,38 @@
+"""The deep learning topics of Hung-yi Lee's course in PyTorch Lightning.
+
+Public names are loaded when they are first used (PEP 562), so that `import lhy_lightning` imports neither torch nor
+Lightning and `lhy --help` answers at once. A new public name is one line in `_PUBLIC` and one in the TYPE_CHECKING
+block, where type checkers and editors look.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lhy_lightning.cnn.classifier import ImageClassifier
+    from lhy_lightning.cnn.fixmatch import FixMatchClassifier
+    from lhy_lightning.cnn.pseudo_labels import PseudoLabelClassifier
+    from lhy_lightning.data.images import ImageDataModule
+
+__version__ = "0.1.0"
+
+__all__ = ["FixMatchClassifier", "ImageClassifier", "ImageDataModule", "PseudoLabelClassifier"]
+
+_PUBLIC = {
+    "FixMatchClassifier": "lhy_lightning.cnn.fixmatch",
+    "ImageClassifier": "lhy_lightning.cnn.classifier",
+    "ImageDataModule": "lhy_lightning.data.images",
+    "PseudoLabelClassifier": "lhy_lightning.cnn.pseudo_labels",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

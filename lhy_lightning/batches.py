@@ -1,0 +1,35 @@
+"""What a batch holds, by kind of data. Every batch is a dict; evaluation and prediction batches also carry `index`."""
+
+from typing import NotRequired, TypedDict
+
+from torch import Tensor
+
+
+class ImageBatch(TypedDict):
+    """Pictures, float32 in [-1, 1]."""
+
+    image: Tensor  # (N, C, H, W) float32
+    label: NotRequired[Tensor]  # (N,) int64, where the rows are labelled
+    index: NotRequired[Tensor]  # (N,) int64, row in its split: evaluation and prediction only
+
+
+class MixedImageBatch(ImageBatch):
+    """Training pictures blended (mixup) or patched (cutmix) with another picture of the batch."""
+
+    mixed_label: Tensor  # (N,) int64, class of the other picture
+    mix: Tensor  # (N,) float32, weight of `label`; `mixed_label` has 1 - mix
+
+
+class WeakStrongBatch(ImageBatch):
+    """Labelled pictures, and two views of unlabelled ones: the weak view labels, the strong one learns (FixMatch)."""
+
+    weak_image: Tensor  # (M, C, H, W) float32
+    strong_image: Tensor  # (M, C, H, W) float32
+    unlabelled_index: Tensor  # (M,) int64, row in the unlabelled set
+
+
+class PseudoLabelBatch(ImageBatch):
+    """Labelled pictures, and unlabelled ones that have a pseudo-label; the last two keys are absent while none has."""
+
+    pseudo_image: NotRequired[Tensor]  # (M, C, H, W) float32
+    pseudo_label: NotRequired[Tensor]  # (M,) int64

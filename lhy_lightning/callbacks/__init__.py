@@ -1,0 +1,1 @@
+"""Lightning callbacks that more than one topic uses."""

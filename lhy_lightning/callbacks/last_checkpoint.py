@@ -1,0 +1,92 @@
+"""`last.ckpt`: the newest state of a run, written every so many minutes and at the end of every epoch."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from lhy_lightning.callbacks.pictures import run_directory
+from lhy_lightning.metrics_file import RunLogger
+
+
+class LastCheckpoint(Checkpoint):
+    """Saves `checkpoints/last.ckpt` so that a killed run loses minutes, not epochs.
+
+    `ModelCheckpoint(train_time_interval=…)` never saves under manual optimization and not at epoch ends.
+
+    Args:
+        every_n_minutes: time between two checkpoints within an epoch; None for none.
+        every_n_steps: optimizer steps between two checkpoints; None for none.
+        folder: where to; `checkpoints/` of the run folder if None.
+    """
+
+    CHECK_EVERY = 10
+    """Batches between two looks at the clock: over ranks a look is a broadcast."""
+
+    def __init__(
+        self, every_n_minutes: float | None = 5.0, every_n_steps: int | None = None, folder: str | None = None
+    ) -> None:
+        self.every_n_minutes, self.every_n_steps, self.folder = every_n_minutes, every_n_steps, folder
+        self._saved_at, self._saved_step = time.monotonic(), 0
+
+    def path(self, trainer: Trainer) -> Path:
+        return (Path(self.folder) if self.folder else run_directory(trainer) / "checkpoints") / "last.ckpt"
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        # The last batch's checkpoint is the epoch's: resumed from before it, Lightning would skip the validation.
+        # In the middle of an accumulated group gradients would be lost.
+        loop = trainer.fit_loop.epoch_loop
+        if loop.batch_progress.is_last_batch or loop._should_accumulate():
+            return
+        if self._steps_are_up(trainer) or self._time_is_up(trainer, batch_idx):
+            self._log_this_batch(trainer)
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._save(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        # Raised between two batches and on all ranks, unlike other exceptions.
+        if isinstance(exception, SIGTERMException) and trainer.training:
+            self._save(trainer)
+
+    def _steps_are_up(self, trainer: Trainer) -> bool:
+        return self.every_n_steps is not None and trainer.global_step - self._saved_step >= self.every_n_steps
+
+    def _time_is_up(self, trainer: Trainer, batch_idx: int) -> bool:
+        if self.every_n_minutes is None or (batch_idx + 1) % self.CHECK_EVERY:
+            return False
+        due = time.monotonic() - self._saved_at >= 60 * self.every_n_minutes
+        if trainer.world_size > 1:
+            answer = torch.tensor([int(due)], device=trainer.strategy.root_device)
+            torch.distributed.broadcast(answer, src=0)
+            due = bool(answer.item())
+        return due
+
+    @staticmethod
+    def _log_this_batch(trainer: Trainer) -> None:
+        """Writes the batch's row of metrics.csv now: Lightning logs it after this hook, when a kill would lose it.
+
+        The row is written again afterwards with the same values, which `MetricsFile` makes one row.
+        """
+        connector = trainer._logger_connector
+        if connector.should_update_logs and (metrics := connector.metrics["log"]):
+            step = trainer.fit_loop.epoch_loop._batches_that_stepped
+            for logger in trainer.loggers:
+                if isinstance(logger, RunLogger):
+                    logger.log_metrics({**metrics, "epoch": trainer.current_epoch}, step)
+
+    def _save(self, trainer: Trainer) -> None:
+        if trainer.fast_dev_run or trainer.sanity_checking:
+            return
+        trainer.save_checkpoint(self.path(trainer))
+        self._saved_at, self._saved_step = time.monotonic(), trainer.global_step

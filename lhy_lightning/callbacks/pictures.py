@@ -1,0 +1,50 @@
+"""Pictures of a run: one file in its `samples/` folder, and the same in Weights & Biases where that is on."""
+
+from pathlib import Path
+
+import numpy as np
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import CSVLogger, WandbLogger
+from matplotlib.figure import Figure
+from PIL import Image
+
+
+def run_directory(trainer: Trainer) -> Path:
+    """The folder that this run writes to. Unlike `trainer.log_dir` it may be asked for on one rank alone."""
+    for logger in trainer.loggers:
+        if isinstance(logger, CSVLogger):
+            return Path(logger.log_dir)
+    return Path(trainer.default_root_dir)
+
+
+def figure_to_array(figure: Figure) -> np.ndarray:
+    """Renders a figure. Returns (H, W, 3) uint8."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def save_picture(trainer: Trainer, name: str, picture: Figure | np.ndarray) -> None:
+    """Writes `samples/<name>.png` in the run folder and logs it to Weights & Biases; does nothing but on rank 0.
+
+    Args:
+        trainer: the trainer at work.
+        name: file name without ending; a later picture of the same name replaces the earlier one.
+        picture: a matplotlib figure, or (H, W, 3) or (H, W) uint8. Floats are refused: W&B shows them black.
+
+    Raises:
+        TypeError: the array is not uint8.
+    """
+    if not trainer.is_global_zero:
+        return
+    pixels = figure_to_array(picture) if isinstance(picture, Figure) else picture
+    if pixels.dtype != np.uint8:
+        raise TypeError(f"picture {name!r} has dtype {pixels.dtype}: give uint8 in 0…255.")
+    path = run_directory(trainer) / "samples" / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(key=f"samples/{name}", images=[pixels], step=trainer.global_step)

@@ -1,0 +1,47 @@
+"""The table at the end of a run, and `results.json` beside it."""
+
+import json
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+
+def write_results(path: Path, results: dict[str, float], *, step: int, checkpoint: Path) -> None:
+    """Writes the figures of a finished run; the file's presence says that the run is done."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    body = {"step": step, "checkpoint": checkpoint.name, "results": results}
+    partial.write_text(json.dumps(body, indent=2) + "\n", "utf8")
+    os.replace(partial, path)
+
+
+def read_results(path: Path) -> dict[str, float] | None:
+    """The figures of a finished run; None where the run is not finished."""
+    if not path.is_file():
+        return None
+    results: dict[str, float] = json.loads(path.read_text("utf8"))["results"]
+    return results
+
+
+def print_results(folder: Path, results: dict[str, float], *, of: str) -> None:
+    """One row a quantity, one column a split, and where the files are."""
+    figures: dict[str, dict[str, float]] = {}
+    for name, value in results.items():
+        split, _, quantity = name.partition("/")
+        if quantity:
+            figures.setdefault(quantity, {})[split] = value
+    splits = [s for s in ("train", "val", "test") if any(s in row for row in figures.values())]
+    splits += sorted({s for row in figures.values() for s in row} - set(splits))
+    table = Table(title=of, title_justify="left")
+    table.add_column("")
+    for split in splits:
+        table.add_column(split, justify="right")
+    for quantity, row in sorted(figures.items()):
+        table.add_row(quantity, *(f"{row[s]:.4f}" if s in row else "" for s in splits))
+    console = Console()
+    if figures:
+        console.print(table)
+    files = [p for name in ("curves.png", "samples", "predictions.csv", "predict.csv") if (p := folder / name).exists()]
+    console.print("run folder: " + str(folder), "· " + " · ".join(p.name for p in files) if files else "", highlight=False)

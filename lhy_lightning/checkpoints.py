@@ -1,0 +1,79 @@
+"""Checkpoints that are written whole or not at all, and that say which classes rebuild them."""
+
+import contextlib
+import importlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.types import _PATH
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+
+def class_path(cls: type) -> str:
+    """`package.module.Class`, the form in which jsonargparse and checkpoints name a class."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def import_class(path: str) -> type:
+    """The class that a checkpoint names.
+
+    Raises:
+        ImportError: there is no such module or class here.
+    """
+    module, _, name = path.rpartition(".")
+    try:
+        found: type = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ImportError(f"the checkpoint was made by {path}, which cannot be imported here: {error}") from error
+    return found
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Loads a checkpoint's plain content (numbers, strings, tensors) without running code from the file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is no checkpoint, or is cut off.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}.")
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as a checkpoint: {error}") from error
+    if not isinstance(loaded, dict) or "state_dict" not in loaded:
+        raise ValueError(f"{path} is no Lightning checkpoint: it holds no state_dict.")
+    return loaded
+
+
+class WholeFileCheckpointIO(TorchCheckpointIO):
+    """Writes beside the target, flushes to disk, then renames: a full disk or a kill leaves the old file as it was.
+
+    Lightning's own way goes through the system's temporary folder; from another disk that is a copy over the old
+    file in place.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None) -> None:
+        if "://" in str(path) and not str(path).startswith("file://"):
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        target = Path(str(path).removeprefix("file://"))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, target)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                os.unlink(partial)
+            if isinstance(error, Exception):
+                kept = "; the one that was there is untouched" if target.exists() else ""
+                raise OSError(f"the checkpoint {target} could not be written{kept}: {error}") from error
+            raise

@@ -1,0 +1,1 @@
+"""Convolutional classifiers of pictures: lecture on CNNs, homework 3."""

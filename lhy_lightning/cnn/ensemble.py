@@ -1,0 +1,42 @@
+"""Several trained classifiers as one: the mean of their probabilities."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from lhy_lightning.checkpoints import import_class, read_checkpoint
+
+
+class ProbabilityAverage(LightningModule):
+    """Averages the probabilities of classifiers that know the same classes.
+
+    Args:
+        members: trained `ImageClassifier`s, in any mixture of networks, of one picture size.
+
+    Raises:
+        ValueError: no member, or members of different classes, size or channels.
+    """
+
+    def __init__(self, members: list[Any]) -> None:
+        super().__init__()
+        if not members:
+            raise ValueError("an ensemble needs at least one classifier.")
+        for name in ("class_names", "image_size", "channels"):
+            first, *others = (getattr(member.hparams, name) for member in members)
+            if wrong := [other for other in others if other != first]:
+                raise ValueError(f"classifiers of one ensemble must agree in {name}: {first} and {wrong[0]}.")
+        self.members = nn.ModuleList(members)
+        self.save_hyperparameters(dict(members[0].hparams))
+
+    @classmethod
+    def from_checkpoints(cls, paths: list[Path]) -> "ProbabilityAverage":
+        """Loads each checkpoint with the class that made it."""
+        classes: list[Any] = [import_class(read_checkpoint(path)["class_path"]) for path in paths]
+        return cls([made_by.load_from_checkpoint(path, map_location="cpu") for made_by, path in zip(classes, paths, strict=True)])
+
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        each = torch.stack([member.predict_step(batch, batch_idx)["probabilities"] for member in self.members])
+        return {"index": batch["index"], "probabilities": each.mean(dim=0)}

@@ -1,0 +1,153 @@
+"""What a run shows of a classifier: the table of layers, predictions, the confusion matrix, accuracy per class."""
+
+from __future__ import annotations
+
+import csv
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rich
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from matplotlib.figure import Figure
+from rich.table import Table
+from torch import Tensor
+
+from lhy_lightning.callbacks.pictures import run_directory, save_picture
+from lhy_lightning.layers.table import layer_table
+
+if TYPE_CHECKING:
+    from lhy_lightning.cnn.classifier import ImageClassifier
+
+MOST_PICTURES = 24
+MOST_NAMED_CLASSES = 30
+
+
+def prediction_grid(images: Tensor, predicted: list[str], true: list[str] | None = None) -> Figure:
+    """Pictures with the predicted name above each, and the true one beside it where it is known and another.
+
+    Args:
+        images: (N, C, H, W) in [-1, 1], C 1 or 3.
+        predicted: N names.
+        true: N names; None where there are no labels.
+    """
+    columns = min(8, len(images))
+    lines = math.ceil(len(images) / columns)
+    figure = Figure(figsize=(1.5 * columns, 1.75 * lines), layout="constrained")
+    axes = list(figure.subplots(lines, columns, squeeze=False).flat)
+    pixels = ((images.float().cpu() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+    for axis in axes:
+        axis.set_axis_off()
+    for row, (axis, picture) in enumerate(zip(axes, pixels, strict=False)):
+        axis.imshow(picture.squeeze(2) if picture.shape[2] == 1 else picture, cmap="gray", vmin=0, vmax=255)
+        right = true is None or true[row] == predicted[row]
+        title = predicted[row] if right or true is None else f"{predicted[row]}, not {true[row]}"
+        axis.set_title(title, fontsize=8, color="black" if right else "crimson")
+    return figure
+
+
+def confusion_figure(confusion: Tensor, class_names: tuple[str, ...]) -> Figure:
+    """The confusion matrix, each row as shares of its true class; counts are written in where there is room."""
+    counts = confusion.cpu().numpy()
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    classes = len(counts)
+    side = min(12.0, 2.5 + 0.4 * classes)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axis = figure.subplots()
+    picture = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axis.set(xlabel="predicted", ylabel="true")
+    if classes <= MOST_NAMED_CLASSES:
+        axis.set_xticks(range(classes), class_names, rotation=90, fontsize=8)
+        axis.set_yticks(range(classes), class_names, fontsize=8)
+        for true, predicted in zip(*np.nonzero(counts), strict=True):
+            color = "white" if shares[true, predicted] > 0.5 else "black"
+            axis.text(predicted, true, f"{counts[true, predicted]}", ha="center", va="center", fontsize=7, color=color)
+    figure.colorbar(picture, label="share of the true class", shrink=0.8)
+    return figure
+
+
+def per_class_rows(confusion: Tensor, class_names: tuple[str, ...]) -> list[tuple[str, int, float]]:
+    """(class name, rows, accuracy) of every class; NaN where a class has no rows."""
+    rows = confusion.sum(1)
+    accuracy = confusion.diagonal().float() / rows
+    return list(zip(class_names, rows.tolist(), accuracy.tolist(), strict=True))
+
+
+class LayerTable(Callback):
+    """Prints the table of layers when training starts, unless the trainer is told to be quiet (no progress bar)."""
+
+    @torch.no_grad()
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        module: Any = pl_module
+        if trainer.is_global_zero and trainer.progress_bar_callback is not None:
+            shape = (module.channels, *module.image_size)
+            rich.print(layer_table(module.network, shape, title=type(pl_module).__name__))
+
+
+class ClassificationPictures(Callback):
+    """Saves predictions and confusion matrix of the last validation and of the test, with a table of the classes.
+
+    `samples/val_predictions.png`, `samples/val_confusion.png`, the same for the test, and `per_class.csv`.
+    """
+
+    def __init__(self) -> None:
+        self.images: Tensor | None = None
+        self.logits: Tensor | None = None
+        self.labels: Tensor | None = None
+
+    def keep(self, outputs: Any, batch: dict[str, Tensor], batch_idx: int) -> None:
+        if batch_idx == 0 and isinstance(outputs, Tensor):
+            self.images = batch["image"][:MOST_PICTURES].detach().clone()
+            self.logits = outputs[:MOST_PICTURES].detach().clone()
+            self.labels = batch["label"][:MOST_PICTURES].clone() if "label" in batch else None
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        self.keep(outputs, batch, batch_idx)
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        self.keep(outputs, batch, batch_idx)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.draw(trainer, pl_module, "val")  # type: ignore[arg-type]
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.draw(trainer, pl_module, "test")  # type: ignore[arg-type]
+        confusion, names = pl_module.confusion, class_names_of(pl_module)  # type: ignore[arg-type]
+        if not trainer.is_global_zero or not isinstance(confusion, Tensor):
+            return
+        rows = per_class_rows(confusion, names)
+        folder = run_directory(trainer)
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "per_class.csv").open("w", newline="", encoding="utf8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("class", "rows", "accuracy"))
+            writer.writerows((name, count, f"{accuracy:.4f}") for name, count, accuracy in rows)
+        if trainer.progress_bar_callback is not None:
+            table = Table("class", "rows", "accuracy", title="test accuracy by class")
+            for name, count, accuracy in rows:
+                table.add_row(name, str(count), f"{accuracy:.4f}")
+            rich.print(table)
+
+    def draw(self, trainer: Trainer, module: ImageClassifier, stage: str) -> None:
+        if not trainer.is_global_zero or self.images is None or self.logits is None:
+            return
+        names = class_names_of(module)
+        predicted = [names[k] for k in self.logits.argmax(1).tolist()]
+        true = None if self.labels is None else [names[k] for k in self.labels.tolist()]
+        save_picture(trainer, f"{stage}_predictions", prediction_grid(self.images, predicted, true))
+        if module.confusion is not None:
+            save_picture(trainer, f"{stage}_confusion", confusion_figure(module.confusion, names))
+        self.images = self.logits = self.labels = None
+
+
+def class_names_of(module: ImageClassifier) -> tuple[str, ...]:
+    """The module's class names, or their numbers."""
+    assert module.num_classes is not None
+    return module.class_names or tuple(map(str, range(module.num_classes)))

@@ -1,0 +1,111 @@
+"""Errors of the command line as one readable message that names the wrong option and the nearest right ones."""
+
+import difflib
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lightning.pytorch.cli import LightningArgumentParser
+
+from lhy_lightning.checkpoints import import_class
+
+PACKAGE = Path(__file__).parent
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """` Did you mean a, b?`, or nothing if no name is near."""
+    found = difflib.get_close_matches(word, sorted(set(known)), n=3, cutoff=0.55)
+    return f" Did you mean {', '.join(found)}?" if found else ""
+
+
+def explain(message: str, options: Iterable[str]) -> str:
+    """Turns jsonargparse's message into a short one with suggestions.
+
+    Args:
+        message: what the parser says, often several lines with a chain of causes.
+        options: all option strings of the parser, such as `--trainer.max_epochs`.
+    """
+    import lhy_lightning
+
+    options = list(options)
+    if match := re.search(r"class_path '?([\w.]+)'?[\s\S]*?(?:Option|Key|Parameter) '([\w.]+)' is not", message):
+        path, name = match.groups()
+        return f"{path.rpartition('.')[2]} has no setting {name!r}.{nearest(name.split('.')[0], parameters(path))}"
+    if match := re.search(r"(?:[Uu]nrecognized arguments:|does not accept option) '?(--[\w.-]+)", message):
+        word = match[1]
+        group, _, name = word.removeprefix("--").partition(".")
+        for cls in re.findall(r"--(?:model|data)[ =]([\w.]+)", " ".join(sys.argv)):
+            options += [f"--{group}.{parameter}" for parameter in parameters(cls)]
+        return f"there is no option {word}.{nearest(word, options)}"
+    if match := re.search(r"Expected a dot import path string: (\w+)|Import path (\S+) does not", message):
+        word = next(filter(None, match.groups()))
+        return f"there is no class {word!r}.{nearest(word, lhy_lightning.__all__)}"
+    if match := re.search(r"Key \"?'?([\w.]+)'?\"? is required|[Kk]ey '([\w.]+)' (?:is )?required", message):
+        key = next(filter(None, match.groups())).split(".")[0]
+        if key in ("model", "data"):
+            return (
+                "no recipe given: add --config NAME (`lhy recipes` lists them), or name the classes, for example "
+                "--model ImageClassifier --data ImageDataModule --data.source photos/."
+            )
+    if match := re.search(r"Key '([\w.]+)' is not expected|No action for key \"([\w.]+)\"", message):
+        key = next(filter(None, match.groups()))
+        return f"there is no setting {key!r}.{nearest(f'--{key}', options)}"
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return "\n  ".join(dict.fromkeys(lines[:6]))
+
+
+def parameters(path: str) -> list[str]:
+    """Names of the constructor arguments of a class given by its path or its public short name."""
+    import lhy_lightning
+
+    try:
+        cls = import_class(path) if "." in path else getattr(lhy_lightning, path)
+    except (ImportError, AttributeError):
+        return []
+    return [name for name in inspect.signature(cls).parameters if name != "self"]
+
+
+def report(message: str) -> NoReturn:
+    """Prints `lhy: error: …` and leaves with exit code 2."""
+    print(f"lhy: error: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def message_for_user(error: BaseException) -> str | None:
+    """The message of an error that this package or Lightning raises about input; None for anything else.
+
+    An error is about input where the innermost frame is ours, or Lightning says that the configuration is wrong.
+    """
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    chain: list[BaseException] = []
+    step: BaseException | None = error
+    while step is not None and step not in chain:
+        chain.append(step)
+        step = step.__cause__ or step.__context__
+    for cause in chain:
+        frames = traceback.extract_tb(cause.__traceback__)
+        ours = bool(frames) and PACKAGE in Path(frames[-1].filename).parents
+        if isinstance(cause, MisconfigurationException) or (
+            ours and isinstance(cause, ValueError | TypeError | OSError | ImportError)
+        ):
+            return str(cause)
+    return None
+
+
+class CommandParser(LightningArgumentParser):
+    """Lightning's parser, with errors for people."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if ex is not None and (said := message_for_user(ex)):
+            report(said)
+        parser: Any = getattr(ex, "subcommand_parser", None) or self
+        options = [option for action in parser._actions for option in action.option_strings]
+        for action in parser._actions:
+            if choices := getattr(action, "_name_parser_map", None):
+                options += [o for sub in choices.values() for a in sub._actions for o in a.option_strings]
+        report(explain(message, options))

@@ -1,0 +1,211 @@
+"""The sets of pictures behind one data module: which splits are handed out, their classes, size and channels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lhy_lightning.data.folders import Role, natural
+from lhy_lightning.data.picture_store import PictureStore, Pool, read_headers
+from lhy_lightning.data.pictures import Resize
+from lhy_lightning.data.sources import OpenedSplit, cache_folder, open_source
+from lhy_lightning.data.splits import UNLABELLED
+
+ORDER: tuple[Role, ...] = ("train", "val", "test", "unlabelled")
+
+
+class ImageSets:
+    """Opens a data module's sources.
+
+    Args:
+        source: hands out one split or several.
+        val_source, test_source, unlabelled_source: each replaces (`unlabelled_source`: adds to) one split.
+        image_column, label_column: for tables.
+        cache_dir: where decoded pictures are kept.
+
+    Attributes:
+        by_role: the opened splits; only `unlabelled` may have several parts.
+    """
+
+    def __init__(
+        self, source: str, *, val_source: str | None = None, test_source: str | None = None,
+        unlabelled_source: str | Sequence[str] | None = None, image_column: str | None = None,
+        label_column: str | None = None, cache_dir: str | None = None,
+    ) -> None:
+        self.source, self.cache = source, cache_folder(cache_dir)
+
+        def opened(place: str) -> dict[Role, OpenedSplit]:
+            return open_source(place, image_column=image_column, label_column=label_column)
+
+        self.by_role: dict[Role, list[OpenedSplit]] = {role: [split] for role, split in opened(source).items()}
+        elsewhere: tuple[tuple[Role, str | None], ...] = (("val", val_source), ("test", test_source))
+        for role, place in elsewhere:
+            if place is not None:
+                found = opened(place)
+                split = found.get(role) or found.get("train")
+                if split is None:
+                    raise ValueError(f"{role}_source {place} hands out {', '.join(found)}, no {role} split.")
+                self.by_role[role] = [split]
+        places = [unlabelled_source] if isinstance(unlabelled_source, str) else unlabelled_source or []
+        for place in places:
+            found = opened(place)
+            self.by_role.setdefault("unlabelled", []).append(found.get("unlabelled") or next(iter(found.values())))
+        self.by_role = {role: self.by_role[role] for role in ORDER if role in self.by_role}
+        for role, splits in self.by_role.items():
+            if not sum(len(split.pictures) for split in splits):
+                raise ValueError(f"the {role} split of {source} is empty.")
+        self._stores: dict[tuple[int, tuple[object, ...]], PictureStore] = {}
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        return tuple(self.by_role)
+
+    def splits(self, roles: Sequence[Role]) -> list[OpenedSplit]:
+        return [split for role in roles for split in self.by_role[role]]
+
+    def labelled(self, role: Role) -> bool:
+        return role in self.by_role and all(split.labels is not None for split in self.by_role[role])
+
+    # --- classes ---------------------------------------------------------------------------------------------------
+
+    def classes(self, given: Sequence[str] | None, number: int | None) -> tuple[str, ...]:
+        """Names of the classes, in the order of their numbers; empty where nothing is labelled.
+
+        Args:
+            given: names to insist on, in this order.
+            number: how many classes there are, where bare numbers would not tell.
+
+        Raises:
+            ValueError: a label or a class folder beyond those.
+        """
+        known = [split for role in ("train", "val", "test") if self.labelled(role) for split in self.by_role[role]]
+        named = next((split.class_names for split in known if split.class_names is not None), None)
+        reach = max((int(split.labels.max()) for split in known if split.labels is not None), default=-1)
+        if given is not None:
+            names = tuple(given)
+            if len(set(names)) < len(names):
+                raise ValueError(f"class_names has a name twice: {', '.join(names)}.")
+        elif named is not None:
+            names = named
+        else:
+            names = tuple(str(label) for label in range(max(reach + 1, number or 0)))
+        if number is not None and len(names) > number:
+            raise ValueError(
+                f"num_classes={number} but labels reach {len(names) - 1}: {self.source} has {len(names)} classes "
+                f"({', '.join(names[:12])}{' …' if len(names) > 12 else ''})."
+            )
+        if number is not None and names and len(names) < number:
+            raise ValueError(f"num_classes={number} but {self.source} has {len(names)} classes ({', '.join(names)}).")
+        for split in known:
+            _numbered(split, names)
+        return names
+
+    def labels_of(self, roles: Sequence[Role], names: Sequence[str], *, strict: bool = True) -> np.ndarray:
+        """Class numbers of all rows of the given roles, -1 where unknown: (N,) int64.
+
+        Args:
+            roles: which, in the order of their rows.
+            names: the classes.
+            strict: other classes are an error; without it, and for unlabelled splits, they count as unknown.
+        """
+        return np.concatenate([
+            _numbered(split, names, strict=strict and role != "unlabelled")
+            for role in roles for split in self.by_role[role]
+        ])
+
+    # --- pixels ----------------------------------------------------------------------------------------------------
+
+    def shape(
+        self, roles: Sequence[Role], size: tuple[int, int] | None, channels: int | None
+    ) -> tuple[tuple[int, int], int]:
+        """Size and channels of the pictures; what is not given is read from them, and must then be the same for all.
+
+        Raises:
+            ValueError: pictures differ; two of them are named.
+        """
+        if size is not None and channels is not None:
+            return size, channels
+        first: tuple[str, tuple[int, ...]] | None = None
+        columns = slice(2, 3) if size is not None else slice(0, 3) if channels is None else slice(0, 2)
+        for split in self.splits(roles):
+            headers = read_headers(split.pictures, self.cache)
+            readable = np.flatnonzero(headers[:, 0])
+            if not len(readable):
+                continue
+            if first is None:
+                first = split.pictures.name(int(readable[0])), tuple(int(n) for n in headers[readable[0]])
+            expected = np.array(first[1])
+            for column, what in ((2, "channels"), (0, "size"), (1, "size")):
+                other = readable[headers[readable, column] != expected[column]]
+                if len(other) and column in range(*columns.indices(3)):
+                    name, found = split.pictures.name(int(other[0])), headers[other[0]]
+                    if what == "channels":
+                        raise ValueError(
+                            f"pictures of different channel counts: {first[0]} has {first[1][2]}, {name} has "
+                            f"{found[2]}. Set --data.channels 1 or 3 to convert them."
+                        )
+                    raise ValueError(
+                        f"pictures of different sizes: {first[0]} is {first[1][0]}×{first[1][1]} (height × width), "
+                        f"{name} is {found[0]}×{found[1]}. Set --data.image_size to resize them."
+                    )
+        if first is None:
+            raise ValueError(f"no picture of {self.source} can be read.")
+        return size or (first[1][0], first[1][1]), channels or first[1][2]
+
+    def read(
+        self, roles: Sequence[Role], size: tuple[int, int], channels: int, resize: Resize, limit_gb: float
+    ) -> Pool:
+        """Decodes the pictures of the given roles, or opens what was decoded before; rows in the order of `roles`."""
+        splits = self.splits(roles)
+        rows = sum(len(split.pictures) for split in self.splits(self.roles))
+        keep = rows * size[0] * size[1] * channels <= limit_gb * 1e9
+        stores = []
+        for split in splits:
+            key = (id(split), (size, channels, resize, keep))
+            if key not in self._stores:
+                self._stores[key] = PictureStore(
+                    split.pictures, size=size, channels=channels, resize=resize, folder=self.cache, keep=keep
+                )
+            stores.append(self._stores[key])
+        return Pool(stores)
+
+    def rows_of(self, roles: Sequence[Role]) -> dict[Role, np.ndarray]:
+        """For every role, its rows in the pool that `read` returns for these roles."""
+        rows, first = {}, 0
+        for role in roles:
+            number = sum(len(split.pictures) for split in self.by_role[role])
+            rows[role] = np.arange(first, first + number)
+            first += number
+        return rows
+
+    def in_path_order(self, roles: Sequence[Role], pool: Pool) -> np.ndarray:
+        """All rows of the pool: sorted by path where all are files, else as they come."""
+        if not all(split.file_order for split in self.splits(roles)):
+            return np.arange(len(pool.bad))
+        names = pool.names()
+        return np.array(sorted(range(len(names)), key=names.__getitem__))
+
+
+def _numbered(split: OpenedSplit, names: Sequence[str], *, strict: bool = True) -> np.ndarray:
+    """The split's labels as places in `names`, -1 where unknown."""
+    if split.labels is None:
+        return np.full(len(split.pictures), UNLABELLED)
+    own = split.class_names
+    bare = own is None or (all(name.isdigit() for name in own) and not set(own) <= set(names))
+    if bare and len(own or ()) <= len(names):  # numbers may be given any names
+        beyond = split.labels >= len(names)
+        if beyond.any() and strict:
+            row = int(np.flatnonzero(beyond)[0])
+            raise ValueError(
+                f"{len(names)} classes, but labels reach {split.labels.max()}: {split.pictures.name(row)} has label "
+                f"{split.labels[row]}."
+            )
+        return np.where(beyond, UNLABELLED, split.labels)
+    assert own is not None
+    place = {name: number for number, name in enumerate(names)}
+    unknown = sorted(set(own) - set(names), key=natural)
+    if unknown and strict and np.isin(split.labels, [own.index(name) for name in unknown]).any():
+        raise ValueError(
+            f"class {', '.join(unknown[:5])} of {split.pictures.name(0)} and others is none of the classes "
+            f"{', '.join(names[:12])}{' …' if len(names) > 12 else ''}."
+        )
+    return np.array([place.get(name, UNLABELLED) for name in own], dtype=np.int64)[split.labels]

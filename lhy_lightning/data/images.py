@@ -1,0 +1,408 @@
+"""`ImageDataModule`: pictures from any source, labelled or not, as batches in [-1, 1]."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lhy_lightning.data.augmentation import Augmentation, Fill, centre_crop, scale_to_contract
+from lhy_lightning.data.folders import Role
+from lhy_lightning.data.image_sets import ImageSets
+from lhy_lightning.data.image_splits import Division, Split, divide, report_duplicates, report_unreadable
+from lhy_lightning.data.module import CourseDataModule, ResumableLoader
+from lhy_lightning.data.picture_batches import EvalPictures, PairedBatches, TrainPictures
+from lhy_lightning.data.picture_store import Pool
+from lhy_lightning.data.pictures import Resize
+from lhy_lightning.data.samplers import TrainBatches
+from lhy_lightning.data.splits import UNLABELLED
+
+WEAK = ("horizontal_flip", "vertical_flip", "crop", "crop_scale", "translation", "fill")
+MORE = ("rotation", "scale", "shear", "brightness", "contrast", "saturation", "hue", "erasing", "mixup", "cutmix")
+
+SplitName = Literal["train", "val", "test", "predict", "unlabelled"]
+
+
+def _pair(size: int | Sequence[int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
+class ImageDataModule(CourseDataModule):
+    """Pictures from folders, tables, arrays, the hub or an embedded set.
+
+    Args:
+        source: `embedded:digits`, a folder (class folders, a flat folder, the course's food-11 tree), a parquet, csv,
+            json, jsonl or npy file, or a hub id. Its own train, validation and test splits are used.
+        val_source: validation pictures from elsewhere.
+        test_source: test pictures from elsewhere.
+        unlabelled_source: unlabelled pictures from elsewhere, one place or several.
+        image_column: column of the pictures in a table; found by type and name if not given.
+        label_column: column of the labels in a table.
+        batch_size: training rows a step and process.
+        eval_batch_size: the same in evaluation; as `batch_size` if not given.
+        image_size: side, or height and width, of the network's pictures; as in the source if all are of one size.
+        channels: 1 (grey) or 3 (colour); as in the source if not given.
+        resize: "stretch" pictures to the size, or "crop" the centre after bringing the shorter side to size.
+        load_size: keep pictures this much larger than `image_size`: training crops at random, evaluation the centre.
+        val_fraction: share of the training rows held out where the source has no validation split.
+        test_fraction: the same for a test split; 0 for none.
+        split_seed: of the splits made here; the same number, the same rows, on every machine.
+        folds: number of folds for cross-validation over training and validation rows; the test split is in none.
+        fold: which one validates, from 0.
+        labelled_per_class: keep only so many labelled training rows a class; the others become unlabelled.
+        class_balanced: draw training rows such that every class comes equally often.
+        class_names: names of the classes in the order of their numbers; from the source if not given.
+        num_classes: number of classes, where the labels alone would not tell.
+        steps_per_epoch: training batches an epoch, if not one pass over the rows.
+        num_workers: processes that read; 0 is fastest for sets that fit `cache_limit_gb`.
+        cache_limit_gb: sets of at most so many 10⁹ bytes (rows × height × width × channels) are decoded once into
+            a memory-mapped file; larger ones are decoded anew for every batch.
+        cache_dir: folder for these files; `~/.cache/lhy_lightning/pictures` if not given.
+        horizontal_flip: probability of mirroring left and right.
+        vertical_flip: probability of mirroring top and bottom.
+        crop: pixels of padding on each side before a random crop.
+        crop_scale: smallest share of the area in a random resized crop; 0 for none.
+        rotation: largest angle in degrees, either way.
+        translation: largest shift, as a share of the side.
+        scale: largest zoom: factors from 1 - scale to 1 + scale.
+        shear: largest shear angle in degrees.
+        brightness: factors from 1 - brightness to 1 + brightness.
+        contrast: the same for contrast.
+        saturation: the same for saturation.
+        hue: largest turn of the colour circle, as a share of a full turn.
+        erasing: probability of filling a random rectangle.
+        mixup: alpha of mixup's Beta distribution; 0 for none.
+        cutmix: alpha of cutmix's Beta distribution; 0 for none.
+        fill: what lies outside a moved picture: "black", "grey", "white", its "border" or its mirror image "reflect".
+        unlabelled_per_batch: unlabelled rows a training step and process; 0 for none.
+        unlabelled: what comes of them: "weak_strong", two views of each (FixMatch), or "pseudo", those that have a
+            pseudo-label. The weak view has flips, crops and translation of those above.
+        strong_magnitude: strength of the strong view in (0, 1]; 1 is RandAugment's own.
+
+    Attributes:
+        num_classes: after `setup`; 0 without labels.
+        class_names: after `setup`.
+        image_size: (height, width), after `setup`.
+        channels: after `setup`.
+        class_counts: labelled training rows of each class.
+        has_test: whether there is a test split.
+        test_labelled: whether its labels are known.
+        bad_rows: rows of each split that cannot be read; a grey picture stands in (test and prediction only).
+        unlabelled_truth: (rows,) int64 labels of the unlabelled rows where known, else -1: for reports only.
+    """
+
+    def __init__(
+        self,
+        source: str = "embedded:digits",
+        *,
+        val_source: str | None = None,
+        test_source: str | None = None,
+        unlabelled_source: str | list[str] | None = None,
+        image_column: str | None = None,
+        label_column: str | None = None,
+        batch_size: int = 64,
+        eval_batch_size: int | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        channels: Literal[1, 3] | None = None,
+        resize: Resize = "stretch",
+        load_size: int | tuple[int, int] | None = None,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        split_seed: int = 0,
+        folds: int | None = None,
+        fold: int | None = None,
+        labelled_per_class: int | None = None,
+        class_balanced: bool = False,
+        class_names: list[str] | None = None,
+        num_classes: int | None = None,
+        steps_per_epoch: int | None = None,
+        num_workers: int = 0,
+        cache_limit_gb: float = 2.0,
+        cache_dir: str | None = None,
+        horizontal_flip: float = 0.0,
+        vertical_flip: float = 0.0,
+        crop: int = 0,
+        crop_scale: float = 0.0,
+        rotation: float = 0.0,
+        translation: float = 0.0,
+        scale: float = 0.0,
+        shear: float = 0.0,
+        brightness: float = 0.0,
+        contrast: float = 0.0,
+        saturation: float = 0.0,
+        hue: float = 0.0,
+        erasing: float = 0.0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        fill: Fill = "black",
+        unlabelled_per_batch: int = 0,
+        unlabelled: Literal["weak_strong", "pseudo"] = "weak_strong",
+        strong_magnitude: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self._check_arguments()
+        self._sets: ImageSets | None = None
+        self._splits: dict[str, Split] = {}
+        self._stages: set[str] = set()
+        self._reported: set[str] = set()
+        self._pseudo_labels: Tensor | None = None
+
+    @property
+    def _given(self) -> Any:
+        """The arguments, completed by `setup`."""
+        return self.hparams
+
+    def _check_arguments(self) -> None:
+        given = self._given
+        if given.fold is not None and given.folds is None:
+            raise ValueError(f"fold={given.fold} needs folds, the number of them.")
+        if given.folds is not None and given.folds < 2:
+            raise ValueError(f"folds={given.folds}: cross-validation needs at least 2.")
+        if given.fold is not None and not 0 <= given.fold < given.folds:
+            raise ValueError(f"fold={given.fold} is out of range: folds={given.folds} has 0 to {given.folds - 1}.")
+        if given.val_fraction <= 0 or given.test_fraction < 0 or given.val_fraction + given.test_fraction >= 1:
+            raise ValueError(
+                f"val_fraction={given.val_fraction} and test_fraction={given.test_fraction} must be positive and leave "
+                "something to train on (test_fraction may be 0)."
+            )
+        if given.channels not in (None, 1, 3):
+            raise ValueError(f"channels={given.channels}: pictures are grey (1) or colour (3).")
+        for name in ("batch_size", "eval_batch_size", "steps_per_epoch", "labelled_per_class"):
+            if given[name] is not None and given[name] < 1:
+                raise ValueError(f"{name}={given[name]}: must be at least 1.")
+        if given.load_size is not None:
+            if given.image_size is None:
+                raise ValueError("load_size needs image_size, the size that is cut out of it.")
+            if any(kept < cut for kept, cut in zip(_pair(given.load_size), _pair(given.image_size), strict=True)):
+                raise ValueError(f"load_size={given.load_size} must not be smaller than image_size={given.image_size}.")
+        self._augmentations((1, 1))
+
+    def _augmentations(self, size: tuple[int, int]) -> tuple[Augmentation, Augmentation, Augmentation]:
+        """Of labelled pictures, of the weak view, of the strong view."""
+        given = self._given
+        weak = {name: given[name] for name in WEAK}
+        more = {name: given[name] for name in MORE}
+        strong = Augmentation(size, **weak, strong=given.strong_magnitude)
+        return Augmentation(size, **weak, **more), Augmentation(size, **weak), strong
+
+    # --- setup -----------------------------------------------------------------------------------------------------
+
+    def prepare_data(self) -> None:
+        """Decodes on one process a machine; the others open the file."""
+        running = self.trainer.state.fn if self.trainer is not None else None
+        stage = "fit" if running is None else str(running.value)
+        sets = self._open_sets()
+        self._read(sets, self._roles(sets, stage))
+
+    def setup(self, stage: str | None = None) -> None:
+        """Makes the splits; without a trainer, call it yourself (`prepare_data` need not be called)."""
+        stage, given = stage or "fit", self._given
+        if stage in self._stages:
+            return
+        sets = self._open_sets()
+        strict = stage != "predict" or given.class_names is None  # folders of pictures to classify may have any names
+        self.class_names: tuple[str, ...] = (
+            sets.classes(given.class_names, given.num_classes) if strict else tuple(given.class_names)
+        )
+        self.num_classes = len(self.class_names)
+        roles = self._roles(sets, stage)
+        pool = self._read(sets, roles)
+        labels = sets.labels_of(roles, self.class_names, strict=strict)
+        rows = sets.rows_of(roles)
+        if stage == "predict":
+            order = sets.in_path_order(roles, pool)
+            self._splits["predict"] = Split(pool, order, labels[order])
+        elif set(roles) == {"test"}:
+            self._splits["test"] = Split(pool, rows["test"], labels[rows["test"]])
+        elif set(roles) == {"val"}:
+            self._splits["val"] = Split(pool, rows["val"], labels[rows["val"]])
+        else:
+            how = Division(**{field.name: given[field.name] for field in fields(Division)})
+            self._splits.update(divide(pool, labels, rows, how, self._report))
+            report_duplicates(self._splits, self._report)
+        for name in ("test", "predict"):
+            if name in self._splits:
+                report_unreadable(name, self._splits[name], self._report)
+        self._stages.add(stage)
+        self.has_test = "test" in sets.roles or given.test_fraction > 0
+        self.test_labelled = sets.labelled("test" if "test" in sets.roles else "train")
+        given.image_size, given.channels = self.image_size, self.channels
+        if self.class_names:
+            given.class_names, given.num_classes = list(self.class_names), self.num_classes
+
+    def _open_sets(self) -> ImageSets:
+        if self._sets is None:
+            given = self._given
+            names = ("val_source", "test_source", "unlabelled_source", "image_column", "label_column", "cache_dir")
+            self._sets = ImageSets(given.source, **{name: given[name] for name in names})
+        return self._sets
+
+    def _roles(self, sets: ImageSets, stage: str) -> tuple[Role, ...]:
+        """Which of the splits that the source hands out this stage reads."""
+        handed = sets.roles
+        if stage == "predict":
+            return ("test",) if "test" in handed else handed
+        if stage == "test" and "test" in handed:
+            return ("test",)
+        if stage == "validate" and "val" in handed and self._given.folds is None:
+            return ("val",)
+        extra = self._given.unlabelled_per_batch or "train" not in handed
+        found = tuple(role for role in handed if role != "unlabelled" or extra)
+        if stage == "test" and not self._given.test_fraction:
+            raise ValueError(f"{self._given.source} has no test split and test_fraction is 0: set --data.test_source.")
+        if not {"train", "unlabelled"} & set(found):
+            raise ValueError(f"{self._given.source} has only a {' and a '.join(handed)} split: nothing to train on.")
+        return found
+
+    def _read(self, sets: ImageSets, roles: tuple[Role, ...]) -> Pool:
+        given = self._given
+        kept = given.load_size or given.image_size
+        size, channels = sets.shape(roles, None if kept is None else _pair(kept), given.channels)
+        self.image_size: tuple[int, int] = _pair(given.image_size) if given.image_size else size
+        self.channels: int = channels
+        self._augmentation, self._weak, self._strong = self._augmentations(self.image_size)
+        return sets.read(roles, size, channels, given.resize, given.cache_limit_gb)
+
+    def _report(self, message: str) -> None:
+        if message not in self._reported:
+            self._reported.add(message)
+            rank_zero_warn(message)
+
+    def _split(self, name: str) -> Split:
+        if name not in self._splits:
+            stage = {"train": "fit", "val": "validate", "unlabelled": "fit"}.get(name, name)
+            if name in ("test", "predict"):
+                self.setup(stage)
+            if name not in self._splits:
+                raise RuntimeError(f"no {name} split yet: call setup({stage!r}) first.")
+        return self._splits[name]
+
+    # --- what others ask -------------------------------------------------------------------------------------------
+
+    def paths(self, split: SplitName) -> list[str]:
+        """Path of every picture of a split, or `source#row`, in the order of `index`."""
+        rows = self._split(split)
+        return rows.names(np.arange(len(rows)))
+
+    @property
+    def bad_rows(self) -> dict[str, list[int]]:
+        return {name: split.bad for name, split in self._splits.items()}
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        truth = self._split("train").truth
+        return tuple(np.bincount(truth[truth >= 0], minlength=self.num_classes).tolist())
+
+    @property
+    def unlabelled_truth(self) -> Tensor:
+        return torch.from_numpy(self._split("unlabelled").truth)
+
+    # --- loaders ---------------------------------------------------------------------------------------------------
+
+    def train_dataloader(self) -> ResumableLoader:
+        given, split, others = self._given, self._split("train"), self._split("unlabelled")
+        labels, weights = split.labels, None
+        if given.class_balanced:
+            if labels is None:
+                raise ValueError("class_balanced needs labelled training rows.")
+            weights = (1 / torch.bincount(labels).double())[labels]
+        dataset = TrainPictures(split.pool, split.rows, labels, others.rows)
+        if not given.unlabelled_per_batch:
+            sampler = TrainBatches(len(split), given.batch_size, weights=weights, steps=given.steps_per_epoch)
+        else:
+            if not len(others):
+                raise ValueError("unlabelled_per_batch is set, but there are no unlabelled pictures: set "
+                                 "--data.unlabelled_source or --data.labelled_per_class.")
+            sampler = PairedBatches(
+                len(split), given.batch_size, weights=weights, steps=given.steps_per_epoch,
+                unlabelled_per_batch=given.unlabelled_per_batch, available=self._rows_to_draw,
+            )
+        return self.train_loader(dataset, sampler, num_workers=given.num_workers)
+
+    def _eval_dataloader(self, name: str, crop_to: tuple[int, int] | None = None) -> DataLoader:
+        split, given = self._split(name), self._given
+        dataset = EvalPictures(split.pool, split.rows, split.labels, crop_to)
+        return self.eval_loader(dataset, given.eval_batch_size or given.batch_size, num_workers=given.num_workers)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._eval_dataloader("val")
+
+    def test_dataloader(self) -> DataLoader:
+        return self._eval_dataloader("test")
+
+    def predict_dataloader(self) -> DataLoader:
+        return self._eval_dataloader("predict")
+
+    # --- pseudo-labels ---------------------------------------------------------------------------------------------
+
+    def unlabelled_loader(self) -> DataLoader:
+        """All unlabelled rows once over the ranks, `image` in [-1, 1] without augmentation, and `index`; no label."""
+        split, given = self._split("unlabelled"), self._given
+        dataset = EvalPictures(split.pool, split.rows, None, self.image_size)
+        return self.eval_loader(dataset, given.eval_batch_size or given.batch_size, num_workers=given.num_workers)
+
+    def set_pseudo_labels(self, index: Tensor, label: Tensor) -> None:
+        """Replaces all pseudo-labels; drawn from at the start of the next epoch.
+
+        Args:
+            index: (M,) rows of the unlabelled split. On several processes all must be given the same.
+            label: (M,) int64.
+        """
+        labels = torch.full((len(self._split("unlabelled")),), UNLABELLED)
+        labels[index.cpu()] = label.cpu()
+        self._pseudo_labels = labels
+
+    def _rows_to_draw(self) -> np.ndarray:
+        if self._given.unlabelled == "weak_strong":
+            return np.arange(len(self._split("unlabelled")))
+        if self._pseudo_labels is None:
+            return np.zeros(0, dtype=np.int64)
+        return np.flatnonzero(self._pseudo_labels.cpu().numpy() >= 0)
+
+    def state_dict(self) -> dict[str, Any]:
+        labels = {} if self._pseudo_labels is None else {"pseudo_labels": self._pseudo_labels.cpu()}
+        return {**super().state_dict(), **labels}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        labels = state_dict.get("pseudo_labels")
+        rows = len(self._splits["unlabelled"]) if "unlabelled" in self._splits else None
+        if labels is not None and rows is not None and len(labels) != rows:
+            raise ValueError(f"the checkpoint has pseudo-labels for {len(labels)} unlabelled rows; here are {rows}.")
+        self._pseudo_labels = labels
+
+    # --- batches ---------------------------------------------------------------------------------------------------
+
+    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
+        return self.prepare_batch(batch, training=self.trainer is not None and bool(self.trainer.training))
+
+    def prepare_batch(self, batch: dict[str, Tensor], *, training: bool) -> dict[str, Tensor]:
+        """Bytes of a loader to pictures in [-1, 1], augmented in training. The Trainer calls it, a plain loop can.
+
+        Args:
+            batch: of one of this module's loaders, on any device.
+            training: augment; otherwise cut out the centre (with `load_size`) and scale.
+
+        Returns:
+            The batch of the contract (`lhy_lightning.batches`).
+        """
+        if not training:
+            return {**batch, "image": scale_to_contract(centre_crop(batch["image"], self.image_size))}
+        out = {**batch, "image": self._augmentation(batch["image"])}
+        others = out.pop("unlabelled_image", None)
+        if others is not None and self._given.unlabelled == "weak_strong":
+            out["weak_image"], out["strong_image"] = self._weak(others), self._strong(others)
+        elif others is not None and self._pseudo_labels is not None:
+            index = out.pop("unlabelled_index")
+            self._pseudo_labels = self._pseudo_labels.to(index.device)
+            out["pseudo_image"], out["pseudo_label"] = self._augmentation(others), self._pseudo_labels[index]
+        if "label" in out:
+            mixed = self._augmentation.mix(out["image"], out["label"])
+            if mixed is not None:
+                out["image"], out["mixed_label"], out["mix"] = mixed
+        return out

@@ -1,0 +1,100 @@
+"""What every data module shares: loaders that resume in mid-epoch, and randomness seeded anew for every batch."""
+
+from collections.abc import Callable
+from typing import Any
+
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn
+from torch.utils.data import DataLoader, Dataset
+
+from lhy_lightning.checkpoints import class_path
+from lhy_lightning.data.samplers import EvalBatches, TrainBatches
+from lhy_lightning.determinism import reseed_for_batch
+
+
+class ResumableLoader(DataLoader):
+    """A training loader whose place, (epoch, batches trained on), travels in the checkpoint.
+
+    The place is counted in batches trained on, not in batches fetched: workers run ahead.
+
+    Args:
+        batches_trained: tells how many batches of the current epoch have been trained on.
+    """
+
+    def __init__(
+        self, dataset: Dataset, sampler: TrainBatches, *, batches_trained: Callable[[], int], num_workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        super().__init__(
+            dataset, batch_size=None, sampler=sampler, num_workers=num_workers, pin_memory=pin_memory,
+            persistent_workers=num_workers > 0,
+        )
+        self.batches_trained = batches_trained
+
+    def state_dict(self) -> dict[str, int]:
+        sampler, trained = self.sampler, self.batches_trained()
+        assert isinstance(sampler, TrainBatches)
+        if trained >= len(sampler):
+            return {"epoch": sampler.epoch + 1, "batches": 0}
+        return {"epoch": sampler.epoch, "batches": trained}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        assert isinstance(self.sampler, TrainBatches)
+        self.sampler.set_epoch(state["epoch"])
+        self.sampler.resume_at = (state["epoch"], state["batches"])
+
+
+class CourseDataModule(LightningDataModule):
+    """Base of the course's data modules. Constructor arguments are plain data; `batch_size` is per process.
+
+    A subclass calls `self.save_hyperparameters(logger=False)` (a key that model and data both have would raise in
+    the logger), gives `train_loader` a dataset that takes what its sampler yields, and augments in
+    `on_after_batch_transfer`, where torch's generators are freshly seeded for the batch.
+    """
+
+    _loader: ResumableLoader | None = None
+    _place: dict[str, int] | None = None
+
+    def train_loader(self, dataset: Dataset, sampler: TrainBatches, *, num_workers: int = 0) -> ResumableLoader:
+        loader = ResumableLoader(
+            dataset, sampler, batches_trained=self._batches_trained, num_workers=num_workers,
+            pin_memory=self._on_gpu(),
+        )
+        if self._place is not None:
+            loader.load_state_dict(self._place)
+        self._loader, self._place = loader, None
+        return loader
+
+    def state_dict(self) -> dict[str, Any]:
+        """The training loader's place; a subclass adds to what `super().state_dict()` returns.
+
+        Lightning restores loaders that have a state, but not once `trainer.estimated_stepping_batches`, which any
+        schedule asks for, has made them: that is before the checkpoint is read. A data module is restored earlier.
+        """
+        training = self._loader is not None and self.trainer is not None and self.trainer.fit_loop._data_fetcher
+        return {"place": self._loader.state_dict()} if training and self._loader else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            self._place = state_dict.get("place")
+
+    def eval_loader(self, dataset: Dataset, batch_size: int, *, num_workers: int = 0) -> DataLoader:
+        rows = len(dataset)  # type: ignore[arg-type]
+        return DataLoader(
+            dataset, batch_size=None, sampler=EvalBatches(rows, batch_size), num_workers=num_workers,
+            pin_memory=self._on_gpu(),
+        )
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        if self.trainer is not None and self.trainer.training:
+            reseed_for_batch(self.trainer)
+        return batch
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["data_class_path"] = class_path(type(self))
+
+    def _batches_trained(self) -> int:
+        return self.trainer.fit_loop.epoch_loop.batch_progress.current.processed if self.trainer else 0
+
+    def _on_gpu(self) -> bool:
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"

@@ -1,0 +1,241 @@
+"""Decoded pictures: once into a memory-mapped file where they fit, or read anew for every batch where they do not.
+
+Either way every picture is read once beforehand. That one pass finds the corrupt ones, before training and not in
+the third hour of it, and hashes the content, which keeps equal pictures on one side of a split.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+from lhy_lightning.data.pictures import GREY, PictureSet, Resize
+
+VERSION = 1  # of the files' layout and of decoding: raise it and old files are not used any more
+TASK, CHUNK = 64, 1024  # pictures that a thread decodes in one go, and that are in memory at a time
+
+
+def threads() -> int:
+    """Threads to decode with: the cores that this process may use."""
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Opens a temporary file beside `path` and renames it over `path` at the end: nobody ever sees half a file.
+
+    Written front to back and not as a memory map, on which a full disk would kill the process.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem + ".", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        os.replace(temporary, path)
+    except BaseException as error:
+        Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(
+                error.errno, f"decoded pictures could not be written to {path.parent} ({error.strerror}); make room "
+                "there, choose another place with --data.cache_dir, or set --data.cache_limit_gb 0 to read them anew "
+                "for every batch"
+            ) from error
+        raise
+
+
+def read_headers(pictures: PictureSet, folder: Path) -> np.ndarray:
+    """Height, width and channels of every picture, from their first bytes; remembered in a file.
+
+    Returns:
+        (N, 3) int32, zeros where a picture cannot be opened.
+    """
+    shape = pictures.common_shape()
+    if shape is not None:
+        return np.tile(np.array(shape, dtype=np.int32), (len(pictures), 1))
+    path = folder / f"{pictures.fingerprint}.headers{VERSION}.npy"
+    try:
+        headers = np.load(path, allow_pickle=False)
+        if headers.shape == (len(pictures), 3):
+            return headers
+    except (OSError, ValueError, EOFError):
+        pass
+
+    def read_rows(first: int) -> list[tuple[int, int, int]]:
+        return [pictures.header(row) for row in range(first, min(first + TASK, len(pictures)))]
+
+    with ThreadPoolExecutor(threads()) as pool:
+        found = pool.map(read_rows, range(0, len(pictures), TASK))
+        headers = np.array(list(chain.from_iterable(found)), dtype=np.int32)
+    with whole_file(path) as file:
+        np.save(file, headers)
+    return headers
+
+
+class PictureStore:
+    """One set of pictures at one size, indexed a batch at a time.
+
+    Args:
+        pictures: the set.
+        size: (height, width).
+        channels: 1 or 3.
+        resize: how other shapes are brought to `size`.
+        folder: where decoded copies are kept.
+        keep: keep the decoded pixels, or decode anew for every batch.
+
+    Attributes:
+        content: (N,) int64 hashes of the decoded pixels.
+        bad: (N,) bool, pictures that could not be read; a grey one stands in.
+    """
+
+    def __init__(
+        self, pictures: PictureSet, *, size: tuple[int, int], channels: int, resize: Resize, folder: Path, keep: bool
+    ) -> None:
+        self.pictures, self.size, self.channels, self.resize, self.keep = pictures, size, channels, resize, keep
+        key = f"{VERSION} {pictures.fingerprint} {size} {channels} {resize} {len(pictures)}"
+        stem = hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
+        self.pixels_file, self.facts_file = folder / f"{stem}.pixels.npy", folder / f"{stem}.facts.npz"
+        self._pixels = pictures.as_array(size, channels)
+        self._reopen = self._pixels is None and keep
+        if self._pixels is not None:
+            self.bad = np.zeros(len(pictures), dtype=bool)
+            self.content = np.fromiter(map(_hash, self._pixels), dtype=np.int64, count=len(pictures))
+        elif not self._open():
+            self._decode_all()
+            if not self._open():
+                raise OSError(f"{self.facts_file} was written but cannot be read back.")
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without pixels: a worker process that is not forked opens the file itself."""
+        return {key: None if key == "_pixels" else value for key, value in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        if self._reopen:
+            self._open()
+        else:
+            self._pixels = self.pictures.as_array(self.size, self.channels)
+
+    def take(self, rows: np.ndarray) -> Tensor:
+        """The pictures of a batch.
+
+        Args:
+            rows: (B,) int64.
+
+        Returns:
+            (B, C, H, W) uint8, in channels-last memory order.
+        """
+        if self._pixels is not None:
+            return torch.from_numpy(self._pixels[rows]).permute(0, 3, 1, 2)
+        out = np.empty((len(rows), *self.size, self.channels), dtype=np.uint8)
+
+        def fill(place: int) -> None:
+            out[place] = self._decode(int(rows[place]))[0]
+
+        if get_worker_info() is None:
+            with ThreadPoolExecutor(threads()) as pool:
+                list(pool.map(fill, range(len(rows))))
+        else:
+            for place in range(len(rows)):
+                fill(place)
+        return torch.from_numpy(out).permute(0, 3, 1, 2)
+
+    def _decode(self, row: int) -> tuple[np.ndarray, bool]:
+        picture = self.pictures.decode(row, self.size, self.channels, self.resize)
+        return (np.full((*self.size, self.channels), GREY, np.uint8), True) if picture is None else (picture, False)
+
+    def _open(self) -> bool:
+        """Whether whole files of the right shape are there; opens them."""
+        try:
+            with np.load(self.facts_file, allow_pickle=False) as facts:
+                self.content, self.bad = facts["content"], facts["bad"]
+            if len(self.content) != len(self.pictures):
+                return False
+            if self.keep:
+                mapped = np.load(self.pixels_file, mmap_mode="r", allow_pickle=False)
+                if mapped.shape != (len(self.pictures), *self.size, self.channels) or mapped.dtype != np.uint8:
+                    return False
+                self._pixels = np.asarray(mapped)
+            return True
+        except (OSError, ValueError, EOFError, KeyError):
+            return False
+
+    def _decode_all(self) -> None:
+        """One pass over all pictures in parallel threads, written front to back."""
+        rows, where = len(self.pictures), self.pixels_file if self.keep else "nowhere: the set is streamed"
+        rank_zero_info(f"Reading {rows:,} pictures once at {self.size[0]}×{self.size[1]} (kept in {where}) …")
+        content, bad = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=bool)
+
+        def decode_rows(first: int) -> bytes:
+            chunk = range(first, min(first + TASK, rows))
+            pictures, bad[chunk.start : chunk.stop] = zip(*map(self._decode, chunk), strict=True)
+            content[chunk.start : chunk.stop] = [_hash(picture) for picture in pictures]
+            return b"".join(picture.tobytes() for picture in pictures)
+
+        def batches(write: Callable[[bytes], object]) -> None:
+            with ThreadPoolExecutor(threads()) as pool:
+                for first in range(0, rows, CHUNK):
+                    for data in pool.map(decode_rows, range(first, min(first + CHUNK, rows), TASK)):
+                        write(data)
+
+        if self.keep:
+            with whole_file(self.pixels_file) as file:
+                shape = (rows, *self.size, self.channels)
+                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                batches(file.write)
+        else:
+            batches(len)
+        with whole_file(self.facts_file) as file:
+            np.savez(file, content=content, bad=bad)
+
+
+def _hash(picture: np.ndarray) -> int:
+    return int.from_bytes(hashlib.blake2b(picture.tobytes(), digest_size=8).digest(), "little", signed=True)
+
+
+class Pool:
+    """Several stores as one: their rows numbered through.
+
+    Args:
+        stores: all of one size and channel count.
+    """
+
+    def __init__(self, stores: list[PictureStore]) -> None:
+        self.stores = stores
+        self.first = np.cumsum([0, *map(len, stores)])
+        self.content = np.concatenate([store.content for store in stores])
+        self.bad = np.concatenate([store.bad for store in stores])
+
+    def take(self, rows: np.ndarray) -> Tensor:
+        """(B, C, H, W) uint8 of any rows, in their order."""
+        if len(self.stores) == 1:
+            return self.stores[0].take(rows)
+        number = np.searchsorted(self.first, rows, side="right") - 1
+        used = np.unique(number)
+        if len(used) == 1:
+            return self.stores[used[0]].take(rows - self.first[used[0]])
+        taken = [self.stores[i].take(rows[number == i] - self.first[i]) for i in used]
+        places = torch.from_numpy(np.concatenate([np.flatnonzero(number == i) for i in used]))
+        joined = torch.cat(taken)
+        return joined[torch.argsort(places)]
+
+    def name(self, row: int) -> str:
+        number = int(np.searchsorted(self.first, row, side="right")) - 1
+        return self.stores[number].pictures.name(int(row - self.first[number]))
+
+    def names(self) -> list[str]:
+        return list(chain.from_iterable(map(s.pictures.name, range(len(s))) for s in self.stores))

@@ -1,0 +1,213 @@
+"""Sets of pictures that lie in files, in tables or in an array, and how one picture is decoded."""
+
+import hashlib
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, ImageOps
+
+Resize = Literal["stretch", "crop"]
+MODES = {1: "L", 3: "RGB"}
+GREY = 128  # a picture that cannot be read, and the fill named "grey"
+
+
+def channels_of(image: Image.Image) -> int:
+    """1 for grey pictures (an alpha channel is dropped), 3 for all others."""
+    return 1 if image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I") else 3
+
+
+def decode(image: Image.Image, size: tuple[int, int], channels: int, resize: Resize) -> np.ndarray:
+    """Decodes one picture at the size and number of channels asked for.
+
+    Args:
+        image: as PIL opened it; its EXIF orientation is applied.
+        size: (height, width) of the result.
+        channels: 1 (grey) or 3 (RGB).
+        resize: "stretch" ignores the aspect ratio; "crop" brings the shorter side to size and takes the centre.
+
+    Returns:
+        (height, width, channels) uint8.
+    """
+    height, width = size
+    if image.format == "JPEG":  # the decoder itself can halve, quarter … : much faster for photos
+        image.draft(MODES[channels], (2 * width, 2 * height))
+    image.load()
+    if "exif" in image.info:
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16 bits: convert() would clip at 255 instead of scaling
+        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    if image.mode != MODES[channels]:
+        if image.mode == "P":
+            image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+        image = image.convert(MODES[channels])
+    if image.size != (width, height):
+        if resize == "crop":
+            image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+        else:
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(height, width, channels)
+
+
+class PictureSet(ABC):
+    """A list of pictures: how many, how each is called, and how to open one.
+
+    `fingerprint` names the content: the same as long as nothing changed, so decoded copies can be kept under it.
+    """
+
+    fingerprint: str
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def name(self, row: int) -> str:
+        """Path of the picture, or `source#row`."""
+
+    @abstractmethod
+    def open(self, row: int) -> Image.Image:
+        """The picture, as PIL opens it: size and mode are known, pixels are not decoded yet."""
+
+    def header(self, row: int) -> tuple[int, int, int]:
+        """(height, width, channels) of one picture; (0, 0, 0) where it cannot be opened."""
+        try:
+            with self.open(row) as image:
+                width, height = image.size
+                if "exif" in image.info and image.getexif().get(0x0112, 1) >= 5:  # orientations that swap the sides
+                    width, height = height, width
+                return height, width, channels_of(image)
+        except Exception:
+            return (0, 0, 0)
+
+    def decode(self, row: int, size: tuple[int, int], channels: int, resize: Resize) -> np.ndarray | None:
+        """(height, width, channels) uint8, or None where the picture is corrupt."""
+        try:
+            with self.open(row) as image:
+                return decode(image, size, channels, resize)
+        except Exception:  # PIL raises OSError, SyntaxError, ValueError, struct.error … on corrupt files
+            return None
+
+    def common_shape(self) -> tuple[int, int, int] | None:
+        """(height, width, channels) where they are the same for all pictures by their nature, else None."""
+        return None
+
+    def as_array(self, size: tuple[int, int], channels: int) -> np.ndarray | None:
+        """(N, height, width, channels) uint8 where the set is that already, else None: it has to be decoded."""
+        return None
+
+
+class FilePictures(PictureSet):
+    """Pictures in files of their own.
+
+    Args:
+        root: folder that the paths are relative to.
+        paths: relative paths, in row order.
+    """
+
+    def __init__(self, root: Path, paths: Sequence[str]) -> None:
+        self.root, self.paths = root, tuple(paths)
+        digest = hashlib.blake2b(str(root.resolve()).encode(), digest_size=16)
+        for path in self.paths:
+            stat = (root / path).stat()
+            digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+        self.fingerprint = digest.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def name(self, row: int) -> str:
+        return str(self.root / self.paths[row])
+
+    def open(self, row: int) -> Image.Image:
+        return Image.open(self.root / self.paths[row])
+
+
+class TablePictures(PictureSet):
+    """Pictures in a column of a `datasets` table: encoded bytes, paths, or nested lists of numbers.
+
+    Args:
+        table: a `datasets.Dataset`.
+        column: the picture column, not decoded (`Image(decode=False)`).
+        source: what the table was loaded from, for names and for relative paths.
+        fingerprint: names the table's content.
+    """
+
+    def __init__(self, table: Any, column: str, source: str, fingerprint: str) -> None:
+        self.table, self.column, self.source, self.fingerprint = table, column, source, fingerprint
+        self.folder = Path(source) if Path(source).is_dir() else Path(source).parent
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "_values"}
+
+    @property
+    def values(self) -> Any:
+        """The column as Arrow holds it: one value costs a tenth of what indexing the table does."""
+        if "_values" not in vars(self):
+            self._values = self.table.data.column(self.column)
+        return self._values
+
+    def name(self, row: int) -> str:
+        value = self.values[row].as_py()
+        return str(self.folder / value) if isinstance(value, str) else f"{self.source}#{row}"
+
+    def open(self, row: int) -> Image.Image:
+        value = self.values[row].as_py()
+        if isinstance(value, dict):
+            value = value["bytes"] if value.get("bytes") is not None else value["path"]
+        if isinstance(value, bytes):
+            return Image.open(io.BytesIO(value))
+        if isinstance(value, str):
+            return Image.open(self.folder / value)
+        return Image.fromarray(np.asarray(value, dtype=np.uint8).squeeze())
+
+
+class ArrayPictures(PictureSet):
+    """Pictures in one uint8 array, in memory or memory-mapped.
+
+    Args:
+        array: (N, H, W) or (N, H, W, C) uint8, C 1 or 3.
+        source: what it was loaded from.
+        fingerprint: names the array's content.
+        file: the `.npy` file that `array` maps, which worker processes then open themselves.
+    """
+
+    def __init__(self, array: np.ndarray, source: str, fingerprint: str, file: Path | None = None) -> None:
+        if array.dtype != np.uint8 or array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in MODES):
+            raise ValueError(
+                f"{source} holds {array.dtype} of shape {array.shape}; pictures are uint8 of shape (N, height, width) "
+                "or (N, height, width, channels) with 1 or 3 channels."
+            )
+        self.array = np.asarray(array if array.ndim == 4 else array[..., None])
+        self.source, self.fingerprint, self.file = source, fingerprint, file
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: None if key == "array" and self.file else value for key, value in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self.file is not None:
+            array = np.load(self.file, mmap_mode="r", allow_pickle=False)
+            self.array = np.asarray(array if array.ndim == 4 else array[..., None])
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def name(self, row: int) -> str:
+        return f"{self.source}#{row}"
+
+    def open(self, row: int) -> Image.Image:
+        picture = self.array[row]
+        return Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
+
+    def common_shape(self) -> tuple[int, int, int] | None:
+        height, width, channels = self.array.shape[1:]
+        return height, width, channels
+
+    def as_array(self, size: tuple[int, int], channels: int) -> np.ndarray | None:
+        return self.array if self.array.shape[1:] == (*size, channels) else None

@@ -1,0 +1,213 @@
+"""Opens any picture source by name: a folder, a table file, a `.npy` array, an embedded set, a hub id."""
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lhy_lightning.data.embedded import EMBEDDED
+from lhy_lightning.data.folders import Role, list_folder, natural, nearest_existing, role_of
+from lhy_lightning.data.pictures import ArrayPictures, PictureSet, TablePictures
+
+TABLES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
+IMAGE_COLUMNS = ("image", "img", "picture", "path", "image_path", "file_name", "filename", "file", "pixels")
+LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "fine_label", "y")
+_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?$")
+
+
+@dataclass
+class OpenedSplit:
+    """One split as its source hands it out.
+
+    Attributes:
+        pictures: its pictures, in row order.
+        labels: (N,) int64, or None where unlabelled.
+        class_names: what the labels are places in; None where the source has bare numbers.
+        file_order: the rows are in sorted path order.
+    """
+
+    pictures: PictureSet
+    labels: np.ndarray | None
+    class_names: tuple[str, ...] | None
+    file_order: bool = False
+
+
+def open_source(
+    source: str, *, image_column: str | None = None, label_column: str | None = None
+) -> dict[Role, OpenedSplit]:
+    """Opens a source and finds its splits; a source without any is all `train`.
+
+    Args:
+        source: `embedded:<name>`, a folder, a parquet, csv, json, jsonl or npy file, or a hub id.
+        image_column, label_column: for tables; found by type and name where None.
+
+    Returns:
+        The splits that the source itself hands out.
+
+    Raises:
+        FileNotFoundError: there is no such thing, neither here nor, as far as can be seen, on the hub.
+        ValueError: it holds no pictures, or nothing that looks like them.
+    """
+    if source.startswith("embedded:"):
+        name = source.removeprefix("embedded:")
+        if name not in EMBEDDED:
+            raise FileNotFoundError(f"no embedded source {name!r}; there is embedded:{', embedded:'.join(EMBEDDED)}.")
+        array, labels, names = EMBEDDED[name]()
+        return {"train": OpenedSplit(ArrayPictures(array, source, source), labels, names)}
+    path = Path(source).expanduser()
+    columns = (image_column, label_column)
+    if path.is_file():
+        return {"train": _open_file(path, columns)}
+    if path.is_dir():
+        files = _files_by_role(path)
+        if files:
+            return {role: _open_file(file, columns) for role, file in files.items()}
+        return {
+            role: OpenedSplit(
+                listed.pictures, None if listed.labels is None else np.array(listed.labels, dtype=np.int64),
+                listed.class_names if listed.labels is not None else None, file_order=True,
+            )
+            for role, listed in list_folder(path).items()
+        }
+    return _open_hub(source, columns)
+
+
+def _files_by_role(folder: Path) -> dict[Role, Path]:
+    """`train.parquet`, `testingset.npy` … in a folder; empty where the folder has no data files."""
+    files = sorted(
+        entry for entry in folder.iterdir()
+        if entry.is_file() and entry.suffix.lower() in (*TABLES, ".npy") and not entry.name.startswith(".")
+    )
+    found: dict[Role, Path] = {}
+    for file in files:
+        role = role_of(file.stem)
+        if role in found:
+            raise ValueError(f"{found[role]} and {file} both look like the {role} split; give the file itself.")
+        if role:
+            found[role] = file
+    if not found and files and all(file.suffix.lower() in (".parquet", ".npy") for file in files):
+        if len(files) > 1:
+            raise ValueError(
+                f"{folder} has {', '.join(file.name for file in files)}: which of them? Give the file itself as the "
+                "source, or call them train, val and test."
+            )
+        return {"train": files[0]}
+    return found
+
+
+def _open_file(path: Path, columns: tuple[str | None, str | None]) -> OpenedSplit:
+    stat = path.stat()
+    fingerprint = hashlib.blake2b(
+        f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode(), digest_size=16
+    ).hexdigest()
+    if path.suffix.lower() == ".npy":
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except ValueError as error:
+            raise ValueError(f"{path} is not a plain numpy array of pictures: {error}") from error
+        return OpenedSplit(ArrayPictures(array, str(path), fingerprint, file=path), None, None)
+    if path.suffix.lower() not in TABLES:
+        raise ValueError(f"{path}: pictures come from {', '.join([*TABLES, '.npy'])} files, folders or hub ids.")
+    from datasets import load_dataset
+
+    table = load_dataset(TABLES[path.suffix.lower()], data_files=str(path), split="train")
+    return _open_table(table, str(path), fingerprint, columns)
+
+
+def _open_hub(source: str, columns: tuple[str | None, str | None]) -> dict[Role, OpenedSplit]:
+    path = Path(source).expanduser()
+    here = nearest_existing(path)
+    local = not _HUB_ID.match(source) or ("/" in source and path.parent.is_dir())
+    if local:
+        raise FileNotFoundError(f"source {source!r} does not exist. {here}")
+    from datasets import DatasetDict, load_dataset
+
+    try:
+        loaded = load_dataset(source)
+    except Exception as error:  # offline, unknown, gated, no pictures …: the hub has an exception for each
+        why = str(error).splitlines()[0] if str(error) else "no message"
+        raise FileNotFoundError(
+            f"source {source!r} is no file or folder here ({here}) and could not be loaded from the Hugging Face hub "
+            f"({type(error).__name__}: {why}). Without a network point --data.source to a local folder or file."
+        ) from error
+    splits = dict(loaded) if isinstance(loaded, DatasetDict) else {"train": loaded}
+    return {
+        role: _open_table(table, f"{source}/{name}", table._fingerprint, columns)
+        for name, table in splits.items()
+        if (role := role_of(str(name)))
+    }
+
+
+def _open_table(
+    table: Any, source: str, fingerprint: str, columns: tuple[str | None, str | None]
+) -> OpenedSplit:
+    from datasets import ClassLabel, Image
+
+    if len(table) == 0:
+        raise ValueError(f"{source} has no rows.")
+    image_column = _find_column(table, source, "image", columns[0], (Image,), IMAGE_COLUMNS)
+    label_column = _find_column(table, source, "label", columns[1], (ClassLabel,), LABEL_COLUMNS)
+    assert image_column is not None
+    if isinstance(table.features[image_column], Image):
+        table = table.cast_column(image_column, Image(decode=False))
+    if table._indices is not None:
+        table = table.flatten_indices()
+    pictures = TablePictures(table, image_column, source, f"{fingerprint}-{image_column}")
+    if label_column is None:
+        return OpenedSplit(pictures, None, None)
+    names = getattr(table.features[label_column], "names", None)
+    labels, read_names = _read_labels(table[label_column], f"{source}, column {label_column!r}")
+    return OpenedSplit(pictures, labels, tuple(names) if names and labels is not None else read_names)
+
+
+def _find_column(
+    table: Any, source: str, kind: str, given: str | None, types: tuple[type, ...], names: Sequence[str]
+) -> str | None:
+    """The column asked for, or the one of a telling type, or of a telling name."""
+    features: Mapping[str, Any] = table.features
+    if given is not None:
+        if given not in features:
+            raise ValueError(f"{source} has no column {given!r} (set as {kind}_column); it has {', '.join(features)}.")
+        return given
+    typed = [name for name, feature in features.items() if isinstance(feature, types)]
+    if len(typed) == 1:
+        return typed[0]
+    named = next((name for name in names if name in (typed or features)), None)
+    if named is None and (typed or kind == "image"):
+        raise ValueError(
+            f"{source} has the columns {', '.join(features)}: which holds the {kind}? Set --data.{kind}_column."
+        )
+    return named
+
+
+def _read_labels(values: Any, where: str) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
+    """Numbers stay as they are, strings become places in their sorted names; all missing (None, -1): unlabelled."""
+    values = list(values)
+    missing = sum(value is None or value == -1 for value in values)
+    if missing == len(values):
+        return None, None
+    if missing:
+        raise ValueError(f"{where}: {missing} of {len(values)} rows have no label; keep those in an unlabelled source.")
+    if isinstance(values[0], str):
+        names = tuple(sorted(set(values), key=natural))
+        place = {name: number for number, name in enumerate(names)}
+        return np.array([place[value] for value in values], dtype=np.int64), names
+    labels = np.asarray(values)
+    if labels.dtype.kind not in "iub":
+        raise ValueError(f"{where} holds {labels.dtype} values; labels are whole numbers or names.")
+    if labels.min() < 0:
+        raise ValueError(f"{where} holds the negative label {labels.min()}.")
+    return labels.astype(np.int64), None
+
+
+def cache_folder(given: str | None) -> Path:
+    """Where decoded pictures are kept: `given`, else `lhy_lightning/pictures` in the user's cache folder."""
+    if given is not None:
+        return Path(given).expanduser()
+    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(root) / "lhy_lightning" / "pictures"

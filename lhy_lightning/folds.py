@@ -1,0 +1,90 @@
+"""`lhy fit --data.folds N`: the N fits of a cross-validation one after the other, and `folds.csv` with their mean."""
+
+import csv
+import os
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+from lhy_lightning import run_folder
+from lhy_lightning.callbacks.results import read_results
+
+FOLD = "fold-{}"
+
+
+def run_folds(argv: list[str], run_one: Callable[[list[str]], int]) -> int | None:
+    """Runs every fold that is not done yet, going on with the one that was cut off, and writes `folds.csv`.
+
+    Args:
+        argv: the command line.
+        run_one: runs the command line of one fold and returns its exit code.
+
+    Returns:
+        The exit code, or None if the command line asks for no cross-validation (no `--data.folds`, or one fold
+        by `--data.fold`).
+
+    Raises:
+        ValueError: fewer than two folds, a checkpoint given, or several processes that `torchrun` or SLURM started.
+    """
+    folds, _ = _option(argv, "--data.folds")
+    fold, _ = _option(argv, "--data.fold")
+    if not argv or argv[0] != "fit" or folds is None or fold is not None:
+        return None
+    if not folds.isdigit() or int(folds) < 2:
+        raise ValueError(f"--data.folds {folds}: give at least 2.")
+    if run_folder.launched_from_outside():
+        raise ValueError("--data.folds starts one fit after the other; under torchrun or SLURM name one by --data.fold.")
+    name, rest = _option(argv, "--name")
+    checkpoint, rest = _option(rest, "--ckpt_path")
+    if checkpoint is not None:
+        raise ValueError("--data.folds goes on by itself with the fold that was cut off: leave --ckpt_path out.")
+    recipe, _ = _option(argv, "--config")
+    root = Path(_option(argv, "--trainer.default_root_dir")[0] or "runs")
+    name = name or f"{run_folder.name_of_recipe(recipe or 'run')}-folds"
+    results = []
+    for number in range(int(folds)):
+        folder = root / name / FOLD.format(number)
+        done = read_results(folder / "results.json")
+        if done is None:
+            last = folder / "checkpoints" / "last.ckpt"
+            os.environ.pop(run_folder.ENVIRONMENT_KEY, None)
+            go_on = ["--ckpt_path", str(last)] if last.is_file() else ["--overwrite", "true"]
+            print(f"fold {number} of {folds}{' (resumed)' if last.is_file() else ''}", flush=True)
+            code = run_one([*rest, "--name", f"{name}/{folder.name}", "--data.fold", str(number), *go_on])
+            done = read_results(folder / "results.json")
+            if code or done is None:
+                return code or 1
+        results.append(done)
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        write_folds(root / name / "folds.csv", results)
+        print((root / name / "folds.csv").read_text("utf8"))
+    return 0
+
+
+def write_folds(path: Path, results: list[dict[str, float]]) -> None:
+    """One row a fold, then mean and standard deviation over folds (n − 1 in the denominator)."""
+    names = sorted(set.intersection(*(set(result) for result in results)))
+    columns = {name: [result[name] for result in results] for name in names}
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", newline="", encoding="utf8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["fold", *names])
+        writer.writerows([i, *(f"{columns[n][i]:.6f}" for n in names)] for i in range(len(results)))
+        writer.writerow(["mean", *(f"{statistics.mean(columns[n]):.6f}" for n in names)])
+        writer.writerow(["deviation", *(f"{statistics.stdev(columns[n]):.6f}" for n in names)])
+    os.replace(partial, path)
+
+
+def _option(argv: list[str], name: str) -> tuple[str | None, list[str]]:
+    """The last value of an option, and the arguments without it."""
+    value, rest, skip = None, [], False
+    for place, argument in enumerate(argv):
+        if skip:
+            skip = False
+        elif argument == name and place + 1 < len(argv):
+            value, skip = argv[place + 1], True
+        elif argument.startswith(f"{name}="):
+            value = argument.partition("=")[2]
+        else:
+            rest.append(argument)
+    return value, rest

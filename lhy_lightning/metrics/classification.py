@@ -1,0 +1,49 @@
+"""Loss, accuracy, accuracy per class and confusion matrix, right over ranks with unequal rows."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torchmetrics import SumMetric
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+
+class ClassificationScores(nn.Module):
+    """Collects logits and labels of an evaluation; every figure comes from two torchmetrics objects.
+
+    Accuracy is the confusion matrix's diagonal over its sum, so its counts, not averages of averages, are added
+    over batches and ranks.
+
+    Args:
+        num_classes: classes K.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        # a sum, as torchmetrics' MeanMetric drops either its weights or what is not a number, which has to show
+        self.loss = SumMetric(nan_strategy="disable")
+        self.confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
+
+    def update(self, logits: Tensor, label: Tensor, loss: Tensor) -> None:
+        """Takes one batch: logits or probabilities (N, K), labels (N,), and its mean loss."""
+        self.loss.update(loss * label.numel())
+        self.confusion.update(logits, label)
+
+    def compute(self) -> dict[str, Tensor]:
+        """`loss` and `accuracy`, scalars; `per_class` (K,), NaN for a class without rows; `confusion` (K, K) int64.
+
+        The matrix has true classes in rows and predicted ones in columns. Over ranks this is a collective call.
+        """
+        confusion = self.confusion.compute()
+        right = confusion.diagonal().float()
+        rows = confusion.sum().clamp(min=1)
+        return {
+            "loss": self.loss.compute() / rows,
+            "accuracy": right.sum() / rows,
+            "per_class": right / confusion.sum(1),
+            "confusion": confusion,
+        }
+
+    def reset(self) -> None:
+        """Forgets all rows."""
+        self.loss.reset()
+        self.confusion.reset()

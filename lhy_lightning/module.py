@@ -1,0 +1,100 @@
+"""What every Lightning module of the course shares: checkpoints that rebuild it, the Hub, seeded batches."""
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from huggingface_hub import ModelHubMixin, hf_hub_download
+from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from safetensors.torch import load_model, save_model
+
+from lhy_lightning.checkpoints import WholeFileCheckpointIO, class_path
+from lhy_lightning.determinism import reseed_for_batch, run_seed
+
+
+def plain(value: Any) -> Any:
+    """Tuples to lists and the like, as JSON would have it."""
+    return json.loads(json.dumps(value))
+
+
+def tuples(value: Any) -> Any:
+    """Lists back to tuples, the form that constructor arguments take in Python."""
+    return tuple(tuples(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+class CourseModule(LightningModule, ModelHubMixin):
+    """Base of the course's Lightning modules.
+
+    A subclass takes plain data as constructor arguments, calls `self.save_hyperparameters()`, and keeps
+    `self.hparams` such that `type(self)(**self.hparams)` rebuilds network and preprocessing without any data: what
+    `setup` learns from the data module is written back into `self.hparams`.
+    """
+
+    headline_metric: ClassVar[tuple[str, Literal["max", "min"]]] = ("val/loss", "min")
+    """The logged figure by which the best epoch is chosen, and whether more or less of it is better."""
+
+    def setup(self, stage: str) -> None:
+        strategy = self.trainer.strategy
+        if type(strategy.checkpoint_io) is TorchCheckpointIO:
+            strategy.checkpoint_io = WholeFileCheckpointIO()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        # Dropout and noise draw from here on; augmentation has drawn from the data module's own seed.
+        reseed_for_batch(self.trainer, stream=1)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["class_path"] = class_path(type(self))
+        checkpoint["seed"] = run_seed()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        made_by, own = checkpoint.get("class_path"), class_path(type(self))
+        if made_by is not None and made_by != own:
+            raise TypeError(f"this checkpoint was made by {made_by}, not by {own}: load it with its own class.")
+
+    def prediction_writers(self) -> list[Callback]:
+        """Callbacks that write what `lhy predict` promises for this module."""
+        return []
+
+    @classmethod
+    def ensemble(cls, checkpoints: list[Path]) -> LightningModule:
+        """One module that predicts what several checkpoints agree on.
+
+        Raises:
+            TypeError: this module's predictions cannot be averaged.
+        """
+        raise TypeError(f"predictions of several {cls.__name__} cannot be averaged: give one --ckpt_path.")
+
+    # --- Hugging Face Hub ------------------------------------------------------------------------------------------
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> str | None:  # type: ignore[override]
+        """Writes `config.json` (class and arguments) and `model.safetensors`; `push_to_hub=True` uploads them."""
+        config = {"class_path": class_path(type(self)), **plain(dict(self.hparams))}
+        return super().save_pretrained(save_directory, config=config, **kwargs)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        save_model(self, str(save_directory / "model.safetensors"))
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, revision: str | None, cache_dir: str | Path | None,
+                         force_download: bool, local_files_only: bool, token: str | bool | None,
+                         config: dict[str, Any] | None = None, **arguments: Any) -> Self:
+        folder = Path(model_id)
+        names = ("config.json", "model.safetensors")
+        if folder.is_dir():
+            files = [folder / name for name in names]
+        else:
+            files = [
+                Path(hf_hub_download(model_id, name, revision=revision, cache_dir=cache_dir, token=token,
+                                     force_download=force_download, local_files_only=local_files_only))
+                for name in names
+            ]
+        settings = json.loads(files[0].read_text("utf8"))
+        made_by = settings.pop("class_path", class_path(cls))
+        if made_by != class_path(cls):
+            raise TypeError(f"{model_id} was saved by {made_by}, not by {class_path(cls)}: load it with its own class.")
+        given = {name: value for name, value in arguments.items() if name in settings and value is not None}
+        module = cls(**{name: tuples(value) for name, value in {**settings, **given}.items()})
+        load_model(module, str(files[1]), strict=True)
+        return module.eval()

@@ -1,0 +1,60 @@
+"""Averaged weights (EMA) beside the raw ones."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class AveragedWeights(nn.Module):
+    """An exponential moving average of a network's weights and floating-point buffers, usable as the network.
+
+    average <- d average + (1 - d) weight after every optimizer step, with d = min(decay, (1 + t) / (10 + t)) at
+    update t, so that the random start is forgotten early (Polyak and Juditsky 1992; the ramp is TensorFlow's).
+    Batch statistics are averaged like weights: they are those of the averaged network, nearly. Whole-number buffers
+    are copied. As a submodule it lies in the state dict beside the raw network and never replaces it.
+
+    Args:
+        network: the network to follow; it is copied here.
+        decay: d, in [0, 1).
+
+    Raises:
+        ValueError: a decay outside of [0, 1).
+    """
+
+    def __init__(self, network: nn.Module, decay: float = 0.999) -> None:
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay of averaged weights lies in [0, 1), not {decay}")
+        self.network = deepcopy(network).requires_grad_(False)
+        self.decay = decay
+        # a whole number on the CPU's side would cost a wait for the GPU; as extra state it stays a Python int
+        self.count = 0
+
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor(self.count)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.count = int(state)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The averaged network's output, always in evaluation mode: it is never trained."""
+        if self.network.training:
+            self.network.eval()
+        return self.network(*args, **kwargs)
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Moves the average towards `network`, in one fused call over all its tensors."""
+        decay = min(self.decay, (1 + self.count) / (10 + self.count))
+        self.count += 1
+        averaged = [*self.network.parameters(), *self.network.buffers()]
+        current = [*network.parameters(), *network.buffers()]
+        floats = [(a, c) for a, c in zip(averaged, current, strict=True) if a.is_floating_point()]
+        torch._foreach_lerp_([a for a, _ in floats], [c.detach() for _, c in floats], 1 - decay)
+        for a, c in zip(averaged, current, strict=True):
+            if not a.is_floating_point():
+                a.copy_(c)

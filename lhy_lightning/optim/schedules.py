@@ -1,0 +1,84 @@
+"""Learning rate over steps: warm-up, then constant, cosine, linear or in drops. One plain function."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import cos, pi
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+SCHEDULES = ("constant", "cosine", "linear", "step")
+
+
+def learning_rate_factor(
+    step: int,
+    *,
+    schedule: str,
+    total_steps: float,
+    warmup_steps: int = 0,
+    final_factor: float = 0.0,
+    drops: tuple[float, ...] = (0.5, 0.75),
+    drop_factor: float = 0.1,
+) -> float:
+    """What the learning rate is multiplied by at `step`, counted from 0.
+
+    Warm-up is linear, (step + 1) / (warmup_steps + 1): no step is lost on a rate of zero. After it, with p the share
+    of the remaining steps done:
+        constant: 1
+        cosine: final + (1 - final) (1 + cos(pi p)) / 2   (Loshchilov and Hutter 2016, https://arxiv.org/abs/1608.03983)
+        linear: 1 - (1 - final) p
+        step: drop_factor for each share of *all* steps in `drops` that is passed (He et al. 2015: 0.5 and 0.75)
+
+    Args:
+        step: optimizer steps done.
+        schedule: one of the four names.
+        total_steps: steps of the whole run; may be infinite for "constant" only.
+        warmup_steps: steps of the warm-up.
+        final_factor: where cosine and linear end.
+        drops: shares of the run, for "step".
+        drop_factor: what each drop multiplies by.
+    """
+    if step < warmup_steps:
+        return (step + 1) / (warmup_steps + 1)
+    if schedule == "constant":
+        return 1.0
+    if schedule == "step":
+        return drop_factor ** sum(step >= share * total_steps for share in drops)
+    progress = min(1.0, (step - warmup_steps) / max(1.0, total_steps - warmup_steps))
+    if schedule == "linear":
+        return 1 - (1 - final_factor) * progress
+    return final_factor + (1 - final_factor) * (1 + cos(pi * progress)) / 2
+
+
+def build_schedule(
+    optimizer: Optimizer,
+    schedule: str = "constant",
+    *,
+    total_steps: float,
+    warmup_steps: int = 0,
+    final_factor: float = 0.0,
+    drops: tuple[float, ...] = (0.5, 0.75),
+    drop_factor: float = 0.1,
+) -> LambdaLR:
+    """A scheduler that multiplies every group's own rate by `learning_rate_factor`; step it once a step.
+
+    Its checkpoint holds the step count alone, so a resumed run that is asked for more epochs follows the longer curve.
+
+    Raises:
+        ValueError: no schedule of this name, or a decay without an end.
+    """
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule is one of {', '.join(SCHEDULES)}, not {schedule!r}")
+    if total_steps == float("inf") and schedule != "constant":
+        raise ValueError(f"the {schedule} schedule needs an end: give the trainer max_epochs or max_steps")
+    factor = partial(
+        learning_rate_factor,
+        schedule=schedule,
+        total_steps=total_steps,
+        warmup_steps=warmup_steps,
+        final_factor=final_factor,
+        drops=tuple(drops),
+        drop_factor=drop_factor,
+    )
+    return LambdaLR(optimizer, factor)

@@ -1,0 +1,340 @@
+"""`lhy fit | validate | test | predict`: LightningCLI with recipes by name, stable run folders and readable errors.
+
+Settings come in the order recipe < checkpoint < flags. To that end the command line is rewritten before it is
+parsed: recipes first, then what the checkpoint says of its classes, then the flags.
+"""
+
+import argparse
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.fabric.plugins.environments import SLURMEnvironment
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, RichProgressBar
+from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
+
+import lhy_lightning
+from lhy_lightning import run_folder
+from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
+from lhy_lightning.callbacks.curves import Curves
+from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
+from lhy_lightning.callbacks.results import print_results, write_results
+from lhy_lightning.checkpoints import read_checkpoint
+from lhy_lightning.command_errors import CommandParser, message_for_user, report
+from lhy_lightning.folds import run_folds
+from lhy_lightning.metrics_file import RunLogger
+from lhy_lightning.module import CourseModule, plain
+from lhy_lightning.recipes import find_recipe
+
+NOT_IN_RECIPES = ("ckpt_path", "name", "overwrite", "weights_only", "verbose", "return_predictions")
+
+
+@dataclass
+class Command:
+    """A command line with its files found and its order put right."""
+
+    subcommand: str
+    arguments: list[str]
+    folder: Path
+    checkpoints: list[Path] = field(default_factory=list)
+    resumed_step: int | None = None
+    flags: list[str] = field(default_factory=list)
+
+
+def prepare(argv: list[str]) -> Command:
+    """Finds recipe, run folder and checkpoints, and puts the settings in order.
+
+    Raises:
+        FileNotFoundError, FileExistsError: recipe or checkpoint missing; a run of that name is there.
+        ValueError: several checkpoints for another command than `predict`.
+    """
+    subcommand, *rest = argv
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--config", "-c", action="append", default=[])
+    first.add_argument("--name")
+    first.add_argument("--overwrite", nargs="?", const="true", default="false")
+    first.add_argument("--ckpt_path")
+    first.add_argument("--trainer.default_root_dir", dest="root", default="runs")
+    own, flags = first.parse_known_args(rest)
+    if "--help" in flags or "-h" in flags:
+        return Command(subcommand, [subcommand, *flags], Path())
+
+    root = Path(own.root)
+    recipes = [str(find_recipe(name)) for name in own.config]
+    recipe = None if not own.config else run_folder.name_of_recipe(own.config[-1])
+    command = Command(subcommand, [subcommand], Path(), flags=flags)
+    with_files: list[str] = list(recipes)
+    if own.ckpt_path is not None:
+        command.checkpoints = [
+            run_folder.find_checkpoint(which, root, own.name, recipe) for which in own.ckpt_path.split(",")
+        ]
+        if len(command.checkpoints) > 1 and subcommand != "predict":
+            raise ValueError(f"--ckpt_path names {len(command.checkpoints)} files; only `lhy predict` averages several.")
+        run = run_folder.run_of(command.checkpoints[0])
+        if not recipes and run is not None and (run / "config.yaml").is_file():
+            with_files.append(_as_file(_without(run / "config.yaml", NOT_IN_RECIPES)))
+        named = root / own.name if own.name else None
+        command.folder = (run if run and named in (None, run) else named) or root / command.checkpoints[0].stem
+        checkpoint = read_checkpoint(command.checkpoints[0])
+        _check_class(checkpoint, recipes, command.checkpoints[0])
+        with_files.append(_as_file(_settings_of(checkpoint, subcommand, flags)))
+        command.resumed_step = int(checkpoint["global_step"]) if subcommand == "fit" else None
+    elif subcommand == "fit":
+        command.folder = run_folder.new_run_folder(
+            root, own.name, recipe or "run", overwrite=own.overwrite.lower() in ("true", "1", "yes")
+        )
+    else:
+        raise ValueError(f"`lhy {subcommand}` needs --ckpt_path: best, last, a run folder or a checkpoint file.")
+    command.arguments += [part for file in with_files for part in ("--config", file)]
+    command.arguments += ["--trainer.default_root_dir", str(root), *flags, *_nodes(flags)]
+    return command
+
+
+def _without(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    settings = yaml.safe_load(path.read_text("utf8")) or {}
+    return {key: value for key, value in settings.items() if key not in keys}
+
+
+def _as_file(settings: dict[str, Any]) -> str:
+    """Settings as a temporary YAML file that is removed when this process ends."""
+    handle, name = tempfile.mkstemp(suffix=".yaml", prefix="lhy-")
+    with os.fdopen(handle, "w", encoding="utf8") as file:
+        yaml.safe_dump(settings, file)
+    _temporary_files.append(name)
+    return name
+
+
+_temporary_files: list[str] = []
+
+
+def _check_class(checkpoint: dict[str, Any], recipes: list[str], path: Path) -> None:
+    """Refuses a checkpoint of another class than the recipe's."""
+    made_by = str(checkpoint.get("class_path", ""))
+    for recipe in recipes:
+        model = (yaml.safe_load(Path(recipe).read_text("utf8")) or {}).get("model")
+        asked = model.get("class_path", "") if isinstance(model, dict) else (model or "")
+        if asked and made_by and asked.rpartition(".")[2] != made_by.rpartition(".")[2]:
+            raise ValueError(f"{path} was made by {made_by}, but {recipe} asks for {asked}: use the recipe it came from.")
+
+
+def _settings_of(checkpoint: dict[str, Any], subcommand: str, flags: list[str]) -> dict[str, Any]:
+    """What a checkpoint says of its classes, as one more config file."""
+    settings: dict[str, Any] = {}
+    if "class_path" in checkpoint:
+        init = plain(dict(checkpoint.get("hyper_parameters", {})))
+        settings["model"] = {"class_path": checkpoint["class_path"], "init_args": init}
+    if "data_class_path" in checkpoint:
+        init = plain(dict(checkpoint.get("datamodule_hyper_parameters", {})))
+        if subcommand != "fit" and any(flag.split("=")[0] == "--data.source" for flag in flags):
+            # Another source brings its own splits: those that the training data named apart are not its.
+            init |= {name: None for name in init if name.endswith("_source")}
+        settings["data"] = {"class_path": checkpoint["data_class_path"], "init_args": init}
+    if "seed" in checkpoint:
+        settings["seed_everything"] = checkpoint["seed"]
+    return settings
+
+
+def _nodes(flags: list[str]) -> list[str]:
+    """Devices and nodes as torchrun or SLURM started them: left unsaid, every node would train on its own."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+        devices, nodes = local, world // local
+    elif SLURMEnvironment.detect():
+        nodes = int(os.environ.get("SLURM_NNODES", os.environ.get("SLURM_JOB_NUM_NODES", "1")))
+        devices = int(os.environ["SLURM_NTASKS"]) // nodes
+    else:
+        return []
+    given = {flag.split("=")[0] for flag in flags}
+    said = {"--trainer.devices": devices, "--trainer.num_nodes": nodes}
+    return [part for name, value in said.items() if name not in given for part in (name, str(value))]
+
+
+class RunConfig(SaveConfigCallback):
+    """Writes `config.yaml` without what belongs to one call only, so that it is a recipe itself."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage != "fit":
+            return
+        folder = Path(trainer.log_dir or trainer.default_root_dir) if trainer.world_size == 1 else None
+        folder = next((lg.folder for lg in trainer.loggers if isinstance(lg, RunLogger)), folder)
+        if folder is None:
+            return
+        settings = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        text = yaml.safe_dump({k: v for k, v in settings.items() if k not in NOT_IN_RECIPES}, sort_keys=False)
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / ".config.yaml.partial"
+        partial.write_text(text, "utf8")
+        os.replace(partial, folder / "config.yaml")
+
+
+class TrainingCLI(LightningCLI):
+    """LightningCLI on the course's modules; `command` holds the prepared command line."""
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        super().__init__(
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            parser_class=CommandParser,
+            save_config_callback=RunConfig,
+            save_config_kwargs={"overwrite": True, "save_to_log_dir": False},
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            trainer_defaults={
+                "default_root_dir": "runs", "log_every_n_steps": 10, "enable_model_summary": False,
+            },
+            args=command.arguments,
+        )
+
+    def parse_arguments(self, parser: Any, args: Any) -> None:
+        self.config = parser.parse_args(args)
+
+    def _parse_ckpt_path(self) -> None:
+        """Done in `prepare`."""
+
+    def add_arguments_to_parser(self, parser: Any) -> None:
+        parser.add_argument("--wandb", type=str | None, default=None, help="Weights & Biases project to log to as well.")
+        parser.add_argument("--name", type=str | None, default=None, help="Run name: the folder is runs/<name>.")
+        parser.add_argument("--overwrite", type=bool, default=False, help="Replace a run of the same name.")
+        parser.add_argument(
+            "--evaluate", type=bool, default=True,
+            help="After fit: validate the best checkpoint, then test it, or predict where the test split has no labels.",
+        )
+        parser.add_lightning_class_args(LastCheckpoint, "last")
+        parser.add_lightning_class_args(BestCheckpoint, "best")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        folder, subcommand = self.command.folder, str(self.subcommand)
+        trainer_settings = self._get(self.config_init, "trainer")
+        if trainer_settings.get("logger") in (None, True):
+            kwargs["logger"] = self._loggers(folder, subcommand)
+        if trainer_settings.get("enable_progress_bar") is not False:
+            self.trainer_defaults["callbacks"] = [RichProgressBar()]
+        trainer = super().instantiate_trainer(**kwargs)
+        if subcommand == "fit":
+            trainer.callbacks.append(Curves())
+        else:
+            trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, Checkpoint)]
+        if isinstance(self.model, CourseModule):
+            trainer.callbacks += self.model.prediction_writers()
+        return trainer
+
+    def _loggers(self, folder: Path, subcommand: str) -> list[Any]:
+        filename = "metrics.csv" if subcommand == "fit" else f"{subcommand}_metrics.csv"
+        loggers: list[Any] = [RunLogger(folder, filename=filename, before_step=self.command.resumed_step)]
+        if project := self._get(self.config, "wandb"):
+            from lightning.pytorch.loggers import WandbLogger
+
+            folder.mkdir(parents=True, exist_ok=True)
+            loggers.append(WandbLogger(project=project, name=folder.name, save_dir=str(folder)))
+        return loggers
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        arguments = super()._prepare_subcommand_kwargs(subcommand)
+        checkpoints = self.command.checkpoints
+        if len(checkpoints) > 1:
+            arguments["model"] = self.model.ensemble(checkpoints)
+        elif checkpoints:
+            arguments |= {"ckpt_path": str(checkpoints[0]), "weights_only": True}
+        if subcommand == "predict":
+            arguments["return_predictions"] = False
+        return arguments
+
+    def before_fit(self) -> None:
+        if self.trainer.is_global_zero:
+            resumed = f", resumed at step {self.command.resumed_step}" if self.command.checkpoints else ""
+            print(f"run folder {self.command.folder}{resumed}")
+        changed = [f for f in self.command.flags if any(word in f for word in ("lr", "weight_decay", "momentum"))]
+        if self.command.checkpoints and changed:
+            warnings.warn(
+                f"{', '.join(changed)}: a resumed run keeps the optimizer's own settings, which are in the checkpoint; "
+                "start a new run to change them.", stacklevel=2,
+            )
+
+    def after_fit(self) -> None:
+        trainer, folder = self.trainer, self.command.folder
+        if trainer.fast_dev_run or trainer.interrupted:
+            return
+        results: dict[str, float] = {}
+        best = next(Path(c.best_model_path) for c in trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint))
+        if evaluated := bool(self._get(self.config, "evaluate")) and best.is_file():
+            again = {"datamodule": self.datamodule, "ckpt_path": str(best), "weights_only": True}
+            for logger in trainer.loggers:  # figures of the best epoch go to results.json, not into the curves
+                if isinstance(logger, RunLogger):
+                    logger.pause()
+            results |= {k: float(v) for k, v in trainer.validate(self.model, verbose=False, **again)[0].items()}
+            if getattr(self.datamodule, "has_test", False):
+                if getattr(self.datamodule, "test_labelled", True):
+                    results |= {k: float(v) for k, v in trainer.test(self.model, verbose=False, **again)[0].items()}
+                else:
+                    trainer.predict(self.model, return_predictions=False, **again)
+        else:
+            results = {k: float(v) for k, v in trainer.callback_metrics.items()}
+        if trainer.is_global_zero:
+            write_results(folder / "results.json", results, step=trainer.global_step, checkpoint=best)
+            print_results(folder, results, of="best epoch" if evaluated else "last epoch")
+
+    def after_test(self) -> None:
+        self._print_evaluation()
+
+    def after_validate(self) -> None:
+        self._print_evaluation()
+
+    def _print_evaluation(self) -> None:
+        if self.trainer.is_global_zero:
+            print_results(self.command.folder, {k: float(v) for k, v in self.trainer.callback_metrics.items()},
+                          of=str(self.command.checkpoints[0]))
+
+    def fit(self, **arguments: Any) -> None:
+        self.trainer.fit(**arguments)
+
+    def validate(self, **arguments: Any) -> None:
+        self.trainer.validate(**arguments | {"verbose": False})
+
+    def test(self, **arguments: Any) -> None:
+        self.trainer.test(**arguments | {"verbose": False})
+
+
+def quiet() -> None:
+    """Turns off remarks of the stack that ask for nothing of the user."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for text in (".*does not have many workers.*", ".*Checkpoint directory .* exists and is not empty.*",
+                 ".*smaller than the logging interval.*", ".*LightningCLI's args parameter.*", ".*isinstance.*LeafSpec.*"):
+        warnings.filterwarnings("ignore", text)
+
+
+def in_new_process(argv: list[str]) -> int:
+    """Runs one training command in a process of its own, so that several of them share nothing."""
+    return subprocess.run([sys.executable, "-m", "lhy_lightning.cli", *argv], check=False).returncode
+
+
+def main(argv: list[str]) -> int:
+    """Runs one training command. Returns its exit code; errors about input are one message on standard error."""
+    for name in lhy_lightning.__all__:
+        getattr(lhy_lightning, name)  # imported classes can be named without their module
+    quiet()
+    try:
+        if (code := run_folds(argv, in_new_process)) is not None:
+            return code
+        TrainingCLI(prepare(argv))
+    except Exception as error:
+        said = message_for_user(error)
+        if said is None or os.environ.get("LHY_TRACEBACK"):
+            raise
+        report(f"{said}\n(LHY_TRACEBACK=1 shows where this was raised)" if "\n" in said else said)
+    finally:
+        while _temporary_files:
+            with contextlib.suppress(OSError):
+                os.unlink(_temporary_files.pop())
+    return 0

@@ -1,0 +1,68 @@
+"""Runs functions in forked processes: a second rank or a killed run without paying for another import of torch."""
+
+import multiprocessing
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+
+def free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return int(opened.getsockname()[1])
+
+
+def _enter(function: Callable[..., Any], environment: dict[str, str], arguments: tuple[Any, ...]) -> None:
+    os.environ.update(environment)
+    torch.set_num_threads(1)  # a forked child must not touch the parent's thread pool
+    function(*arguments)
+
+
+def run_forked(
+    function: Callable[..., Any], *arguments: Any, environments: tuple[dict[str, str], ...] = ({},), timeout: float = 240
+) -> list[int]:
+    """Calls `function(*arguments)` in one forked process for each environment, all at once.
+
+    Returns:
+        The exit codes; minus the signal's number for a process that was killed.
+    """
+    context = multiprocessing.get_context("fork")
+    # not daemonic: a data loader starts workers of its own
+    processes = [context.Process(target=_enter, args=(function, env, arguments)) for env in environments]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout)
+        if process.is_alive():
+            process.kill()
+            process.join()
+    return [int(process.exitcode or 0) for process in processes]
+
+
+def torchrun_environments(world: int = 2, *, nodes: int = 1) -> tuple[dict[str, str], ...]:
+    """What `torchrun` sets for each of `world` processes, spread evenly over `nodes` machines."""
+    port, local = str(free_port()), world // nodes
+    return tuple(
+        {
+            "TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": str(rank),
+            "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank % local), "LOCAL_WORLD_SIZE": str(local),
+            "GROUP_RANK": str(rank // local), "TORCHELASTIC_USE_AGENT_STORE": "False",
+        }
+        for rank in range(world)
+    )  # fmt: skip
+
+
+def slurm_environments(nodes: int = 2) -> tuple[dict[str, str], ...]:
+    """What SLURM sets for one process on each of `nodes` machines (here all of them on loopback)."""
+    port = str(free_port())
+    return tuple(
+        {
+            "SLURM_NTASKS": str(nodes), "SLURM_NNODES": str(nodes), "SLURM_NTASKS_PER_NODE": "1",
+            "SLURM_PROCID": str(rank), "SLURM_LOCALID": "0", "SLURM_NODEID": str(rank), "SLURM_JOB_ID": "7",
+            "SLURM_JOB_NAME": "test", "SLURM_NODELIST": "127.0.0.1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
+        }
+        for rank in range(nodes)
+    )  # fmt: skip

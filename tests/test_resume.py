@@ -1,0 +1,66 @@
+"""A run killed with -9 in mid-epoch and resumed equals an unbroken one: rows, draws, losses, weights."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from lhy_lightning.callbacks.curves import Curves
+from lhy_lightning.checkpoints import read_checkpoint
+from lhy_lightning.cli import main
+from tests.processes import run_forked
+
+KILLED_AT = 37  # of 22 steps an epoch: in the middle of the second
+
+
+def fit(root: Path, name: str, *more: str, die_at: int | None = None) -> None:
+    if die_at is not None:
+
+        def die(self: Curves, trainer: object, *arguments: object) -> None:
+            if trainer.global_step == die_at:  # type: ignore[attr-defined]
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        Curves.on_train_batch_start = die  # type: ignore[assignment]
+    settings = {
+        "--trainer.default_root_dir": root, "--name": name, "--trainer.max_epochs": 3, "--trainer.log_every_n_steps": 1,
+        "--trainer.enable_progress_bar": "false", "--trainer.accelerator": "cpu", "--last.every_n_steps": 6,
+        "--seed_everything": 3, "--model": "ImageClassifier", "--model.network": "vgg", "--model.depth": 3,
+        "--model.width": 8, "--model.dropout": 0.3, "--model.ema_decay": 0.9, "--data": "ImageDataModule",
+        "--data.batch_size": 64, "--data.num_workers": 2, "--data.crop": 1, "--data.rotation": 20, "--data.mixup": 0.4,
+        "--evaluate": "false",
+    }  # fmt: skip
+    main(["fit", *(str(part) for pair in settings.items() for part in pair), *more])
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("runs")
+    assert run_forked(fit, root, "whole") == [0]
+    assert run_forked(lambda: fit(root, "killed", die_at=KILLED_AT)) == [-signal.SIGKILL]
+    assert read_checkpoint(root / "killed/checkpoints/last.ckpt")["global_step"] < KILLED_AT
+    assert run_forked(fit, root, "killed", "--ckpt_path", "last") == [0]
+    return root
+
+
+def test_metrics_are_equal_to_the_byte(runs: Path) -> None:
+    whole = (runs / "whole/metrics.csv").read_bytes()
+    assert whole.count(b"\n") == 1 + 66
+    assert (runs / "killed/metrics.csv").read_bytes() == whole
+
+
+def test_weights_averages_and_best_epoch_are_equal_to_the_bit(runs: Path) -> None:
+    for name in ("last", "best"):
+        whole = read_checkpoint(runs / f"whole/checkpoints/{name}.ckpt")
+        resumed = read_checkpoint(runs / f"killed/checkpoints/{name}.ckpt")
+        assert whole["global_step"] == resumed["global_step"]
+        assert whole["state_dict"].keys() == resumed["state_dict"].keys()
+        for key, value in whole["state_dict"].items():
+            assert torch.equal(value, resumed["state_dict"][key]), key
+
+
+def test_the_folder_holds_no_partial_files(runs: Path) -> None:
+    left = {str(path.relative_to(runs / "killed")) for path in (runs / "killed").rglob("*") if path.is_file()}
+    assert {"config.yaml", "metrics.csv", "curves.png", "checkpoints/last.ckpt", "checkpoints/best.ckpt"} <= left
+    assert not [name for name in left if "partial" in name]

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from lhy_lightning import run_folder
+from lhy_lightning.run_folder import find_checkpoint, new_run_folder
+
+
+@pytest.fixture(autouse=True)
+def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (run_folder.ENVIRONMENT_KEY, "LOCAL_RANK", "TORCHELASTIC_RUN_ID", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(run_folder.ENVIRONMENT_KEY, "")  # restored after the test, whatever it sets
+
+
+def make_run(folder: Path, *checkpoints: str) -> Path:
+    (folder / "checkpoints").mkdir(parents=True)
+    for name in checkpoints:
+        (folder / "checkpoints" / f"{name}.ckpt").write_bytes(b"weights")
+    return folder
+
+
+def test_a_run_without_a_name_takes_the_recipes_and_never_touches_an_older_one(tmp_path: Path) -> None:
+    assert new_run_folder(tmp_path, None, "hw03/simple") == tmp_path / "hw03/simple"
+    make_run(tmp_path / "hw03/simple")
+    assert new_run_folder(tmp_path, None, "hw03/simple") == tmp_path / "hw03/simple-2"
+
+
+def test_a_name_given_by_hand_is_not_reused_unless_asked(tmp_path: Path) -> None:
+    make_run(tmp_path / "mine")
+    with pytest.raises(FileExistsError, match=r"--ckpt_path last.*--overwrite"):
+        new_run_folder(tmp_path, "mine", "quickstart")
+    assert new_run_folder(tmp_path, "mine", "quickstart", overwrite=True) == tmp_path / "mine"
+
+
+def test_processes_started_by_lightning_share_the_folder_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = new_run_folder(tmp_path, None, "quickstart")
+    make_run(chosen, "last")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert new_run_folder(tmp_path, None, "quickstart") == chosen
+    assert find_checkpoint("last", tmp_path, None, None) == chosen / "checkpoints/last.ckpt"
+
+
+def test_last_and_best_are_found_by_name_by_recipe_or_as_the_newest(tmp_path: Path) -> None:
+    first = make_run(tmp_path / "quickstart", "last", "best")
+    second = make_run(tmp_path / "quickstart-2", "last")
+    other = make_run(tmp_path / "hw03/simple", "last")
+    for age, run in enumerate((first, second, other)):
+        for path in (run, *run.glob("checkpoints/*")):
+            import os
+
+            os.utime(path, (1000 + age, 1000 + age))
+    assert find_checkpoint("best", tmp_path, "quickstart", None) == first / "checkpoints/best.ckpt"
+    assert find_checkpoint("last", tmp_path, None, "quickstart") == second / "checkpoints/last.ckpt"
+    assert find_checkpoint("last", tmp_path, None, None) == other / "checkpoints/last.ckpt"
+    assert find_checkpoint(str(first), tmp_path, None, None) == first / "checkpoints/best.ckpt"
+
+
+def test_a_missing_checkpoint_is_an_error_that_says_what_is_there(tmp_path: Path) -> None:
+    make_run(tmp_path / "quickstart", "last")
+    with pytest.raises(FileNotFoundError, match=r"best\.ckpt is missing \(checkpoints there: last\.ckpt\)"):
+        find_checkpoint("best", tmp_path, "quickstart", None)
+    with pytest.raises(FileNotFoundError, match=r"there is no run .*quickstrat; there is quickstart"):
+        find_checkpoint("best", tmp_path, "quickstrat", None)
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        find_checkpoint("lst", tmp_path, None, None)
+    with pytest.raises(FileNotFoundError, match="no run of hw03/strong"):
+        find_checkpoint("last", tmp_path, None, "hw03/strong")
