@@ -14,6 +14,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lhy_lightning import ImageDataModule
 from lhy_lightning.data.augmentation import Augmentation
+from lhy_lightning.data.samplers import TrainBatches
 
 EPOCHS, BATCH = 10, 128
 
@@ -101,26 +103,39 @@ def ours(folder: Path, size: int, channels: int, augment: bool, workers: int) ->
     options = {"crop": 4, "horizontal_flip": 0.5} if augment else {}
     with tempfile.TemporaryDirectory() as cache:
         data = ImageDataModule(
-            str(folder), image_size=size, channels=channels, batch_size=BATCH, val_fraction=0.01, test_fraction=0.0,
-            cache_dir=cache, num_workers=workers, **options,  # type: ignore[arg-type]
+            str(folder),
+            image_size=size,
+            channels=1 if channels == 1 else 3,
+            batch_size=BATCH,
+            val_fraction=0.01,
+            test_fraction=0.0,
+            cache_dir=cache,
+            num_workers=workers,
+            **options,  # type: ignore[arg-type]
         )
         setup = seconds(lambda: data.setup("fit"))
         loader = data.train_dataloader()
+        sampler = loader.sampler
+        assert isinstance(sampler, TrainBatches)
 
         def epoch(number: int) -> None:
-            loader.sampler.set_epoch(number)  # type: ignore[union-attr]
+            sampler.set_epoch(number)
             consume(data.prepare_batch(batch, training=True) for batch in loader)
 
-        epochs = sum(seconds(lambda n=number: epoch(n)) for number in range(EPOCHS))  # type: ignore[misc]
+        epochs = sum(seconds(partial(epoch, number)) for number in range(EPOCHS))
     return setup + epochs, epochs
 
 
 def plain(folder: Path, size: int, channels: int, augment: bool, workers: int) -> float:
     loader = DataLoader(
-        OneFileAtATime(folder, size, channels, augment), batch_size=BATCH, shuffle=True, num_workers=workers,
-        drop_last=True, persistent_workers=workers > 0,
+        OneFileAtATime(folder, size, channels, augment),
+        batch_size=BATCH,
+        shuffle=True,
+        num_workers=workers,
+        drop_last=True,
+        persistent_workers=workers > 0,
     )
-    return sum(seconds(lambda: consume(loader)) for _ in range(EPOCHS))
+    return sum(seconds(partial(consume, loader)) for _ in range(EPOCHS))
 
 
 def reading(size: int, number: int, repeats: int, workers: int) -> float:
@@ -131,16 +146,16 @@ def reading(size: int, number: int, repeats: int, workers: int) -> float:
         write_files(Path(folder), size, number)
         seen = number * EPOCHS
         for augment in (False, True):
-            pairs = [
-                (plain(Path(folder), size, channels, augment, workers), *ours(Path(folder), size, channels, augment, workers))
-                for _ in range(repeats)
-            ]
+            setting = (Path(folder), size, channels, augment, workers)
+            pairs = [(plain(*setting), *ours(*setting)) for _ in range(repeats)]
             alone, all_of_it, epochs = (statistics.median(column) / seen * 1e6 for column in zip(*pairs, strict=True))
             ratio = statistics.median(a / b for a, b, _ in pairs)
             what = "decoded, [-1, 1]" + (", crop, flip" if augment else "")
             goal = 3 if augment else 8
-            print(f"| {size}×{size} {'PNG' if size == 28 else 'JPEG'} | {what} | {alone:.0f} | {all_of_it:.1f} | "
-                  f"{epochs:.1f} | **{ratio:.1f}** | {goal} |")
+            print(
+                f"| {size}×{size} {'PNG' if size == 28 else 'JPEG'} | {what} | {alone:.0f} | {all_of_it:.1f} | "
+                f"{epochs:.1f} | **{ratio:.1f}** | {goal} |"
+            )
             cost = cost or all_of_it
     return cost
 
@@ -169,8 +184,10 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     number, repeats = (300, 1) if arguments.quick else (5000, 3)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, batch {BATCH}, {EPOCHS} epochs over {number:,} "
-          f"files, {arguments.workers} workers, median of {repeats}; µs a picture and epoch.\n")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, batch {BATCH}, {EPOCHS} epochs over "
+        f"{number:,} files, {arguments.workers} workers, median of {repeats}; µs a picture and epoch.\n"
+    )
     print("| files | batch | one file at a time | ours | ours after the first reading | ratio | goal |")
     print("|---|---|---|---|---|---|---|")
     reads = {size: reading(size, number, repeats, arguments.workers) for size in (28, 64)}
@@ -180,7 +197,10 @@ def main() -> None:
     for name in AUGMENTATIONS:
         print(f"| {name} | {costs[32][name]:.1f} | {costs[64][name]:.1f} |")
     dear = [name for name, cost in costs[64].items() if cost > reads[64]]
-    print(f"\nDearer than reading a 64×64 picture ({reads[64]:.1f} µs), so off in CPU recipes: {', '.join(dear) or 'none'}.")
+    print(
+        f"\nDearer than reading a 64×64 picture ({reads[64]:.1f} µs), so off in CPU recipes: "
+        f"{'; '.join(dear) or 'none'}."
+    )
 
 
 if __name__ == "__main__":

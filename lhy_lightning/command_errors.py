@@ -35,8 +35,11 @@ def explain(message: str, options: Iterable[str]) -> str:
     if match := re.search(r"class_path '?([\w.]+)'?[\s\S]*?(?:Option|Key|Parameter) '([\w.]+)' is not", message):
         path, name = match.groups()
         return f"{path.rpartition('.')[2]} has no setting {name!r}.{nearest(name.split('.')[0], parameters(path))}"
-    if match := re.search(r"(?:[Uu]nrecognized arguments:|does not accept option) '?(--[\w.-]+)", message):
-        word = match[1]
+    if match := re.search(r"^(?:Option|Key) '([\w.]+)' is not (?:accepted|expected)", message):
+        settings = [option.removeprefix("--") for option in options]
+        return f"there is no setting {match[1]!r}.{nearest(match[1], settings)}"
+    if match := re.search(r"(?:[Uu]nrecognized arguments:|does not accept option) '?(?:--)?([\w.-]+)", message):
+        word = f"--{match[1]}"
         group, _, name = word.removeprefix("--").partition(".")
         for cls in re.findall(r"--(?:model|data)[ =]([\w.]+)", " ".join(sys.argv)):
             options += [f"--{group}.{parameter}" for parameter in parameters(cls)]
@@ -44,16 +47,6 @@ def explain(message: str, options: Iterable[str]) -> str:
     if match := re.search(r"Expected a dot import path string: (\w+)|Import path (\S+) does not", message):
         word = next(filter(None, match.groups()))
         return f"there is no class {word!r}.{nearest(word, lhy_lightning.__all__)}"
-    if match := re.search(r"Key \"?'?([\w.]+)'?\"? is required|[Kk]ey '([\w.]+)' (?:is )?required", message):
-        key = next(filter(None, match.groups())).split(".")[0]
-        if key in ("model", "data"):
-            return (
-                "no recipe given: add --config NAME (`lhy recipes` lists them), or name the classes, for example "
-                "--model ImageClassifier --data ImageDataModule --data.source photos/."
-            )
-    if match := re.search(r"Key '([\w.]+)' is not expected|No action for key \"([\w.]+)\"", message):
-        key = next(filter(None, match.groups()))
-        return f"there is no setting {key!r}.{nearest(f'--{key}', options)}"
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return "\n  ".join(dict.fromkeys(lines[:6]))
 
@@ -98,7 +91,11 @@ def message_for_user(error: BaseException) -> str | None:
 
 
 class CommandParser(LightningArgumentParser):
-    """Lightning's parser, with errors for people."""
+    """Lightning's parser, with errors for people; an abbreviated option is a misspelt one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.allow_abbrev = False
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if ex is not None and (said := message_for_user(ex)):

@@ -43,6 +43,6 @@ def reseed_for_batch(trainer: "Trainer", *, stream: int = 0) -> None:
     Data modules call it in `on_before_batch_transfer` (augmentation runs right after the transfer), modules in
     `on_train_batch_start` with another stream, which serves foreign loaders too.
     """
-    batches_trained = trainer.fit_loop.epoch_loop.batch_progress.total.processed
+    batches_trained = trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
     seed = derive_seed(run_seed(), batches_trained, trainer.global_rank, stream)
     reseed(seed, trainer.strategy.root_device)

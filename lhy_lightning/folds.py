@@ -33,7 +33,9 @@ def run_folds(argv: list[str], run_one: Callable[[list[str]], int]) -> int | Non
     if not folds.isdigit() or int(folds) < 2:
         raise ValueError(f"--data.folds {folds}: give at least 2.")
     if run_folder.launched_from_outside():
-        raise ValueError("--data.folds starts one fit after the other; under torchrun or SLURM name one by --data.fold.")
+        raise ValueError(
+            "--data.folds starts one fit after the other; under torchrun or SLURM name one by --data.fold."
+        )
     name, rest = _option(argv, "--name")
     checkpoint, rest = _option(rest, "--ckpt_path")
     if checkpoint is not None:

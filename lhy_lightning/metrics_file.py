@@ -85,7 +85,7 @@ class RunLogger(CSVLogger):
         self._paused = False
 
     def pause(self) -> None:
-        """Writes nothing from here on: figures of the best epoch, measured again at the end, are no point of a curve."""
+        """Writes nothing from here on: figures of the best epoch, measured again at the end, are on no curve."""
         self._paused = True
 
     @property

@@ -47,6 +47,8 @@ class CourseModule(LightningModule, ModelHubMixin):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["class_path"] = class_path(type(self))
         checkpoint["seed"] = run_seed()
+        if (data := getattr(self.trainer, "datamodule", None)) is not None:  # no hook of its own is called for it
+            checkpoint["data_class_path"] = class_path(type(data))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         made_by, own = checkpoint.get("class_path"), class_path(type(self))
@@ -68,7 +70,7 @@ class CourseModule(LightningModule, ModelHubMixin):
 
     # --- Hugging Face Hub ------------------------------------------------------------------------------------------
 
-    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> str | None:  # type: ignore[override]
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> str | None:
         """Writes `config.json` (class and arguments) and `model.safetensors`; `push_to_hub=True` uploads them."""
         config = {"class_path": class_path(type(self)), **plain(dict(self.hparams))}
         return super().save_pretrained(save_directory, config=config, **kwargs)
@@ -77,17 +79,35 @@ class CourseModule(LightningModule, ModelHubMixin):
         save_model(self, str(save_directory / "model.safetensors"))
 
     @classmethod
-    def _from_pretrained(cls, *, model_id: str, revision: str | None, cache_dir: str | Path | None,
-                         force_download: bool, local_files_only: bool, token: str | bool | None,
-                         config: dict[str, Any] | None = None, **arguments: Any) -> Self:
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        config: dict[str, Any] | None = None,
+        **arguments: Any,
+    ) -> Self:
         folder = Path(model_id)
         names = ("config.json", "model.safetensors")
         if folder.is_dir():
             files = [folder / name for name in names]
         else:
             files = [
-                Path(hf_hub_download(model_id, name, revision=revision, cache_dir=cache_dir, token=token,
-                                     force_download=force_download, local_files_only=local_files_only))
+                Path(
+                    hf_hub_download(
+                        model_id,
+                        name,
+                        revision=revision,
+                        cache_dir=cache_dir,
+                        token=token,
+                        force_download=force_download,
+                        local_files_only=local_files_only,
+                    )
+                )
                 for name in names
             ]
         settings = json.loads(files[0].read_text("utf8"))

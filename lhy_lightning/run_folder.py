@@ -1,9 +1,9 @@
 """Where a run lives: `<root>/<name>/`, and how `--ckpt_path last|best` finds its way back there.
 
-    runs/hw03/strong/
-        config.yaml  metrics.csv  results.json  curves.png
-        checkpoints/best.ckpt  checkpoints/last.ckpt
-        samples/*.png
+runs/hw03/strong/
+    config.yaml  metrics.csv  results.json  curves.png
+    checkpoints/best.ckpt  checkpoints/last.ckpt
+    samples/*.png
 """
 
 import difflib
@@ -100,7 +100,8 @@ def find_checkpoint(which: str, root: Path, name: str | None, recipe: str | None
         if root / name not in runs:
             near = difflib.get_close_matches(name, names, 3, 0.4) or names[-3:]
             raise FileNotFoundError(
-                f"--ckpt_path {which}: there is no run {root / name}" + (f"; there is {', '.join(near)}." if near else ".")
+                f"--ckpt_path {which}: there is no run {root / name}"
+                + (f"; there is {', '.join(near)}." if near else ".")
             )
         return _in_run(root / name, which)
     if recipe is not None:

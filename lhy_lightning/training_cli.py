@@ -27,6 +27,7 @@ from lhy_lightning import run_folder
 from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
 from lhy_lightning.callbacks.curves import Curves
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
+from lhy_lightning.callbacks.pictures import run_directory
 from lhy_lightning.callbacks.results import print_results, write_results
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.command_errors import CommandParser, message_for_user, report
@@ -78,7 +79,9 @@ def prepare(argv: list[str]) -> Command:
             run_folder.find_checkpoint(which, root, own.name, recipe) for which in own.ckpt_path.split(",")
         ]
         if len(command.checkpoints) > 1 and subcommand != "predict":
-            raise ValueError(f"--ckpt_path names {len(command.checkpoints)} files; only `lhy predict` averages several.")
+            raise ValueError(
+                f"--ckpt_path names {len(command.checkpoints)} files; only `lhy predict` averages several."
+            )
         run = run_folder.run_of(command.checkpoints[0])
         if not recipes and run is not None and (run / "config.yaml").is_file():
             with_files.append(_as_file(_without(run / "config.yaml", NOT_IN_RECIPES)))
@@ -89,6 +92,11 @@ def prepare(argv: list[str]) -> Command:
         with_files.append(_as_file(_settings_of(checkpoint, subcommand, flags)))
         command.resumed_step = int(checkpoint["global_step"]) if subcommand == "fit" else None
     elif subcommand == "fit":
+        if not recipes and not any(flag.startswith("--model") for flag in flags):
+            raise ValueError(
+                "no recipe given: add --config NAME (`lhy recipes` lists them), or name the classes, for example "
+                "--model ImageClassifier --data ImageDataModule --data.source photos/."
+            )
         command.folder = run_folder.new_run_folder(
             root, own.name, recipe or "run", overwrite=own.overwrite.lower() in ("true", "1", "yes")
         )
@@ -123,7 +131,9 @@ def _check_class(checkpoint: dict[str, Any], recipes: list[str], path: Path) -> 
         model = (yaml.safe_load(Path(recipe).read_text("utf8")) or {}).get("model")
         asked = model.get("class_path", "") if isinstance(model, dict) else (model or "")
         if asked and made_by and asked.rpartition(".")[2] != made_by.rpartition(".")[2]:
-            raise ValueError(f"{path} was made by {made_by}, but {recipe} asks for {asked}: use the recipe it came from.")
+            raise ValueError(
+                f"{path} was made by {made_by}, but {recipe} asks for {asked}: use the recipe it came from."
+            )
 
 
 def _settings_of(checkpoint: dict[str, Any], subcommand: str, flags: list[str]) -> dict[str, Any]:
@@ -159,15 +169,18 @@ def _nodes(flags: list[str]) -> list[str]:
 
 
 class RunConfig(SaveConfigCallback):
-    """Writes `config.yaml` without what belongs to one call only, so that it is a recipe itself."""
+    """Writes `config.yaml` without what belongs to one call only, so that it is a recipe itself.
 
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage != "fit":
+    It is written when training starts: a run that never got so far leaves no folder.
+    """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Left out: see `on_train_start`."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
             return
-        folder = Path(trainer.log_dir or trainer.default_root_dir) if trainer.world_size == 1 else None
-        folder = next((lg.folder for lg in trainer.loggers if isinstance(lg, RunLogger)), folder)
-        if folder is None:
-            return
+        folder = run_directory(trainer)
         settings = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
         text = yaml.safe_dump({k: v for k, v in settings.items() if k not in NOT_IN_RECIPES}, sort_keys=False)
         folder.mkdir(parents=True, exist_ok=True)
@@ -186,12 +199,13 @@ class TrainingCLI(LightningCLI):
             subclass_mode_data=True,
             parser_class=CommandParser,
             save_config_callback=RunConfig,
-            save_config_kwargs={"overwrite": True, "save_to_log_dir": False},
             seed_everything_default=0,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
             trainer_defaults={
-                "default_root_dir": "runs", "log_every_n_steps": 10, "enable_model_summary": False,
+                "default_root_dir": "runs",
+                "log_every_n_steps": 10,
+                "enable_model_summary": False,
             },
             args=command.arguments,
         )
@@ -203,12 +217,16 @@ class TrainingCLI(LightningCLI):
         """Done in `prepare`."""
 
     def add_arguments_to_parser(self, parser: Any) -> None:
-        parser.add_argument("--wandb", type=str | None, default=None, help="Weights & Biases project to log to as well.")
+        parser.add_argument(
+            "--wandb", type=str | None, default=None, help="Weights & Biases project to log to as well."
+        )
         parser.add_argument("--name", type=str | None, default=None, help="Run name: the folder is runs/<name>.")
         parser.add_argument("--overwrite", type=bool, default=False, help="Replace a run of the same name.")
         parser.add_argument(
-            "--evaluate", type=bool, default=True,
-            help="After fit: validate the best checkpoint, then test it, or predict where the test split has no labels.",
+            "--evaluate",
+            type=bool,
+            default=True,
+            help="After fit: validate the best checkpoint, then test it, or predict an unlabelled test split.",
         )
         parser.add_lightning_class_args(LastCheckpoint, "last")
         parser.add_lightning_class_args(BestCheckpoint, "best")
@@ -222,11 +240,11 @@ class TrainingCLI(LightningCLI):
             self.trainer_defaults["callbacks"] = [RichProgressBar()]
         trainer = super().instantiate_trainer(**kwargs)
         if subcommand == "fit":
-            trainer.callbacks.append(Curves())
+            trainer.callbacks.append(Curves())  # type: ignore[attr-defined]
         else:
-            trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, Checkpoint)]
+            trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, Checkpoint)]  # type: ignore[attr-defined]
         if isinstance(self.model, CourseModule):
-            trainer.callbacks += self.model.prediction_writers()
+            trainer.callbacks += self.model.prediction_writers()  # type: ignore[attr-defined]
         return trainer
 
     def _loggers(self, folder: Path, subcommand: str) -> list[Any]:
@@ -258,12 +276,13 @@ class TrainingCLI(LightningCLI):
         if self.command.checkpoints and changed:
             warnings.warn(
                 f"{', '.join(changed)}: a resumed run keeps the optimizer's own settings, which are in the checkpoint; "
-                "start a new run to change them.", stacklevel=2,
+                "start a new run to change them.",
+                stacklevel=2,
             )
 
     def after_fit(self) -> None:
         trainer, folder = self.trainer, self.command.folder
-        if trainer.fast_dev_run or trainer.interrupted:
+        if trainer.fast_dev_run or trainer.interrupted:  # type: ignore[attr-defined]
             return
         results: dict[str, float] = {}
         best = next(Path(c.best_model_path) for c in trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint))
@@ -292,8 +311,11 @@ class TrainingCLI(LightningCLI):
 
     def _print_evaluation(self) -> None:
         if self.trainer.is_global_zero:
-            print_results(self.command.folder, {k: float(v) for k, v in self.trainer.callback_metrics.items()},
-                          of=str(self.command.checkpoints[0]))
+            print_results(
+                self.command.folder,
+                {k: float(v) for k, v in self.trainer.callback_metrics.items()},
+                of=f"{self.command.checkpoints[0].name} of {self.command.folder.name}",
+            )
 
     def fit(self, **arguments: Any) -> None:
         self.trainer.fit(**arguments)
@@ -309,8 +331,14 @@ def quiet() -> None:
     """Turns off remarks of the stack that ask for nothing of the user."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    for text in (".*does not have many workers.*", ".*Checkpoint directory .* exists and is not empty.*",
-                 ".*smaller than the logging interval.*", ".*LightningCLI's args parameter.*", ".*isinstance.*LeafSpec.*"):
+    for text in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*smaller than the logging interval.*",
+        ".*LightningCLI's args parameter.*",
+        ".*isinstance.*LeafSpec.*",
+        ".*callbacks used to create the checkpoint need to be provided.*",
+    ):
         warnings.filterwarnings("ignore", text)
 
 

@@ -19,7 +19,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Te
     for name in ("LHY_RUN_FOLDER", "PL_GLOBAL_SEED", "PL_SEED_WORKERS", "LOCAL_RANK"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    yield
+    return
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -22,7 +22,10 @@ def _enter(function: Callable[..., Any], environment: dict[str, str], arguments:
 
 
 def run_forked(
-    function: Callable[..., Any], *arguments: Any, environments: tuple[dict[str, str], ...] = ({},), timeout: float = 240
+    function: Callable[..., Any],
+    *arguments: Any,
+    environments: tuple[dict[str, str], ...] = ({},),
+    timeout: float = 240,
 ) -> list[int]:
     """Calls `function(*arguments)` in one forked process for each environment, all at once.
 

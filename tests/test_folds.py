@@ -33,12 +33,14 @@ def command(root: Path, *more: str) -> list[str]:
 def test_a_cross_validation_that_was_cut_off_skips_what_is_done_and_resumes_the_rest(tmp_path: Path) -> None:
     first = Fits(tmp_path, fail_at="1")
     assert run_folds(command(tmp_path), first) == 137
-    assert len(first.calls) == 2 and not (tmp_path / "quickstart-folds" / "folds.csv").exists()
+    assert len(first.calls) == 2
+    assert not (tmp_path / "quickstart-folds" / "folds.csv").exists()
 
     again = Fits(tmp_path)
     assert run_folds(command(tmp_path), again) == 0
     assert [call[call.index("--data.fold") + 1] for call in again.calls] == ["1", "2"]
-    assert again.calls[0][-2] == "--ckpt_path" and again.calls[0][-1].endswith("fold-1/checkpoints/last.ckpt")
+    assert again.calls[0][-2] == "--ckpt_path"
+    assert again.calls[0][-1].endswith("fold-1/checkpoints/last.ckpt")
     assert again.calls[1][-2:] == ["--overwrite", "true"]
 
     table = list(csv.DictReader((tmp_path / "quickstart-folds" / "folds.csv").open()))

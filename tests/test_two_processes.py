@@ -13,8 +13,8 @@ from tests.processes import run_forked, slurm_environments, torchrun_environment
 
 def fit_and_predict(root: Path, name: str, batch_size: int) -> None:
     settings = {
-        "--trainer.default_root_dir": root, "--name": name, "--trainer.max_epochs": 1, "--trainer.limit_train_batches": 4,
-        "--trainer.log_every_n_steps": 1, "--trainer.enable_progress_bar": "false", "--trainer.accelerator": "cpu",
+        "--trainer.default_root_dir": root, "--name": name, "--trainer.max_epochs": 1,
+        "--trainer.limit_train_batches": 4, "--trainer.log_every_n_steps": 1, "--trainer.enable_progress_bar": "false", "--trainer.accelerator": "cpu",
         "--model": "ImageClassifier", "--model.network": "vgg", "--model.depth": 3, "--model.width": 8,
         "--model.norm": "group", "--model.ema_decay": 0.5, "--data": "ImageDataModule", "--data.batch_size": batch_size,
         "--data.val_fraction": 0.061,
@@ -48,7 +48,8 @@ def test_figures_over_an_odd_number_of_rows_are_equal(runs: Path, launcher: str)
         return {key: float(value) for key, value in last.items() if key.startswith("val/")}
 
     one, two = validation("one"), validation(launcher)
-    assert one and two == pytest.approx(one, abs=1e-5)
+    assert one
+    assert two == pytest.approx(one, abs=1e-5)
 
 
 @pytest.mark.parametrize("launcher", ["torchrun", "slurm"])

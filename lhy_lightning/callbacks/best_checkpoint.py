@@ -27,8 +27,13 @@ class BestCheckpoint(ModelCheckpoint):
         if (monitor is None) != (mode is None):
             raise ValueError(f"best.monitor={monitor} and best.mode={mode}: give both, or neither.")
         super().__init__(
-            dirpath=folder, filename="best", monitor=monitor, mode=mode or "min", save_top_k=1,
-            auto_insert_metric_name=False, enable_version_counter=False,
+            dirpath=folder,
+            filename="best",
+            monitor=monitor,
+            mode=mode or "min",
+            save_top_k=1,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
         )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

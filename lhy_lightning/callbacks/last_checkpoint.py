@@ -86,7 +86,7 @@ class LastCheckpoint(Checkpoint):
                     logger.log_metrics({**metrics, "epoch": trainer.current_epoch}, step)
 
     def _save(self, trainer: Trainer) -> None:
-        if trainer.fast_dev_run or trainer.sanity_checking:
+        if trainer.fast_dev_run or trainer.sanity_checking:  # type: ignore[attr-defined]
             return
         trainer.save_checkpoint(self.path(trainer))
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step

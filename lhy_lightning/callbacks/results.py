@@ -44,4 +44,6 @@ def print_results(folder: Path, results: dict[str, float], *, of: str) -> None:
     if figures:
         console.print(table)
     files = [p for name in ("curves.png", "samples", "predictions.csv", "predict.csv") if (p := folder / name).exists()]
-    console.print("run folder: " + str(folder), "· " + " · ".join(p.name for p in files) if files else "", highlight=False)
+    console.print(
+        "run folder: " + str(folder), "· " + " · ".join(p.name for p in files) if files else "", highlight=False
+    )

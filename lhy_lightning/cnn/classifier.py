@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -17,11 +18,12 @@ from torchmetrics import MeanMetric
 
 from lhy_lightning.cnn.backbone import TransformersClassifier, backbone_settings
 from lhy_lightning.cnn.ensemble import ProbabilityAverage
-from lhy_lightning.cnn.losses import LOSSES, balanced_class_weights
+from lhy_lightning.cnn.losses import LOSSES, class_weight_tensor
 from lhy_lightning.cnn.networks import network_by_name
 from lhy_lightning.cnn.pictures import ClassificationPictures, LayerTable
 from lhy_lightning.cnn.predictions import PredictionsCsv
-from lhy_lightning.cnn.views import averaged_probabilities
+from lhy_lightning.cnn.views import averaged_probabilities, view_moves
+from lhy_lightning.layers.batch_norm import batch_norm_over_ranks
 from lhy_lightning.layers.memory_format import to_channels_last
 from lhy_lightning.metrics.classification import ClassificationScores
 from lhy_lightning.module import CourseModule
@@ -67,7 +69,10 @@ class ImageClassifier(CourseModule):
         channels_last: keep pictures and weights with channels innermost in memory, which is faster.
         compile: compile the network with `torch.compile`.
         sync_batchnorm: on several GPUs, compute batch statistics over all of them.
-        num_classes, image_size, channels, class_names: what the pictures are; image_size is (height, width).
+        num_classes: classes K; from the data if not given, as the next three.
+        image_size: (height, width) of a picture.
+        channels: 1 (grey) or 3 (colour).
+        class_names: K names, for pictures, tables and predictions.
         resize: how `classify` brings other pictures to size, "stretch" or "crop".
 
     Raises:
@@ -121,6 +126,7 @@ class ImageClassifier(CourseModule):
         self.save_hyperparameters()
         if loss not in LOSSES:
             raise ValueError(f"loss is one of {', '.join(LOSSES)}, not {loss!r}")
+        view_moves(test_time_views)
         self.network_name, self.depth, self.width, self.norm, self.dropout = network, depth, width, norm, dropout
         self.backbone, self.pretrained, self.backbone_config = backbone, pretrained, backbone_config
         self.backbone_lr, self.freeze_backbone = backbone_lr, freeze_backbone
@@ -216,37 +222,25 @@ class ImageClassifier(CourseModule):
             self.build()
         assert self.network is not None
         if stage == "fit":
-            self.set_class_weights(data)
+            counts, (classes, _, _) = getattr(data, "class_counts", None), self.sizes()
+            weights = class_weight_tensor(self.class_weights, classes, counts)
+            self.weights = None if weights is None else weights.to(self.device)
+            if self.freeze_backbone:  # it is meant to evaluate
+                warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode at the start of training")
             self.prepare_for_ranks()
             if self.compiles:
                 self.network.compile()
 
-    def set_class_weights(self, data: Any) -> None:
-        if self.class_weights == "balanced":
-            self.weights = balanced_class_weights(tuple(data.class_counts)).to(self.device)
-        elif self.class_weights is not None:
-            if len(self.class_weights) != self.num_classes:
-                raise ValueError(f"{len(self.class_weights)} class_weights for {self.num_classes} classes")
-            self.weights = torch.tensor(self.class_weights, dtype=torch.float32, device=self.device)
-
     def prepare_for_ranks(self) -> None:
-        """On several GPUs, batch statistics over all of them; torch has none for CPUs, which is said once."""
+        """On several GPUs, batch statistics over all of them."""
         assert self.network is not None
         strategy = self.trainer.strategy
         if not isinstance(strategy, DDPStrategy):
             return
         if self.backbone is not None:  # some backbones have layers that pooled features do not use
             strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
-        norms = [m for m in self.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        if self.trainer.world_size < 2 or not norms or not self.sync_batchnorm:
-            return
-        if strategy.root_device.type == "cuda":
-            self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
-        else:
-            rank_zero_warn(
-                "batch normalization takes its statistics from each process's own rows: torch synchronizes them on "
-                "GPUs only. Training differs from one process; norm='group' does not."
-            )
+        if self.trainer.world_size > 1 and self.sync_batchnorm:
+            self.network = batch_norm_over_ranks(self.network, strategy.root_device)
 
     # --- inference -------------------------------------------------------------------------------------------------
 
@@ -337,7 +331,9 @@ class ImageClassifier(CourseModule):
             groups = parameter_groups(self.network, lr, decay)
         optimizer: Optimizer = build_optimizer(groups, **numbers)
         scheduler = build_schedule(
-            optimizer, total_steps=self.trainer.estimated_stepping_batches, **self.schedule_numbers  # type: ignore[arg-type]
+            optimizer,
+            total_steps=self.trainer.estimated_stepping_batches,
+            **self.schedule_numbers,  # type: ignore[arg-type]
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

@@ -35,8 +35,14 @@ class ProbabilityAverage(LightningModule):
     def from_checkpoints(cls, paths: list[Path]) -> "ProbabilityAverage":
         """Loads each checkpoint with the class that made it."""
         classes: list[Any] = [import_class(read_checkpoint(path)["class_path"]) for path in paths]
-        return cls([made_by.load_from_checkpoint(path, map_location="cpu") for made_by, path in zip(classes, paths, strict=True)])
+        return cls(
+            [
+                made_by.load_from_checkpoint(path, map_location="cpu")
+                for made_by, path in zip(classes, paths, strict=True)
+            ]
+        )
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        each = torch.stack([member.predict_step(batch, batch_idx)["probabilities"] for member in self.members])
+        members: list[Any] = list(self.members)
+        each = torch.stack([member.predict_step(batch, batch_idx)["probabilities"] for member in members])
         return {"index": batch["index"], "probabilities": each.mean(dim=0)}

@@ -6,6 +6,8 @@ halves of a batch is then the loss of the batch, so two processes give one proce
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -82,7 +84,26 @@ def soft_targets(
     return (1 - label_smoothing) * target + label_smoothing / num_classes
 
 
-def balanced_class_weights(class_counts: tuple[int, ...]) -> Tensor:
+def class_weight_tensor(
+    class_weights: Sequence[float] | str | None, num_classes: int, class_counts: Sequence[int] | None
+) -> Tensor | None:
+    """Class weights as (K,) float32; "balanced" for `balanced_class_weights` of the training rows.
+
+    Raises:
+        ValueError: not one weight a class, or "balanced" and nobody tells how many rows each class has.
+    """
+    if class_weights is None:
+        return None
+    if class_weights == "balanced":
+        if class_counts is None:
+            raise ValueError("class_weights='balanced' needs a data module that tells its class_counts")
+        return balanced_class_weights(class_counts)
+    if isinstance(class_weights, str) or len(class_weights) != num_classes:
+        raise ValueError(f"{len(class_weights)} class_weights for {num_classes} classes")
+    return torch.tensor(class_weights, dtype=torch.float32)
+
+
+def balanced_class_weights(class_counts: Sequence[int]) -> Tensor:
     """Returns rows / (K * rows of the class): every class weighs alike, and the mean weight over training rows is one.
 
     Raises:

@@ -33,7 +33,12 @@ class PredictionFile(Callback):
         self._batches = []
 
     def on_predict_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
         self._batches.append((outputs["index"].cpu(), outputs["probabilities"].float().cpu()))

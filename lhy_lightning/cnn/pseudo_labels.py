@@ -17,8 +17,8 @@ class PseudoLabelClassifier(ImageClassifier):
     Every `relabel_every` epochs, once val/accuracy has reached `start_accuracy`, all unlabelled pictures are
     classified in evaluation mode and without augmentation; those whose probability reaches `threshold` are learned
     from with the predicted class, at the weight `pseudo_weight`, until the next relabelling. Validation pictures are
-    never among them. Logs `pseudo/labelled`, and `pseudo/accuracy` (not a number where no true label is known). The labels are
-    part of the data module's state, so a resumed run goes on with the same ones.
+    never among them. Logs `pseudo/labelled`, and `pseudo/accuracy` (not a number where no true label is known). The
+    labels are part of the data module's state, so a resumed run goes on with the same ones.
 
     Args:
         relabel_every: epochs from one labelling to the next.

@@ -12,6 +12,17 @@ from torch import Tensor
 SHIFTS = ((0.0, 0.0), (-0.0625, -0.0625), (0.0625, 0.0625), (-0.0625, 0.0625), (0.0625, -0.0625))
 
 
+def view_moves(count: int) -> list[tuple[float, float, bool]]:
+    """(down, right, mirrored) of each of `count` views.
+
+    Raises:
+        ValueError: more views than there are.
+    """
+    if not 1 <= count <= 2 * len(SHIFTS):
+        raise ValueError(f"test_time_views lies between 1 and {2 * len(SHIFTS)}, not {count}")
+    return [(*SHIFTS[number // 2], bool(number % 2)) for number in range(count)]
+
+
 def views(images: Tensor, count: int) -> Iterator[Tensor]:
     """The picture, its mirror image, then the same two moved by a sixteenth of a side towards each corner.
 
@@ -20,21 +31,16 @@ def views(images: Tensor, count: int) -> Iterator[Tensor]:
     Args:
         images: (N, C, H, W).
         count: 1 to 10.
-
-    Raises:
-        ValueError: more views than there are.
     """
-    if not 1 <= count <= 2 * len(SHIFTS):
-        raise ValueError(f"test_time_views lies between 1 and {2 * len(SHIFTS)}, not {count}")
     height, width = images.shape[2:]
-    for number in range(count):
-        down, right = (round(SHIFTS[number // 2][0] * height), round(SHIFTS[number // 2][1] * width))
+    for share_down, share_right, mirrored in view_moves(count):
+        down, right = round(share_down * height), round(share_right * width)
         moved = images
         if down or right:
             padded = F.pad(images, (abs(right), abs(right), abs(down), abs(down)), mode="replicate")
             top, left = abs(down) - down, abs(right) - right
             moved = padded[..., top : top + height, left : left + width]
-        yield moved.flip(3) if number % 2 else moved
+        yield moved.flip(3) if mirrored else moved
 
 
 def averaged_probabilities(network: Callable[[Tensor], Tensor], images: Tensor, count: int) -> Tensor:

@@ -27,9 +27,15 @@ class ImageSets:
     """
 
     def __init__(
-        self, source: str, *, val_source: str | None = None, test_source: str | None = None,
-        unlabelled_source: str | Sequence[str] | None = None, image_column: str | None = None,
-        label_column: str | None = None, cache_dir: str | None = None,
+        self,
+        source: str,
+        *,
+        val_source: str | None = None,
+        test_source: str | None = None,
+        unlabelled_source: str | Sequence[str] | None = None,
+        image_column: str | None = None,
+        label_column: str | None = None,
+        cache_dir: str | None = None,
     ) -> None:
         self.source, self.cache = source, cache_folder(cache_dir)
 
@@ -107,10 +113,13 @@ class ImageSets:
             names: the classes.
             strict: other classes are an error; without it, and for unlabelled splits, they count as unknown.
         """
-        return np.concatenate([
-            _numbered(split, names, strict=strict and role != "unlabelled")
-            for role in roles for split in self.by_role[role]
-        ])
+        return np.concatenate(
+            [
+                _numbered(split, names, strict=strict and role != "unlabelled")
+                for role in roles
+                for split in self.by_role[role]
+            ]
+        )
 
     # --- pixels ----------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lhy_lightning.data.augmentation import Augmentation, Fill, centre_crop, scale_to_contract
+from lhy_lightning.data.augmentation import Augmentation
+from lhy_lightning.data.augmentation_steps import Fill, centre_crop, scale_to_contract
 from lhy_lightning.data.folders import Role
 from lhy_lightning.data.image_sets import ImageSets
 from lhy_lightning.data.image_splits import Division, Split, divide, report_duplicates, report_unreadable
@@ -316,11 +317,17 @@ class ImageDataModule(CourseDataModule):
             sampler = TrainBatches(len(split), given.batch_size, weights=weights, steps=given.steps_per_epoch)
         else:
             if not len(others):
-                raise ValueError("unlabelled_per_batch is set, but there are no unlabelled pictures: set "
-                                 "--data.unlabelled_source or --data.labelled_per_class.")
+                raise ValueError(
+                    "unlabelled_per_batch is set, but there are no unlabelled pictures: set "
+                    "--data.unlabelled_source or --data.labelled_per_class."
+                )
             sampler = PairedBatches(
-                len(split), given.batch_size, weights=weights, steps=given.steps_per_epoch,
-                unlabelled_per_batch=given.unlabelled_per_batch, available=self._rows_to_draw,
+                len(split),
+                given.batch_size,
+                weights=weights,
+                steps=given.steps_per_epoch,
+                unlabelled_per_batch=given.unlabelled_per_batch,
+                available=self._rows_to_draw,
             )
         return self.train_loader(dataset, sampler, num_workers=given.num_workers)
 

@@ -7,7 +7,6 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Dataset
 
-from lhy_lightning.checkpoints import class_path
 from lhy_lightning.data.samplers import EvalBatches, TrainBatches
 from lhy_lightning.determinism import reseed_for_batch
 
@@ -22,11 +21,20 @@ class ResumableLoader(DataLoader):
     """
 
     def __init__(
-        self, dataset: Dataset, sampler: TrainBatches, *, batches_trained: Callable[[], int], num_workers: int = 0,
+        self,
+        dataset: Dataset,
+        sampler: TrainBatches,
+        *,
+        batches_trained: Callable[[], int],
+        num_workers: int = 0,
         pin_memory: bool = False,
     ) -> None:
         super().__init__(
-            dataset, batch_size=None, sampler=sampler, num_workers=num_workers, pin_memory=pin_memory,
+            dataset,
+            batch_size=None,
+            sampler=sampler,
+            num_workers=num_workers,
+            pin_memory=pin_memory,
             persistent_workers=num_workers > 0,
         )
         self.batches_trained = batches_trained
@@ -57,7 +65,10 @@ class CourseDataModule(LightningDataModule):
 
     def train_loader(self, dataset: Dataset, sampler: TrainBatches, *, num_workers: int = 0) -> ResumableLoader:
         loader = ResumableLoader(
-            dataset, sampler, batches_trained=self._batches_trained, num_workers=num_workers,
+            dataset,
+            sampler,
+            batches_trained=self._batches_trained,
+            num_workers=num_workers,
             pin_memory=self._on_gpu(),
         )
         if self._place is not None:
@@ -81,7 +92,10 @@ class CourseDataModule(LightningDataModule):
     def eval_loader(self, dataset: Dataset, batch_size: int, *, num_workers: int = 0) -> DataLoader:
         rows = len(dataset)  # type: ignore[arg-type]
         return DataLoader(
-            dataset, batch_size=None, sampler=EvalBatches(rows, batch_size), num_workers=num_workers,
+            dataset,
+            batch_size=None,
+            sampler=EvalBatches(rows, batch_size),
+            num_workers=num_workers,
             pin_memory=self._on_gpu(),
         )
 
@@ -90,11 +104,8 @@ class CourseDataModule(LightningDataModule):
             reseed_for_batch(self.trainer)
         return batch
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["data_class_path"] = class_path(type(self))
-
     def _batches_trained(self) -> int:
-        return self.trainer.fit_loop.epoch_loop.batch_progress.current.processed if self.trainer else 0
+        return self.trainer.fit_loop.epoch_loop.batch_progress.current.processed if self.trainer else 0  # type: ignore[attr-defined]
 
     def _on_gpu(self) -> bool:
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"

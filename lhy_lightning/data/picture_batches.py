@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lhy_lightning.data.augmentation import centre_crop, scale_to_contract
+from lhy_lightning.data.augmentation_steps import centre_crop, scale_to_contract
 from lhy_lightning.data.picture_store import Pool
 from lhy_lightning.data.samplers import TrainBatches, endless_rows, rank_and_world
 
@@ -82,7 +82,12 @@ class PairedBatches(TrainBatches):
     """
 
     def __init__(
-        self, rows: int, batch_size: int, *, unlabelled_per_batch: int, available: Callable[[], np.ndarray],
+        self,
+        rows: int,
+        batch_size: int,
+        *,
+        unlabelled_per_batch: int,
+        available: Callable[[], np.ndarray],
         **options: Any,
     ) -> None:
         super().__init__(rows, batch_size, **options)

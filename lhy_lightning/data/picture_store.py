@@ -47,9 +47,10 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise OSError(
-                error.errno, f"decoded pictures could not be written to {path.parent} ({error.strerror}); make room "
+                error.errno,
+                f"decoded pictures could not be written to {path.parent} ({error.strerror}); make room "
                 "there, choose another place with --data.cache_dir, or set --data.cache_limit_gb 0 to read them anew "
-                "for every batch"
+                "for every batch",
             ) from error
         raise
 

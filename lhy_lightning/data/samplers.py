@@ -17,7 +17,7 @@ from lhy_lightning.determinism import derive_seed, run_seed
 
 
 def rank_and_world() -> tuple[int, int]:
-    """This process's rank and the number of processes, asked for when needed: Lightning starts the group late."""
+    """The rank of this process and the number of processes, asked for when needed: Lightning starts the group late."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
@@ -56,7 +56,12 @@ class TrainBatches(DistributedSampler):
     """
 
     def __init__(
-        self, rows: int, batch_size: int, *, drop_last: bool = True, weights: Tensor | None = None,
+        self,
+        rows: int,
+        batch_size: int,
+        *,
+        drop_last: bool = True,
+        weights: Tensor | None = None,
         steps: int | None = None,
     ) -> None:  # the parent's constructor would ask for a process group that does not exist yet
         if rows < 1 or batch_size < 1:

@@ -69,8 +69,10 @@ def open_source(
             return {role: _open_file(file, columns) for role, file in files.items()}
         return {
             role: OpenedSplit(
-                listed.pictures, None if listed.labels is None else np.array(listed.labels, dtype=np.int64),
-                listed.class_names if listed.labels is not None else None, file_order=True,
+                listed.pictures,
+                None if listed.labels is None else np.array(listed.labels, dtype=np.int64),
+                listed.class_names if listed.labels is not None else None,
+                file_order=True,
             )
             for role, listed in list_folder(path).items()
         }
@@ -80,7 +82,8 @@ def open_source(
 def _files_by_role(folder: Path) -> dict[Role, Path]:
     """`train.parquet`, `testingset.npy` … in a folder; empty where the folder has no data files."""
     files = sorted(
-        entry for entry in folder.iterdir()
+        entry
+        for entry in folder.iterdir()
         if entry.is_file() and entry.suffix.lower() in (*TABLES, ".npy") and not entry.name.startswith(".")
     )
     found: dict[Role, Path] = {}
@@ -143,9 +146,7 @@ def _open_hub(source: str, columns: tuple[str | None, str | None]) -> dict[Role,
     }
 
 
-def _open_table(
-    table: Any, source: str, fingerprint: str, columns: tuple[str | None, str | None]
-) -> OpenedSplit:
+def _open_table(table: Any, source: str, fingerprint: str, columns: tuple[str | None, str | None]) -> OpenedSplit:
     from datasets import ClassLabel, Image
 
     if len(table) == 0:

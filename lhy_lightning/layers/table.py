@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from rich import box
 from rich.table import Table
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -137,6 +138,11 @@ def describe(module: nn.Module) -> str:
     return kind
 
 
+def short_norm(module: nn.Module) -> str:
+    """BatchNorm2d -> "BN", GroupNorm -> "GN"."""
+    return "".join(letter for letter in type(module).__name__ if letter.isupper())
+
+
 def multiply_adds(module: nn.Module, output: Tensor) -> int:
     """Multiplications of a convolution or linear layer for one picture."""
     if isinstance(module, nn.Conv2d):
@@ -173,7 +179,7 @@ def layer_rows(network: nn.Module, input_shape: tuple[int, int, int], *, most_ro
             row = LayerRow(name, describe(module), shape, own, cost, field.size)
             if isinstance(module, NORMS) and rows and rows[-1].output == row.output and "+" not in rows[-1].kind:
                 last = rows.pop()
-                row = replace(last, kind=f"{last.kind} + {row.kind}", parameters=last.parameters + own)
+                row = replace(last, kind=f"{last.kind} + {short_norm(module)}", parameters=last.parameters + own)
             rows.append(row)
 
         return hook
@@ -183,7 +189,8 @@ def layer_rows(network: nn.Module, input_shape: tuple[int, int, int], *, most_ro
     modes = {module: module.training for module in network.modules()}
     try:
         with torch.no_grad(), tracker:
-            network.eval()(image)
+            # not through `network(...)`, which would compile a network that is to be compiled
+            network.eval()._call_impl(image)
     finally:
         for handle in handles:
             handle.remove()
@@ -216,9 +223,9 @@ def group_rows(rows: list[LayerRow], most_rows: int) -> list[LayerRow]:
 def layer_table(network: nn.Module, input_shape: tuple[int, int, int], *, title: str | None = None) -> Table:
     """The rows of `layer_rows` as a rich table with sums, ready for `rich.print`; fits 80 columns."""
     rows = layer_rows(network, input_shape)
-    table = Table(title=title, show_footer=True)
-    table.add_column("layer", footer="input " + "x".join(map(str, input_shape)))
-    table.add_column("kind")
+    table = Table(title=title, show_footer=True, box=box.SIMPLE_HEAD, padding=0)
+    table.add_column("layer", no_wrap=True, footer="input " + "x".join(map(str, input_shape)))
+    table.add_column("kind", no_wrap=True)
     table.add_column("output", justify="right")
     table.add_column("parameters", justify="right", footer=f"{sum(p.numel() for p in network.parameters()):,}")
     table.add_column("mult-adds", justify="right", footer=short(sum(row.multiply_adds for row in rows)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from torch import Tensor, nn
 from torchmetrics import SumMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
@@ -33,11 +35,13 @@ class ClassificationScores(nn.Module):
 
         The matrix has true classes in rows and predicted ones in columns. Over ranks this is a collective call.
         """
-        confusion = self.confusion.compute()
+        with warnings.catch_warnings():  # a rank may have no rows, or none that are labelled
+            warnings.filterwarnings("ignore", "The ``compute`` method of metric")
+            confusion, loss = self.confusion.compute(), self.loss.compute()
         right = confusion.diagonal().float()
         rows = confusion.sum().clamp(min=1)
         return {
-            "loss": self.loss.compute() / rows,
+            "loss": loss / rows,
             "accuracy": right.sum() / rows,
             "per_class": right / confusion.sum(1),
             "confusion": confusion,

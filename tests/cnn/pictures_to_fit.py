@@ -23,8 +23,8 @@ class Batches(torch.utils.data.Dataset):
 def bright_or_dark(rows: int, *, seed: int, batch_size: int = 8, labels: bool = True, size: int = 8) -> DataLoader:
     generator = torch.Generator().manual_seed(seed)
     label = torch.arange(rows) % 2
-    image = (torch.rand(rows, 1, size, size, generator=generator) - 0.5 + 0.5 * (2 * label - 1)[:, None, None, None]) / 1.0
-    whole = {"image": image.clamp(-1, 1), "index": torch.arange(rows), **({"label": label} if labels else {})}
+    image = torch.rand(rows, 1, size, size, generator=generator) + label[:, None, None, None] - 1  # over or under 0
+    whole = {"image": image, "index": torch.arange(rows), **({"label": label} if labels else {})}
     parts = [{name: value[at : at + batch_size] for name, value in whole.items()} for at in range(0, rows, batch_size)]
     return DataLoader(Batches(parts), batch_size=None)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lhy_lightning.cnn.networks import HomeworkNet, ResNet, VGG, network_by_name
+from lhy_lightning.cnn.networks import VGG, HomeworkNet, ResNet, network_by_name
 from lhy_lightning.cnn.vgg import convolutions_per_stage, stages_for
 
 

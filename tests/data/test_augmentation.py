@@ -6,22 +6,31 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 
-from lhy_lightning.data.augmentation import (
+from lhy_lightning.data.augmentation import Augmentation
+from lhy_lightning.data.augmentation_steps import (
     FILL_VALUES,
-    Augmentation,
     Fill,
     affine,
     affine_matrices,
+    auto_contrast,
     centre_crop,
-    colour,
-    erase,
+    colour_matrices,
+    cut_by_gather,
+    cut_by_slices,
+    erasing_boxes,
+    paste,
+    paste_by_mask,
+    paste_by_slices,
+    posterize,
+    random_boxes,
     random_crop,
     random_flip,
+    recolour,
     scale_to_contract,
-    strong_view,
+    solarize,
 )  # fmt: skip
 
 EVERYTHING = {
@@ -38,6 +47,10 @@ def pictures(request: pytest.FixtureRequest) -> Tensor:
 
 def same(number: int, value: float) -> Tensor:
     return torch.full((number,), value)
+
+
+def colour(x: Tensor, **factors: Tensor) -> Tensor:
+    return recolour(x, *colour_matrices(**factors, channels=x.shape[1]))
 
 
 def test_bytes_are_scaled_once_to_minus_one_and_one() -> None:
@@ -67,9 +80,10 @@ def test_crops_are_windows_of_the_padded_picture(pictures: Tensor, fill: Fill) -
     places = set()
     for new, old in zip(cropped.numpy(), pictures.numpy(), strict=True):
         pad = ((0, 0), (2, 2), (2, 2))
-        padded = np.pad(old, pad, mode=modes[fill]) if fill in modes else np.pad(
-            old, pad, constant_values=FILL_VALUES[fill])
-        windows = [(y, x) for y in range(5) for x in range(5) if np.array_equal(padded[:, y:y + 9, x:x + 11], new)]
+        padded = (
+            np.pad(old, pad, mode=modes[fill]) if fill in modes else np.pad(old, pad, constant_values=FILL_VALUES[fill])
+        )
+        windows = [(y, x) for y in range(5) for x in range(5) if np.array_equal(padded[:, y : y + 9, x : x + 11], new)]
         assert windows
         places.add(windows[0])
     assert len(places) > 10  # each picture its own
@@ -85,8 +99,15 @@ def test_larger_pictures_are_cropped_at_random_in_training_and_in_the_centre_oth
 def test_an_affine_quarter_turn_is_a_transposed_flip() -> None:
     x = torch.rand(2, 3, 8, 8)
     zero = torch.zeros(2)
-    matrices = affine_matrices(angle=same(2, math.pi / 2), zoom=same(2, 1.0), shear_x=zero, shear_y=zero,
-                               shift_x=zero, shift_y=zero, aspect=1.0)
+    matrices = affine_matrices(
+        angle=same(2, math.pi / 2),
+        zoom=same(2, 1.0),
+        shear_x=zero,
+        shear_y=zero,
+        shift_x=zero,
+        shift_y=zero,
+        aspect=1.0,
+    )
     torch.testing.assert_close(affine(x, matrices, (8, 8), "black"), torch.rot90(x, -1, (2, 3)), atol=1e-5, rtol=0)
 
 
@@ -94,8 +115,15 @@ def test_an_affine_rotation_is_one_in_pixels_for_oblong_pictures() -> None:
     x = torch.zeros(1, 1, 11, 21)
     x[..., 5, 7:14] = 1  # a bar of seven pixels across stands upright after a quarter turn, and stays of seven pixels
     zero = torch.zeros(1)
-    matrices = affine_matrices(angle=same(1, math.pi / 2), zoom=same(1, 1.0), shear_x=zero, shear_y=zero,
-                               shift_x=zero, shift_y=zero, aspect=21 / 11)
+    matrices = affine_matrices(
+        angle=same(1, math.pi / 2),
+        zoom=same(1, 1.0),
+        shear_x=zero,
+        shear_y=zero,
+        shift_x=zero,
+        shift_y=zero,
+        aspect=21 / 11,
+    )
     turned = affine(x, matrices, (11, 21), "black")
     torch.testing.assert_close(turned[0, 0, :, 10], x[0, 0, 5, 5:16], atol=1e-4, rtol=0)
 
@@ -103,8 +131,9 @@ def test_an_affine_rotation_is_one_in_pixels_for_oblong_pictures() -> None:
 @pytest.mark.parametrize(("fill", "value"), [("black", 0.0), ("grey", 128 / 255), ("white", 1.0), ("border", 0.25)])
 def test_what_lies_outside_has_the_value_of_the_fill(fill: Fill, value: float) -> None:
     zero = torch.zeros(1)
-    matrices = affine_matrices(angle=zero, zoom=same(1, 1.0), shear_x=zero, shear_y=zero, shift_x=same(1, 1.0),
-                               shift_y=zero, aspect=1.0)
+    matrices = affine_matrices(
+        angle=zero, zoom=same(1, 1.0), shear_x=zero, shear_y=zero, shift_x=same(1, 1.0), shift_y=zero, aspect=1.0
+    )
     moved = affine(torch.full((1, 1, 8, 8), 0.25), matrices, (8, 8), fill)
     torch.testing.assert_close(moved[..., :3], torch.full((1, 1, 8, 3), 0.25))
     torch.testing.assert_close(moved[..., 5:], torch.full((1, 1, 8, 3), value))
@@ -185,13 +214,23 @@ def test_a_random_resized_crop_shows_a_part_of_at_least_the_share_asked_for() ->
 
 
 def test_erasing_fills_a_rectangle_of_about_the_pictures_chosen() -> None:
-    erased = erase(torch.ones(400, 3, 20, 20), 0.5, 0.0)
+    x = torch.ones(400, 3, 20, 20)
+    erased = paste(x, erasing_boxes(x, (20, 20), 0.5), 0.0)
     share = (erased[:, 0] == 0).float().mean((1, 2))
     assert 140 < (share > 0).sum() < 260
     assert share.max() <= 0.38
     for picture in erased[share > 0][:20, 0]:
         rows, columns = (picture == 0).any(1), (picture == 0).any(0)
         assert (picture[rows][:, columns] == 0).all()  # one full rectangle
+
+
+def test_windows_and_boxes_are_the_same_on_a_gpu_and_on_a_cpu(pictures: Tensor) -> None:
+    top, left = torch.randint(0, 4, (32,)), torch.randint(0, 3, (32,))
+    assert torch.equal(cut_by_slices(pictures, top, left, (6, 9)), cut_by_gather(pictures, top, left, (6, 9)))
+    boxes = random_boxes(pictures, (9, 11), torch.rand(32) * 9, torch.rand(32) * 11)
+    for other in (0.25, torch.rand(32, pictures.shape[1], 9, 11)):
+        x = pictures.float()
+        assert torch.equal(paste_by_slices(x.clone(), boxes, other), paste_by_mask(x.clone(), boxes, other))
 
 
 def test_mixup_is_a_weighted_mean_of_two_pictures_and_keeps_both_labels() -> None:
@@ -211,13 +250,28 @@ def test_cutmix_weighs_labels_by_the_area_that_is_left() -> None:
     assert torch.equal(mixed[:, 0][pasted], other.float()[:, None, None].expand(-1, 10, 10)[pasted])
 
 
-def test_the_strong_view_changes_pictures_more_with_magnitude_and_cuts_out() -> None:
-    x = torch.rand(64, 3, 16, 16)
-    torch.manual_seed(0)
-    mild = (strong_view(x, 0.1, "grey") - x).abs().mean()
-    torch.manual_seed(0)
-    wild = (strong_view(x, 1.0, "grey") - x).abs().mean()
-    assert wild > 2 * mild
+def test_the_operations_of_the_strong_view_are_those_of_pil() -> None:
+    pixels = np.random.default_rng(0).integers(40, 200, (3, 12, 12), dtype=np.uint8)
+    x, image = torch.from_numpy(pixels)[:1, None] / 255, Image.fromarray(pixels[0])
+    one, yes, no = torch.ones(1), torch.tensor([True]), torch.tensor([False])
+    for ours, theirs in (
+        (auto_contrast(x, yes), ImageOps.autocontrast(image)),
+        (auto_contrast(x, no), image),
+        (solarize(x, one * 0.4), ImageOps.solarize(image, 102)),
+    ):
+        assert np.abs(ours[0, 0].numpy() * 255 - np.asarray(theirs)).max() <= 1.01
+    levels = np.asarray(ImageOps.posterize(image, 3)) // 32  # PIL leaves the dark end of each step, we spread the steps
+    torch.testing.assert_close(posterize(x, one * 8)[0, 0], torch.from_numpy(levels / np.float32(7)))
+    torch.testing.assert_close(posterize(x, one * 2**16), x, atol=1e-4, rtol=0)
+
+
+def test_the_strong_view_changes_pictures_more_with_magnitude(pictures: Tensor) -> None:
+    def change(magnitude: float) -> float:
+        torch.manual_seed(0)
+        out = Augmentation((9, 11), strong=magnitude, fill="grey")(pictures)
+        return float((out - scale_to_contract(pictures)).abs().mean())
+
+    assert change(1.0) > 2 * change(0.05) > 0
 
 
 @pytest.mark.parametrize(

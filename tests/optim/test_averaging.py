@@ -16,7 +16,8 @@ def small_network() -> nn.Sequential:
 
 def train_a_step(network: nn.Module) -> None:
     loss = network(torch.randn(8, 3)).square().sum()
-    for parameter, gradient in zip(network.parameters(), torch.autograd.grad(loss, [*network.parameters()]), strict=True):
+    gradients = torch.autograd.grad(loss, [*network.parameters()])
+    for parameter, gradient in zip(network.parameters(), gradients, strict=True):
         parameter.data -= 0.1 * gradient
 
 
