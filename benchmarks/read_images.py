@@ -181,7 +181,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few pictures, once: a smoke test")
     parser.add_argument("--workers", type=int, default=0, help="worker processes of both sides")
+    parser.add_argument("--threads", type=int, default=1, help="torch's threads; more need idle cores to gain")
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     warnings.filterwarnings("ignore")
     number, repeats = (300, 1) if arguments.quick else (5000, 3)
     print(

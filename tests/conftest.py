@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.picture_folders import class_folders, food11, write_picture  # noqa: F401
+
 torch.set_num_threads(1)  # forked processes (tests/processes.py) must not inherit a thread pool
 
 

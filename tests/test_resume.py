@@ -10,12 +10,12 @@ import torch
 from lhy_lightning.callbacks.curves import Curves
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.cli import main
-from tests.processes import run_forked
+from tests.processes import run_forked, torchrun_environments
 
 KILLED_AT = 37  # of 22 steps an epoch: in the middle of the second
 
 
-def fit(root: Path, name: str, *more: str, die_at: int | None = None) -> None:
+def fit(root: Path, name: str, *more: str, world: int = 1, die_at: int | None = None) -> None:
     if die_at is not None:
 
         def die(self: Curves, trainer: object, *arguments: object) -> None:
@@ -28,19 +28,25 @@ def fit(root: Path, name: str, *more: str, die_at: int | None = None) -> None:
         "--trainer.enable_progress_bar": "false", "--trainer.accelerator": "cpu", "--last.every_n_steps": 6,
         "--seed_everything": 3, "--model": "ImageClassifier", "--model.network": "vgg", "--model.depth": 3,
         "--model.width": 8, "--model.dropout": 0.3, "--model.ema_decay": 0.9, "--data": "ImageDataModule",
-        "--data.batch_size": 64, "--data.num_workers": 2, "--data.crop": 1, "--data.rotation": 20, "--data.mixup": 0.4,
+        "--data.batch_size": 64 // world,
+        "--data.num_workers": 2 if world == 1 else 0, "--data.crop": 1, "--data.rotation": 20, "--data.mixup": 0.4,
         "--evaluate": "false",
     }  # fmt: skip
     main(["fit", *(str(part) for pair in settings.items() for part in pair), *more])
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("runs")
-    assert run_forked(fit, root, "whole") == [0]
-    assert run_forked(lambda: fit(root, "killed", die_at=KILLED_AT)) == [-signal.SIGKILL]
+@pytest.fixture(scope="module", params=[1, 2], ids=["one process, two workers", "two processes"])
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root, world = tmp_path_factory.mktemp("runs"), request.param
+
+    def run(name: str, *more: str, die_at: int | None = None) -> list[int]:
+        where = torchrun_environments(world) if world > 1 else ({},)
+        return run_forked(lambda: fit(root, name, *more, world=world, die_at=die_at), environments=where)
+
+    assert run("whole") == [0] * world
+    assert run("killed", die_at=KILLED_AT) == [-signal.SIGKILL] * world
     assert read_checkpoint(root / "killed/checkpoints/last.ckpt")["global_step"] < KILLED_AT
-    assert run_forked(fit, root, "killed", "--ckpt_path", "last") == [0]
+    assert run("killed", "--ckpt_path", "last") == [0] * world
     return root
 
 

@@ -27,7 +27,9 @@ def figure_to_array(figure: Figure) -> np.ndarray:
 
 
 def save_picture(trainer: Trainer, name: str, picture: Figure | np.ndarray) -> None:
-    """Writes `samples/<name>.png` in the run folder and logs it to Weights & Biases; does nothing but on rank 0.
+    """Writes `samples/<name>.png` in the run folder and logs it to Weights & Biases.
+
+    Does nothing on other ranks than 0, nor in a `fast_dev_run`, which has no folder.
 
     Args:
         trainer: the trainer at work.
@@ -37,7 +39,7 @@ def save_picture(trainer: Trainer, name: str, picture: Figure | np.ndarray) -> N
     Raises:
         TypeError: the array is not uint8.
     """
-    if not trainer.is_global_zero:
+    if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
         return
     pixels = figure_to_array(picture) if isinstance(picture, Figure) else picture
     if pixels.dtype != np.uint8:

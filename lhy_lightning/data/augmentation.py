@@ -193,7 +193,7 @@ class Augmentation:
         weight = torch.distributions.Beta(alpha, alpha, validate_args=False).sample()
         if not cut:
             share = weight[:, None, None, None]
-            return pictures * share + pictures[order] * (1 - share), labels[order], weight
+            return pictures[order].lerp_(pictures, share), labels[order], weight
         height, width = pictures.shape[2:]
         side = (1 - weight).sqrt()
         boxes = random_boxes(pictures, (height, width), side * height, side * width)

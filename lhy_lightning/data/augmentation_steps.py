@@ -1,12 +1,13 @@
-"""The single changes that `Augmentation` is made of, each on a whole batch; drawing and carrying out are apart.
+"""The single changes that `Augmentation` is made of, each on a whole batch.
 
-Functions that draw return a row of numbers for each picture; functions that change pictures take such rows, and
-nothing in them is random. Crops and flips work on uint8, all others on float32 in [0, 1].
+Crops and flips work on uint8 and draw as they go. All others work on float32 in [0, 1] and are not random: they take
+a row of numbers for each picture, which other functions here draw.
 """
 
 import math
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -79,14 +80,14 @@ def pad(pictures: Tensor, padding: int, fill: Fill) -> Tensor:
     """Widens uint8 pictures (N, C, H, W) by `padding` on each side."""
     if fill in FILL_VALUES:
         return functional.pad(pictures, (padding,) * 4, value=FILL_VALUES[fill])
-    for dim in (2, 3):
-        side = pictures.shape[dim]
-        if fill == "reflect" and padding >= side:
-            raise ValueError(f"crop={padding} cannot reflect pictures of {side} pixels.")
-        places = torch.arange(-padding, side + padding, device=pictures.device)
-        places = places.clamp(0, side - 1) if fill == "border" else side - 1 - (side - 1 - places.abs()).abs()
-        pictures = pictures.index_select(dim, places)
-    return pictures
+    if fill == "reflect" and padding >= min(pictures.shape[2:]):
+        raise ValueError(f"crop={padding} cannot reflect pictures of {tuple(pictures.shape[2:])} pixels.")
+    if pictures.device.type == "cpu":  # torch pads bytes with constants only
+        widths = ((0, 0), (0, 0), (padding, padding), (padding, padding))
+        padded = np.pad(pictures.numpy(), widths, mode="reflect" if fill == "reflect" else "edge")
+        return torch.from_numpy(padded)
+    mode = "reflect" if fill == "reflect" else "replicate"
+    return functional.pad(pictures.float(), (padding,) * 4, mode=mode).to(torch.uint8)
 
 
 def affine_matrices(

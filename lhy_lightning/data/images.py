@@ -16,11 +16,10 @@ from lhy_lightning.data.folders import Role
 from lhy_lightning.data.image_sets import ImageSets
 from lhy_lightning.data.image_splits import Division, Split, divide, report_duplicates, report_unreadable
 from lhy_lightning.data.module import CourseDataModule, ResumableLoader
-from lhy_lightning.data.picture_batches import EvalPictures, PairedBatches, TrainPictures
+from lhy_lightning.data.picture_batches import EvalPictures, PairedBatches, PseudoLabels, TrainPictures
 from lhy_lightning.data.picture_store import Pool
 from lhy_lightning.data.pictures import Resize
 from lhy_lightning.data.samplers import TrainBatches
-from lhy_lightning.data.splits import UNLABELLED
 
 WEAK = ("horizontal_flip", "vertical_flip", "crop", "crop_scale", "translation", "fill")
 MORE = ("rotation", "scale", "shear", "brightness", "contrast", "saturation", "hue", "erasing", "mixup", "cutmix")
@@ -147,11 +146,11 @@ class ImageDataModule(CourseDataModule):
         super().__init__()
         self.save_hyperparameters(logger=False)
         self._check_arguments()
-        self._sets: ImageSets | None = None
+        self._sets: dict[tuple[str, ...], ImageSets] = {}
         self._splits: dict[str, Split] = {}
         self._stages: set[str] = set()
         self._reported: set[str] = set()
-        self._pseudo_labels: Tensor | None = None
+        self._pseudo_labels: PseudoLabels | None = None  # made when the unlabelled split is
 
     @property
     def _given(self) -> Any:
@@ -162,7 +161,7 @@ class ImageDataModule(CourseDataModule):
         given = self._given
         if given.fold is not None and given.folds is None:
             raise ValueError(f"fold={given.fold} needs folds, the number of them.")
-        if given.folds is not None and given.folds < 2:
+        if (given.folds or 2) < 2:
             raise ValueError(f"folds={given.folds}: cross-validation needs at least 2.")
         if given.fold is not None and not 0 <= given.fold < given.folds:
             raise ValueError(f"fold={given.fold} is out of range: folds={given.folds} has 0 to {given.folds - 1}.")
@@ -195,9 +194,8 @@ class ImageDataModule(CourseDataModule):
 
     def prepare_data(self) -> None:
         """Decodes on one process a machine; the others open the file."""
-        running = self.trainer.state.fn if self.trainer is not None else None
-        stage = "fit" if running is None else str(running.value)
-        sets = self._open_sets()
+        stage = str(self.trainer.state.fn.value) if self.trainer is not None and self.trainer.state.fn else "fit"
+        sets = self._open_sets(stage)
         self._read(sets, self._roles(sets, stage))
 
     def setup(self, stage: str | None = None) -> None:
@@ -205,7 +203,7 @@ class ImageDataModule(CourseDataModule):
         stage, given = stage or "fit", self._given
         if stage in self._stages:
             return
-        sets = self._open_sets()
+        sets = self._open_sets(stage)
         strict = stage != "predict" or given.class_names is None  # folders of pictures to classify may have any names
         self.class_names: tuple[str, ...] = (
             sets.classes(given.class_names, given.num_classes) if strict else tuple(given.class_names)
@@ -218,17 +216,17 @@ class ImageDataModule(CourseDataModule):
         if stage == "predict":
             order = sets.in_path_order(roles, pool)
             self._splits["predict"] = Split(pool, order, labels[order])
-        elif set(roles) == {"test"}:
-            self._splits["test"] = Split(pool, rows["test"], labels[rows["test"]])
-        elif set(roles) == {"val"}:
-            self._splits["val"] = Split(pool, rows["val"], labels[rows["val"]])
+        elif roles in (("test",), ("val",)):
+            [(role, chosen)] = rows.items()
+            self._splits[role] = Split(pool, chosen, labels[chosen])
         else:
             how = Division(**{field.name: given[field.name] for field in fields(Division)})
             self._splits.update(divide(pool, labels, rows, how, self._report))
             report_duplicates(self._splits, self._report)
-        for name in ("test", "predict"):
-            if name in self._splits:
-                report_unreadable(name, self._splits[name], self._report)
+            if given.unlabelled_per_batch and given.unlabelled == "pseudo" and self._pseudo_labels is None:
+                self._pseudo_labels = PseudoLabels(len(self._splits["unlabelled"]))
+        for name in {"test", "predict"} & self._splits.keys():
+            report_unreadable(name, self._splits[name], self._report)
         self._stages.add(stage)
         self.has_test = "test" in sets.roles or given.test_fraction > 0
         self.test_labelled = sets.labelled("test" if "test" in sets.roles else "train")
@@ -236,12 +234,13 @@ class ImageDataModule(CourseDataModule):
         if self.class_names:
             given.class_names, given.num_classes = list(self.class_names), self.num_classes
 
-    def _open_sets(self) -> ImageSets:
-        if self._sets is None:
-            given = self._given
-            names = ("val_source", "test_source", "unlabelled_source", "image_column", "label_column", "cache_dir")
-            self._sets = ImageSets(given.source, **{name: given[name] for name in names})
-        return self._sets
+    def _open_sets(self, stage: str) -> ImageSets:
+        """Prediction looks at the source and at test pictures from elsewhere; the others may be gone by then."""
+        names: tuple[str, ...] = ("test_source", "image_column", "label_column", "cache_dir")
+        names += () if stage == "predict" else ("val_source", "unlabelled_source")
+        if names not in self._sets:
+            self._sets[names] = ImageSets(self._given.source, **{name: self._given[name] for name in names})
+        return self._sets[names]
 
     def _roles(self, sets: ImageSets, stage: str) -> tuple[Role, ...]:
         """Which of the splits that the source hands out this stage reads."""
@@ -276,11 +275,9 @@ class ImageDataModule(CourseDataModule):
 
     def _split(self, name: str) -> Split:
         if name not in self._splits:
-            stage = {"train": "fit", "val": "validate", "unlabelled": "fit"}.get(name, name)
-            if name in ("test", "predict"):
-                self.setup(stage)
-            if name not in self._splits:
-                raise RuntimeError(f"no {name} split yet: call setup({stage!r}) first.")
+            if name not in ("test", "predict"):
+                raise RuntimeError(f"no {name} split yet: call setup first.")
+            self.setup(name)
         return self._splits[name]
 
     # --- what others ask -------------------------------------------------------------------------------------------
@@ -331,57 +328,49 @@ class ImageDataModule(CourseDataModule):
             )
         return self.train_loader(dataset, sampler, num_workers=given.num_workers)
 
-    def _eval_dataloader(self, name: str, crop_to: tuple[int, int] | None = None) -> DataLoader:
+    def _rows_once(self, name: str, *, labels: bool = True, crop_to: tuple[int, int] | None = None) -> DataLoader:
         split, given = self._split(name), self._given
-        dataset = EvalPictures(split.pool, split.rows, split.labels, crop_to)
+        dataset = EvalPictures(split.pool, split.rows, split.labels if labels else None, crop_to)
         return self.eval_loader(dataset, given.eval_batch_size or given.batch_size, num_workers=given.num_workers)
 
     def val_dataloader(self) -> DataLoader:
-        return self._eval_dataloader("val")
+        return self._rows_once("val")
 
     def test_dataloader(self) -> DataLoader:
-        return self._eval_dataloader("test")
+        return self._rows_once("test")
 
     def predict_dataloader(self) -> DataLoader:
-        return self._eval_dataloader("predict")
+        return self._rows_once("predict")
 
     # --- pseudo-labels ---------------------------------------------------------------------------------------------
 
     def unlabelled_loader(self) -> DataLoader:
         """All unlabelled rows once over the ranks, `image` in [-1, 1] without augmentation, and `index`; no label."""
-        split, given = self._split("unlabelled"), self._given
-        dataset = EvalPictures(split.pool, split.rows, None, self.image_size)
-        return self.eval_loader(dataset, given.eval_batch_size or given.batch_size, num_workers=given.num_workers)
+        return self._rows_once("unlabelled", labels=False, crop_to=self.image_size)
 
     def set_pseudo_labels(self, index: Tensor, label: Tensor) -> None:
-        """Replaces all pseudo-labels; drawn from at the start of the next epoch.
+        """Replaces all pseudo-labels, from the next epoch on; an epoch under way keeps those that it began with.
 
         Args:
             index: (M,) rows of the unlabelled split. On several processes all must be given the same.
             label: (M,) int64.
         """
-        labels = torch.full((len(self._split("unlabelled")),), UNLABELLED)
-        labels[index.cpu()] = label.cpu()
-        self._pseudo_labels = labels
+        assert self._pseudo_labels is not None, "call setup first"
+        self._pseudo_labels.replace(index, label)
 
-    def _rows_to_draw(self) -> np.ndarray:
-        if self._given.unlabelled == "weak_strong":
+    def _rows_to_draw(self, epoch: int) -> np.ndarray:
+        if self._given.unlabelled == "weak_strong" or self._pseudo_labels is None:
             return np.arange(len(self._split("unlabelled")))
-        if self._pseudo_labels is None:
-            return np.zeros(0, dtype=np.int64)
-        return np.flatnonzero(self._pseudo_labels.cpu().numpy() >= 0)
+        return self._pseudo_labels.rows_of(epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        labels = {} if self._pseudo_labels is None else {"pseudo_labels": self._pseudo_labels.cpu()}
+        labels = {} if self._pseudo_labels is None else self._pseudo_labels.state_dict()
         return {**super().state_dict(), **labels}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        labels = state_dict.get("pseudo_labels")
-        rows = len(self._splits["unlabelled"]) if "unlabelled" in self._splits else None
-        if labels is not None and rows is not None and len(labels) != rows:
-            raise ValueError(f"the checkpoint has pseudo-labels for {len(labels)} unlabelled rows; here are {rows}.")
-        self._pseudo_labels = labels
+        if self._pseudo_labels is not None and "pseudo_labels" in state_dict:
+            self._pseudo_labels.load_state_dict(state_dict)
 
     # --- batches ---------------------------------------------------------------------------------------------------
 
@@ -405,9 +394,8 @@ class ImageDataModule(CourseDataModule):
         if others is not None and self._given.unlabelled == "weak_strong":
             out["weak_image"], out["strong_image"] = self._weak(others), self._strong(others)
         elif others is not None and self._pseudo_labels is not None:
-            index = out.pop("unlabelled_index")
-            self._pseudo_labels = self._pseudo_labels.to(index.device)
-            out["pseudo_image"], out["pseudo_label"] = self._augmentation(others), self._pseudo_labels[index]
+            out["pseudo_image"] = self._augmentation(others)
+            out["pseudo_label"] = self._pseudo_labels.of(out.pop("unlabelled_index"))
         if "label" in out:
             mixed = self._augmentation.mix(out["image"], out["label"])
             if mixed is not None:
