@@ -153,15 +153,14 @@ class ImageDataModule(CourseDataModule):
         self._pseudo_labels: PseudoLabels | None = None  # made when the unlabelled split is
 
     @property
-    def _given(self) -> Any:
-        """The arguments, completed by `setup`."""
+    def _given(self) -> Any:  # the arguments, completed by setup
         return self.hparams
 
     def _check_arguments(self) -> None:
         given = self._given
         if given.fold is not None and given.folds is None:
             raise ValueError(f"fold={given.fold} needs folds, the number of them.")
-        if (given.folds or 2) < 2:
+        if given.folds is not None and given.folds < 2:
             raise ValueError(f"folds={given.folds}: cross-validation needs at least 2.")
         if given.fold is not None and not 0 <= given.fold < given.folds:
             raise ValueError(f"fold={given.fold} is out of range: folds={given.folds} has 0 to {given.folds - 1}.")
@@ -187,8 +186,8 @@ class ImageDataModule(CourseDataModule):
         given = self._given
         weak = {name: given[name] for name in WEAK}
         more = {name: given[name] for name in MORE}
-        strong = Augmentation(size, **weak, strong=given.strong_magnitude)
-        return Augmentation(size, **weak, **more), Augmentation(size, **weak), strong
+        labelled, strong = Augmentation(size, **weak, **more), Augmentation(size, **weak, strong=given.strong_magnitude)
+        return labelled, Augmentation(size, **weak), strong
 
     # --- setup -----------------------------------------------------------------------------------------------------
 

@@ -313,6 +313,7 @@ def test_an_epoch_keeps_the_pseudo_labels_that_it_began_with_even_when_resumed()
         ({"fold": 5, "folds": 5}, "fold=5 is out of range: folds=5 has 0 to 4"),
         ({"fold": 1}, "fold=1 needs folds"),
         ({"folds": 1}, "cross-validation needs at least 2"),
+        ({"folds": 0}, "cross-validation needs at least 2"),
         ({"val_fraction": 0.6, "test_fraction": 0.4}, "leave something to train on"),
         ({"channels": 2}, r"channels=2: pictures are grey \(1\) or colour \(3\)"),
         ({"load_size": 8, "image_size": 12}, "must not be smaller than image_size=12"),
