@@ -238,6 +238,7 @@ class TrainingCLI(LightningCLI):
             kwargs["logger"] = self._loggers(folder, subcommand)
         if trainer_settings.get("enable_progress_bar") is not False:
             self.trainer_defaults["callbacks"] = [RichProgressBar()]
+        kwargs["default_root_dir"] = str(folder)  # where pictures and checkpoints go without a logger
         trainer = super().instantiate_trainer(**kwargs)
         if subcommand == "fit":
             trainer.callbacks.append(Curves())  # type: ignore[attr-defined]
