@@ -140,7 +140,7 @@ def trainer_against_hand(
         trainer = Trainer(
             accelerator="cpu", max_epochs=1, log_every_n_steps=LOG_EVERY, logger=RunLogger(folder),
             default_root_dir=folder, enable_model_summary=False, enable_checkpointing=True,
-            callbacks=[RichProgressBar(), Curves(), LastCheckpoint(), in_turn],
+            callbacks=[RichProgressBar(refresh_rate=4), Curves(), LastCheckpoint(), in_turn],
         )  # fmt: skip
         trainer.fit(module, DataLoader(batches, batch_size=None))
     return statistics.median(in_turn.ours[WARM_UP:]), statistics.median(in_turn.theirs[WARM_UP:])

@@ -237,7 +237,8 @@ class TrainingCLI(LightningCLI):
         if trainer_settings.get("logger") in (None, True):
             kwargs["logger"] = self._loggers(folder, subcommand)
         if trainer_settings.get("enable_progress_bar") is not False:
-            self.trainer_defaults["callbacks"] = [RichProgressBar()]
+            # Lightning draws the bar 100 times a second, which costs a small network more than a step.
+            self.trainer_defaults["callbacks"] = [RichProgressBar(refresh_rate=4)]
         kwargs["default_root_dir"] = str(folder)  # where pictures and checkpoints go without a logger
         trainer = super().instantiate_trainer(**kwargs)
         if subcommand == "fit":
