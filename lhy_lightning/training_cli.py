@@ -84,7 +84,10 @@ def prepare(argv: list[str]) -> Command:
             )
         run = run_folder.run_of(command.checkpoints[0])
         if not recipes and run is not None and (run / "config.yaml").is_file():
-            with_files.append(_as_file(_without(run / "config.yaml", NOT_IN_RECIPES)))
+            settings = _without(run / "config.yaml", NOT_IN_RECIPES)
+            if subcommand == "predict" and _other_source(flags):
+                settings["trainer"].pop("callbacks")  # a homework's submission is of the homework's pictures
+            with_files.append(_as_file(settings))
         named = root / own.name if own.name else None
         command.folder = (run if run and named in (None, run) else named) or root / command.checkpoints[0].stem
         checkpoint = read_checkpoint(command.checkpoints[0])
@@ -105,6 +108,10 @@ def prepare(argv: list[str]) -> Command:
     command.arguments += [part for file in with_files for part in ("--config", file)]
     command.arguments += ["--trainer.default_root_dir", str(root), *flags, *_nodes(flags)]
     return command
+
+
+def _other_source(flags: list[str]) -> bool:
+    return any(flag.split("=")[0] == "--data.source" for flag in flags)
 
 
 def _without(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -144,7 +151,7 @@ def _settings_of(checkpoint: dict[str, Any], subcommand: str, flags: list[str]) 
         settings["model"] = {"class_path": checkpoint["class_path"], "init_args": init}
     if "data_class_path" in checkpoint:
         init = plain(dict(checkpoint.get("datamodule_hyper_parameters", {})))
-        if subcommand != "fit" and any(flag.split("=")[0] == "--data.source" for flag in flags):
+        if subcommand != "fit" and _other_source(flags):
             # Another source brings its own splits: those that the training data named apart are not its.
             init |= {name: None for name in init if name.endswith("_source")}
         settings["data"] = {"class_path": checkpoint["data_class_path"], "init_args": init}

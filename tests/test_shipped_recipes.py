@@ -43,3 +43,11 @@ def test_homework_3_takes_food_11_and_writes_its_submission(name: str, food11: P
     assert {int(row[1]) for row in rows} <= {0, 1, 10}  # the homework's own numbers, not 0, 1, 2
     results = json.loads((tmp_path / name / "results.json").read_text())["results"]
     assert not [figure for figure in results if figure.startswith("test/")]  # testing/00 is no class
+
+    submission = (tmp_path / name / "predict.csv").read_bytes()
+    predict = ["predict", "--ckpt_path", "best", "--name", name, "--trainer.default_root_dir", str(tmp_path)]
+    assert (
+        main([*predict, "--data.source", str(food11 / "validation/01"), "--trainer.enable_progress_bar", "false"]) == 0
+    )
+    assert len((tmp_path / name / "predictions.csv").read_text().splitlines()) == 1 + 2
+    assert (tmp_path / name / "predict.csv").read_bytes() == submission  # other pictures are no submission
