@@ -41,7 +41,8 @@ def runs_below(root: Path) -> list[Path]:
 
 def started_by_another_process() -> bool:
     """Whether this process was launched by a sibling that has chosen the folder already (Lightning's own launcher)."""
-    return os.environ.get("LOCAL_RANK", "0") != "0" and ENVIRONMENT_KEY in os.environ
+    siblings = os.environ.get("LOCAL_RANK", "0") != "0" and not launched_from_outside()
+    return siblings and ENVIRONMENT_KEY in os.environ
 
 
 def launched_from_outside() -> bool:

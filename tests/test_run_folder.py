@@ -43,6 +43,16 @@ def test_processes_started_by_lightning_share_the_folder_of_the_first(
     assert find_checkpoint("last", tmp_path, None, None) == chosen / "checkpoints/last.ckpt"
 
 
+def test_processes_started_by_torchrun_share_no_folder_that_another_run_left_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(run_folder.ENVIRONMENT_KEY, str(make_run(tmp_path / "other", "last")))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "7")
+    mine = make_run(tmp_path / "mine", "last")
+    assert find_checkpoint("last", tmp_path, "mine", None) == mine / "checkpoints/last.ckpt"
+
+
 def test_last_and_best_are_found_by_name_by_recipe_or_as_the_newest(tmp_path: Path) -> None:
     first = make_run(tmp_path / "quickstart", "last", "best")
     second = make_run(tmp_path / "quickstart-2", "last")
