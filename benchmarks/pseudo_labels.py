@@ -1,6 +1,6 @@
-"""What pseudo-labels gain: CIFAR-10 with 280 labels a class, recipes with and without them over paired seeds.
+"""What pseudo-labels gain: MNIST with 280 labels a class, recipes with and without them over paired seeds.
 
-    python benchmarks/pseudo_labels.py --source cifar10/ --seeds 5 --jobs 2
+    python benchmarks/pseudo_labels.py --source mnist/ --seeds 5 --jobs 2
 
 Every run takes the same number of gradient steps on the same labelled pictures with the same augmentation of them;
 a seed decides initial weights, order and draws, and is shared by the recipes that are compared. Prints a table for
@@ -18,7 +18,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-RECIPES = ("cifar10/labelled_only", "cifar10/pseudo_labels", "cifar10/fixmatch")
+RECIPES = ("mnist/labelled_only", "mnist/pseudo_labels", "mnist/fixmatch")
 
 
 def run(recipe: str, seed: int, options: argparse.Namespace) -> Path:

@@ -1,13 +1,14 @@
 """`lhy fit --data.folds N`: the N fits of a cross-validation one after the other, and `folds.csv` with their mean."""
 
-import csv
 import os
 import statistics
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from lhy_lightning import run_folder
 from lhy_lightning.callbacks.results import read_results
+from lhy_lightning.whole_file import csv_text, write_whole
 
 FOLD = "fold-{}"
 
@@ -67,14 +68,13 @@ def write_folds(path: Path, results: list[dict[str, float]]) -> None:
     """One row a fold, then mean and standard deviation over folds (n − 1 in the denominator)."""
     names = sorted(set.intersection(*(set(result) for result in results)))
     columns = {name: [result[name] for result in results] for name in names}
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", newline="", encoding="utf8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["fold", *names])
-        writer.writerows([i, *(f"{columns[n][i]:.6f}" for n in names)] for i in range(len(results)))
-        writer.writerow(["mean", *(f"{statistics.mean(columns[n]):.6f}" for n in names)])
-        writer.writerow(["deviation", *(f"{statistics.stdev(columns[n]):.6f}" for n in names)])
-    os.replace(partial, path)
+    rows: list[list[Any]] = [
+        ["fold", *names],
+        *([number, *(f"{columns[n][number]:.6f}" for n in names)] for number in range(len(results))),
+        ["mean", *(f"{statistics.mean(columns[n]):.6f}" for n in names)],
+        ["deviation", *(f"{statistics.stdev(columns[n]):.6f}" for n in names)],
+    ]
+    write_whole(path, csv_text(rows))
 
 
 def _option(argv: list[str], name: str) -> tuple[str | None, list[str]]:

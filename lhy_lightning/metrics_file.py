@@ -9,6 +9,8 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from lhy_lightning.whole_file import write_whole
+
 
 class MetricsFile:
     """Appends rows to a csv; what is logged twice at one step becomes one row, a new column rewrites the file.
@@ -24,7 +26,6 @@ class MetricsFile:
             whole, _, _cut_off_by_a_kill = path.read_text("utf8").rpartition("\n")
             self.rows = [row for row in csv.DictReader(whole.splitlines()) if int(row["step"]) < before_step]
             self._add_columns(name for row in self.rows for name in row if row[name])
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._last_row_at = 0
         self._rewrite()
 
@@ -63,9 +64,7 @@ class MetricsFile:
 
     def _rewrite(self) -> None:
         head, last = self._lines(self.rows[:-1], header=True), self._lines(self.rows[-1:])
-        partial = self.path.with_name(f".{self.path.name}.partial")
-        partial.write_bytes(head + last)
-        os.replace(partial, self.path)
+        write_whole(self.path, head + last)
         self._last_row_at = len(head)
 
 

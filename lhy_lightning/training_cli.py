@@ -35,6 +35,7 @@ from lhy_lightning.folds import run_folds
 from lhy_lightning.metrics_file import RunLogger
 from lhy_lightning.module import CourseModule, plain
 from lhy_lightning.recipes import find_recipe
+from lhy_lightning.whole_file import write_whole
 
 NOT_IN_RECIPES = ("ckpt_path", "name", "overwrite", "weights_only", "verbose", "return_predictions")
 
@@ -190,10 +191,7 @@ class RunConfig(SaveConfigCallback):
         folder = run_directory(trainer)
         settings = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
         text = yaml.safe_dump({k: v for k, v in settings.items() if k not in NOT_IN_RECIPES}, sort_keys=False)
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / ".config.yaml.partial"
-        partial.write_text(text, "utf8")
-        os.replace(partial, folder / "config.yaml")
+        write_whole(folder / "config.yaml", text)
 
 
 class TrainingCLI(LightningCLI):

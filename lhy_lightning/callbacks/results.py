@@ -1,20 +1,18 @@
 """The table at the end of a run, and `results.json` beside it."""
 
 import json
-import os
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from lhy_lightning.whole_file import write_whole
+
 
 def write_results(path: Path, results: dict[str, float], *, step: int, checkpoint: Path) -> None:
     """Writes the figures of a finished run; the file's presence says that the run is done."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
     body = {"step": step, "checkpoint": checkpoint.name, "results": results}
-    partial.write_text(json.dumps(body, indent=2) + "\n", "utf8")
-    os.replace(partial, path)
+    write_whole(path, json.dumps(body, indent=2) + "\n")
 
 
 def read_results(path: Path) -> dict[str, float] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from lhy_lightning.callbacks.pictures import run_directory, save_picture
 from lhy_lightning.layers.table import layer_table
+from lhy_lightning.whole_file import csv_text, write_whole
 
 if TYPE_CHECKING:
     from lhy_lightning.cnn.classifier import ImageClassifier
@@ -129,12 +129,8 @@ class ClassificationPictures(Callback):
         if not trainer.is_global_zero or not isinstance(confusion, Tensor):
             return
         rows = per_class_rows(confusion, names)
-        folder = run_directory(trainer)
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "per_class.csv").open("w", newline="", encoding="utf8") as file:
-            writer = csv.writer(file)
-            writer.writerow(("class", "rows", "accuracy"))
-            writer.writerows((name, count, f"{accuracy:.4f}") for name, count, accuracy in rows)
+        table_rows = [("class", "rows", "accuracy"), *((name, count, f"{share:.4f}") for name, count, share in rows)]
+        write_whole(run_directory(trainer) / "per_class.csv", csv_text(table_rows))
         if trainer.progress_bar_callback is not None:
             table = Table("class", "rows", "accuracy", title="test accuracy by class")
             for name, count, accuracy in rows:

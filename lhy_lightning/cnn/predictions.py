@@ -1,8 +1,5 @@
 """What `lhy predict` writes: `predictions.csv`, and homework 3's `predict.csv`."""
 
-import csv
-import os
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +9,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from lhy_lightning.callbacks.pictures import run_directory
+from lhy_lightning.whole_file import csv_text, write_whole
 
 
 class PredictionFile(Callback):
@@ -59,17 +57,8 @@ class PredictionFile(Callback):
             raise RuntimeError(f"{len(index)} predictions for {len(paths)} pictures: {self.filename} is not written.")
         class_names = [str(name) for name in pl_module.hparams["class_names"]]
         path = run_directory(trainer) / self.filename
-        write_csv(path, self.table(paths, class_names, probabilities[order]))
+        write_whole(path, csv_text(self.table(paths, class_names, probabilities[order])))
         print(f"{path}: {len(paths)} rows")
-
-
-def write_csv(path: Path, rows: list[list[Any]]) -> None:
-    """Writes a csv whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", newline="", encoding="utf8") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
-    os.replace(partial, path)
 
 
 class PredictionsCsv(PredictionFile):
