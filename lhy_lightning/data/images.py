@@ -84,10 +84,8 @@ class ImageDataModule(CourseDataModule):
         strong_magnitude: strength of the strong view in (0, 1]; 1 is RandAugment's own.
 
     Attributes:
-        num_classes: after `setup`; 0 without labels.
-        class_names: after `setup`.
-        image_size: (height, width), after `setup`.
-        channels: after `setup`.
+        num_classes, class_names: after `setup`; 0 and none without labels.
+        image_size, channels: (height, width) and 1 or 3, after `setup`.
         class_counts: labelled training rows of each class.
         has_test: whether there is a test split.
         test_labelled: whether its labels are known.
