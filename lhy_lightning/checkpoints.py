@@ -1,15 +1,14 @@
 """Checkpoints that are written whole or not at all, and that say which classes rebuild them."""
 
-import contextlib
 import importlib
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from lhy_lightning.whole_file import whole_file
 
 
 def class_path(cls: type) -> str:
@@ -62,18 +61,9 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         target = Path(str(path).removeprefix("file://"))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with whole_file(target, flush_to_disk=True) as file:
                 torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, target)
-        except BaseException as error:
-            with contextlib.suppress(OSError):
-                os.unlink(partial)
-            if isinstance(error, Exception):
-                kept = "; the one that was there is untouched" if target.exists() else ""
-                raise OSError(f"the checkpoint {target} could not be written{kept}: {error}") from error
-            raise
+        except Exception as error:
+            kept = "; the one that was there is untouched" if target.exists() else ""
+            raise OSError(f"the checkpoint {target} could not be written{kept}: {error}") from error

@@ -6,7 +6,6 @@ the third hour of it, and hashes the content, which keeps equal pictures on one 
 
 import hashlib
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from lhy_lightning.data.pictures import GREY, PictureSet, Resize
+from lhy_lightning.whole_file import whole_file
 
 VERSION = 1  # of the files' layout and of decoding: raise it and old files are not used any more
 SMALL = 3e-4  # seconds: pictures that decode faster are decoded in one thread (measured: .2 to .4 ms is the turn)
@@ -34,27 +34,21 @@ def threads() -> int:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Opens a temporary file beside `path` and renames it over `path` at the end: nobody ever sees half a file.
+def cache_file(path: Path) -> Iterator[BinaryIO]:
+    """A file of the cache, whole or not at all; a disk that is full is answered with what to do.
 
     Written front to back and not as a memory map, on which a full disk would kill the process.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem + ".", suffix=".part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with whole_file(path) as file:
             yield file
-        os.replace(temporary, path)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OSError(
-                error.errno,
-                f"decoded pictures could not be written to {path.parent} ({error.strerror}); make room "
-                "there, choose another place with --data.cache_dir, or set --data.cache_limit_gb 0 to read them anew "
-                "for every batch",
-            ) from error
-        raise
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"decoded pictures could not be written to {path.parent} ({error.strerror}); make room "
+            "there, choose another place with --data.cache_dir, or set --data.cache_limit_gb 0 to read them anew "
+            "for every batch",
+        ) from error
 
 
 def read_headers(pictures: PictureSet, folder: Path) -> np.ndarray:
@@ -80,7 +74,7 @@ def read_headers(pictures: PictureSet, folder: Path) -> np.ndarray:
     with ThreadPoolExecutor(threads()) as pool:
         found = pool.map(read_rows, range(0, len(pictures), TASK))
         headers = np.array(list(chain.from_iterable(found)), dtype=np.int32)
-    with whole_file(path) as file:
+    with cache_file(path) as file:
         np.save(file, headers)
     return headers
 
@@ -201,14 +195,14 @@ class PictureStore:
                         write(data)
 
         if self.keep:
-            with whole_file(self.pixels_file) as file:
+            with cache_file(self.pixels_file) as file:
                 shape = (rows, *self.size, self.channels)
                 header = {"descr": "|u1", "fortran_order": False, "shape": shape}
                 np.lib.format.write_array_header_1_0(file, header)
                 batches(file.write)
         else:
             batches(len)
-        with whole_file(self.facts_file) as file:
+        with cache_file(self.facts_file) as file:
             np.savez(file, content=content, bad=bad)
 
 
