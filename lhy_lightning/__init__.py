@@ -13,16 +13,33 @@ if TYPE_CHECKING:
     from lhy_lightning.cnn.fixmatch import FixMatchClassifier
     from lhy_lightning.cnn.pseudo_labels import PseudoLabelClassifier
     from lhy_lightning.data.images import ImageDataModule
+    from lhy_lightning.data.translation import TranslationDataModule
+    from lhy_lightning.seq2seq.bleu_training import BleuTranslator
+    from lhy_lightning.seq2seq.exposure import ScheduledSamplingTranslator
+    from lhy_lightning.seq2seq.translator import Translator
 
 __version__ = "0.1.0"
 
-__all__ = ["FixMatchClassifier", "ImageClassifier", "ImageDataModule", "PseudoLabelClassifier"]
+__all__ = [
+    "BleuTranslator",
+    "FixMatchClassifier",
+    "ImageClassifier",
+    "ImageDataModule",
+    "PseudoLabelClassifier",
+    "ScheduledSamplingTranslator",
+    "TranslationDataModule",
+    "Translator",
+]
 
 _PUBLIC = {
+    "BleuTranslator": "lhy_lightning.seq2seq.bleu_training",
     "FixMatchClassifier": "lhy_lightning.cnn.fixmatch",
     "ImageClassifier": "lhy_lightning.cnn.classifier",
     "ImageDataModule": "lhy_lightning.data.images",
     "PseudoLabelClassifier": "lhy_lightning.cnn.pseudo_labels",
+    "ScheduledSamplingTranslator": "lhy_lightning.seq2seq.exposure",
+    "TranslationDataModule": "lhy_lightning.data.translation",
+    "Translator": "lhy_lightning.seq2seq.translator",
 }
 
 

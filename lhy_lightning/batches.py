@@ -33,3 +33,18 @@ class PseudoLabelBatch(ImageBatch):
 
     pseudo_image: NotRequired[Tensor]  # (M, C, H, W) float32
     pseudo_label: NotRequired[Tensor]  # (M,) int64
+
+
+class TranslationBatch(TypedDict):
+    """Sentence pairs as ids, padded with 0 at the end; source rows end with EOS, target rows have BOS and EOS.
+
+    The last three keys are there with `copying`: ids from V, the size of the target vocabulary, up
+    stand for the row's own unknown source words.
+    """
+
+    source_ids: Tensor  # (N, S) int64
+    target_ids: NotRequired[Tensor]  # (N, T) int64; absent where a split has no references
+    index: NotRequired[Tensor]  # (N,) int64, row in its split: evaluation and prediction only
+    copy_ids: NotRequired[Tensor]  # (N, S) int64, the source in ids of the extended target vocabulary
+    copy_targets: NotRequired[Tensor]  # (N, T) int64, the target in them; UNK where the source has not the word either
+    unknown_words: NotRequired[list[list[str]]]  # N lists: what ids V, V + 1 … of the row stand for

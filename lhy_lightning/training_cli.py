@@ -35,6 +35,7 @@ from lhy_lightning.folds import run_folds
 from lhy_lightning.metrics_file import RunLogger
 from lhy_lightning.module import CourseModule, plain
 from lhy_lightning.recipes import find_recipe
+from lhy_lightning.steps import filled, read_recipe, run_steps, settings_of
 from lhy_lightning.whole_file import write_whole
 
 NOT_IN_RECIPES = ("ckpt_path", "name", "overwrite", "weights_only", "verbose", "return_predictions")
@@ -71,7 +72,7 @@ def prepare(argv: list[str]) -> Command:
         return Command(subcommand, [subcommand, *flags], Path())
 
     root = Path(own.root)
-    recipes = [str(find_recipe(name)) for name in own.config]
+    recipes = [_without_steps(name, argv, own.name) for name in own.config]
     recipe = None if not own.config else run_folder.name_of_recipe(own.config[-1])
     command = Command(subcommand, [subcommand], Path(), flags=flags)
     with_files: list[str] = list(recipes)
@@ -109,6 +110,15 @@ def prepare(argv: list[str]) -> Command:
     command.arguments += [part for file in with_files for part in ("--config", file)]
     command.arguments += ["--trainer.default_root_dir", str(root), *flags, *_nodes(flags)]
     return command
+
+
+def _without_steps(recipe: str, argv: list[str], name: str | None) -> str:
+    """A recipe's file as it is; of one with steps before it a file without them, its placeholders filled."""
+    path = str(find_recipe(recipe))
+    settings = read_recipe(path)
+    if not settings.pop("before", None):
+        return path
+    return _as_file(filled(settings, settings_of(argv, settings, name or run_folder.name_of_recipe(recipe))))
 
 
 def _other_source(flags: list[str]) -> bool:
@@ -293,12 +303,13 @@ class TrainingCLI(LightningCLI):
             return
         results: dict[str, float] = {}
         best = next(Path(c.best_model_path) for c in trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint))
-        if evaluated := bool(self._get(self.config, "evaluate")) and best.is_file():
-            again = {"datamodule": self.datamodule, "ckpt_path": str(best), "weights_only": True}
+        of = "last epoch"
+        if bool(self._get(self.config, "evaluate")) and best.is_file():
             for logger in trainer.loggers:  # figures of the best epoch go to results.json, not into the curves
                 if isinstance(logger, RunLogger):
                     logger.pause()
-            results |= {k: float(v) for k, v in trainer.validate(self.model, verbose=False, **again)[0].items()}
+            of, best, results = self._validate_candidates(best)
+            again = {"datamodule": self.datamodule, "ckpt_path": str(best), "weights_only": True}
             if getattr(self.datamodule, "has_test", False):
                 if getattr(self.datamodule, "test_labelled", True):
                     results |= {k: float(v) for k, v in trainer.test(self.model, verbose=False, **again)[0].items()}
@@ -308,7 +319,25 @@ class TrainingCLI(LightningCLI):
             results = {k: float(v) for k, v in trainer.callback_metrics.items()}
         if trainer.is_global_zero:
             write_results(folder / "results.json", results, step=trainer.global_step, checkpoint=best)
-            print_results(folder, results, of="best epoch" if evaluated else "last epoch")
+            print_results(folder, results, of=of)
+
+    def _validate_candidates(self, best: Path) -> tuple[str, Path, dict[str, float]]:
+        """Validates the best epoch and, where there is one, the average of the last: the better one is evaluated."""
+        monitor, mode = next(
+            (c.monitor, c.mode) for c in self.trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint)
+        )
+        candidates = {"best epoch": best}
+        if (average := best.parent / "average.ckpt").is_file():
+            candidates["average of the last epochs"] = average
+        found = []
+        for name, path in candidates.items():
+            again = {"datamodule": self.datamodule, "ckpt_path": str(path), "weights_only": True}
+            figures = self.trainer.validate(self.model, verbose=False, **again)[0]
+            found.append((name, path, {k: float(v) for k, v in figures.items()}))
+        if len(found) > 1:
+            print(" · ".join(f"{name}: {monitor} {figures[str(monitor)]:.4f}" for name, _, figures in found))
+        sign = 1 if mode == "max" else -1
+        return max(found, key=lambda candidate: sign * candidate[2].get(str(monitor), 0.0))
 
     def after_test(self) -> None:
         self._print_evaluation()
@@ -361,6 +390,8 @@ def main(argv: list[str]) -> int:
     quiet()
     try:
         if (code := run_folds(argv, in_new_process)) is not None:
+            return code
+        if code := run_steps(argv, in_new_process):
             return code
         TrainingCLI(prepare(argv))
     except Exception as error:

@@ -8,6 +8,8 @@ from rich.table import Table
 
 from lhy_lightning.whole_file import write_whole
 
+WORTH_A_LOOK = ("curves.png", "samples", "predictions.csv", "predict.csv", "predictions.tsv", "submission.txt")
+
 
 def write_results(path: Path, results: dict[str, float], *, step: int, checkpoint: Path) -> None:
     """Writes the figures of a finished run; the file's presence says that the run is done."""
@@ -41,7 +43,7 @@ def print_results(folder: Path, results: dict[str, float], *, of: str) -> None:
     console = Console()
     if figures:
         console.print(table)
-    files = [p for name in ("curves.png", "samples", "predictions.csv", "predict.csv") if (p := folder / name).exists()]
+    files = [p for name in WORTH_A_LOOK if (p := folder / name).exists()]
     console.print(
         "run folder: " + str(folder), "· " + " · ".join(p.name for p in files) if files else "", highlight=False
     )

@@ -1,14 +1,15 @@
-"""Learning rate over steps: warm-up, then constant, cosine, linear or in drops. One plain function."""
+"""Learning rate over steps: warm-up, then constant, cosine, linear, inverse square root or in drops. One function."""
 
 from __future__ import annotations
 
 from functools import partial
-from math import cos, pi
+from math import cos, pi, sqrt
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-SCHEDULES = ("constant", "cosine", "linear", "step")
+SCHEDULES = ("constant", "cosine", "linear", "step", "inverse_sqrt", "noam")
+ENDLESS = ("constant", "inverse_sqrt", "noam")
 
 
 def learning_rate_factor(
@@ -29,16 +30,23 @@ def learning_rate_factor(
         cosine: final + (1 - final) (1 + cos(pi p)) / 2   (Loshchilov and Hutter 2016, https://arxiv.org/abs/1608.03983)
         linear: 1 - (1 - final) p
         step: drop_factor for each share of *all* steps in `drops` that is passed (He et al. 2015: 0.5 and 0.75)
+        inverse_sqrt: with n = step + 1 and w = warmup_steps, min(n / w, sqrt(w / n)): linear to the peak, then down
+        noam: the same curve in the units of Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762), section 5.3:
+            min(n^-0.5, n w^-1.5); their width^-0.5 belongs into the rate that it multiplies
 
     Args:
         step: optimizer steps done.
-        schedule: one of the four names.
-        total_steps: steps of the whole run; may be infinite for "constant" only.
+        schedule: one of the names.
+        total_steps: steps of the whole run; may be infinite where nothing ends: constant, inverse_sqrt, noam.
         warmup_steps: steps of the warm-up.
         final_factor: where cosine and linear end.
         drops: shares of the run, for "step".
         drop_factor: what each drop multiplies by.
     """
+    if schedule in ("inverse_sqrt", "noam"):
+        taken, peak = step + 1, max(1, warmup_steps)
+        factor = min(taken / peak, sqrt(peak / taken))
+        return factor if schedule == "inverse_sqrt" else factor / sqrt(peak)
     if step < warmup_steps:
         return (step + 1) / (warmup_steps + 1)
     if schedule == "constant":
@@ -70,7 +78,7 @@ def build_schedule(
     """
     if schedule not in SCHEDULES:
         raise ValueError(f"schedule is one of {', '.join(SCHEDULES)}, not {schedule!r}")
-    if total_steps == float("inf") and schedule != "constant":
+    if total_steps == float("inf") and schedule not in ENDLESS:
         raise ValueError(f"the {schedule} schedule needs an end: give the trainer max_epochs or max_steps")
     factor = partial(
         learning_rate_factor,

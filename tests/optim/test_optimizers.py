@@ -107,3 +107,13 @@ def test_a_decay_needs_an_end() -> None:
         build_schedule(optimizer, "cosine", total_steps=math.inf)
     with pytest.raises(ValueError, match="constant, cosine, linear, step"):
         build_schedule(optimizer, "cosinus", total_steps=3)
+
+
+def test_inverse_square_root_and_noam_are_the_papers_curve() -> None:
+    for step in (0, 10, 3999, 4000, 20_000):
+        taken = step + 1
+        papers = min(taken**-0.5, taken * 4000**-1.5)  # Vaswani et al. 2017, section 5.3, without width^-0.5
+        [noam] = factors("noam", range(step, step + 1), warmup_steps=4000, total_steps=math.inf)
+        [peak_at_one] = factors("inverse_sqrt", range(step, step + 1), warmup_steps=4000, total_steps=math.inf)
+        assert noam == pytest.approx(papers)
+        assert peak_at_one == pytest.approx(papers * 4000**0.5)

@@ -1,0 +1,318 @@
+"""Opens parallel text by name: two line-aligned files, a tab-separated file, a table, a hub id, an embedded set."""
+
+import gzip
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lhy_lightning.data.folders import nearest_existing, role_of
+from lhy_lightning.data.line_alignment import parting_line
+from lhy_lightning.data.sources import TABLES
+
+Split = Literal["train", "val", "test"]
+
+_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?$")
+_TABBED = (".tsv", ".txt", ".tab")
+_TRAIN = re.compile(r"^(?:raw|train_dev\.raw)$")  # what homework 5 calls its training lines
+_PART = re.compile(r"^(train|valid|validation|val|dev|test)(?:[ ._-].*)?$")
+
+
+@dataclass
+class ParallelText:
+    """Line-aligned text, untouched.
+
+    Attributes:
+        source: N lines.
+        target: N lines; None where there are only sources.
+        origin: where it comes from, for messages.
+        placeholder: all targets are one and the same line (homework 5's `test.zh` is one 。 a line): no references.
+    """
+
+    source: list[str]
+    target: list[str] | None
+    origin: str
+    placeholder: bool = False
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+def open_parallel(
+    source: str,
+    *,
+    source_lang: str,
+    target_lang: str,
+    source_column: str | None = None,
+    target_column: str | None = None,
+) -> dict[Split, ParallelText]:
+    """Opens parallel text and finds its splits; a source without any is all `train`.
+
+    Args:
+        source: `embedded:cldr`; a folder with `train.en`, `train.zh`, `val.…`, `test.…` (or homework 5's `raw.…`),
+            each plain or `.gz`; the common beginning of two files, `corpus/ted` for `ted.en` and `ted.zh`; a
+            tab-separated .tsv or .txt file (further columns are ignored); a csv, json, jsonl or parquet file; a hub
+            id. A folder may hold `train.tsv`, `train.parquet` … instead.
+        source_lang, target_lang: file endings and column names.
+        source_column, target_column: for tables whose columns are not named by language; places such as "0" in a
+            tab-separated file.
+
+    Raises:
+        FileNotFoundError: there is no such thing, neither here nor, as far as can be seen, on the hub.
+        ValueError: two files of different length, bytes that are not UTF-8, no lines, no such column.
+    """
+    if source_lang == target_lang:
+        raise ValueError(f"source_lang and target_lang are both {source_lang!r}.")
+    langs, columns = (source_lang, target_lang), (source_column, target_column)
+    if source.startswith("embedded:"):
+        return _open_embedded(source, langs)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _open_folder(path, langs, columns)
+    if path.is_file():
+        return {"train": _open_file(path, langs, columns)}
+    pair = _language_files(path, langs)
+    if pair[0] or pair[1]:
+        return {"train": _open_pair(path, langs)}
+    return _open_hub(source, langs, columns)
+
+
+def open_lines(path: str | Path) -> list[str]:
+    """Lines of a UTF-8 file, plain or gzipped (by content, whatever its name).
+
+    A line ends at a line feed (a carriage return before it is dropped), and only there: `str.splitlines` would also
+    cut at U+2028 or a form feed inside a sentence and shift everything below against the other language.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no lines, bytes that are not UTF-8 (said where), a broken gzip file.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist. {nearest_existing(path)}")
+    content = path.read_bytes()
+    if content[:2] == b"\x1f\x8b":
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError) as error:
+            raise ValueError(f"{path} is a broken gzip file: {error}.") from error
+    try:
+        text = content.decode("utf-8-sig")  # without the byte order mark that Windows editors write
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}, {_where(content, error)}") from error
+    if not text.strip():
+        raise ValueError(f"{path} is empty.")
+    lines = text.split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]
+
+
+def _where(content: bytes, error: UnicodeDecodeError) -> str:
+    row = content.count(b"\n", 0, error.start) + 1
+    column = error.start - (content.rfind(b"\n", 0, error.start) + 1) + 1
+    hint = ""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        hint = " It looks like UTF-16."
+    else:
+        for name in ("gb18030", "big5"):
+            try:
+                content[:100_000].decode(name, errors="strict")
+                hint = f" It might be {name}; `iconv -f {name} -t utf-8` would convert it."
+                break
+            except UnicodeDecodeError:
+                continue
+    return f"line {row}, byte {column}: 0x{content[error.start]:02x} is not UTF-8 ({error.reason}).{hint}"
+
+
+def _paired(source: list[str], target: list[str] | None, origin: str) -> ParallelText:
+    if not any(line.strip() for line in source):
+        raise ValueError(f"{origin}: every source line is empty.")
+    placeholder = target is not None and len(target) > 1 and len(set(target)) == 1 and len(set(source)) > 1
+    return ParallelText(source, target, origin, placeholder)
+
+
+def _language_files(prefix: Path, langs: tuple[str, str]) -> tuple[Path | None, Path | None]:
+    """The two files `prefix.en` and `prefix.zh`, plain or .gz; None where there is none."""
+
+    def find(lang: str) -> Path | None:
+        names = [prefix.parent / f"{prefix.name}.{lang}{ending}" for ending in ("", ".gz")]
+        return next((name for name in names if name.is_file()), None)
+
+    return find(langs[0]), find(langs[1])
+
+
+def _open_pair(prefix: Path, langs: tuple[str, str], *, target_needed: bool = True) -> ParallelText:
+    first, second = _language_files(prefix, langs)
+    if first is None or (second is None and target_needed):
+        there, missing = (second, langs[0]) if first is None else (first, langs[1])
+        raise FileNotFoundError(f"{there} has no counterpart {prefix.name}.{missing} (or .gz) in {prefix.parent}.")
+    source = open_lines(first)
+    if second is None:
+        return _paired(source, None, str(first))
+    target = open_lines(second)
+    if len(source) != len(target):
+        raise ValueError(_parting(source, target, first, second))
+    return _paired(source, target, f"{first} and {second.name}")
+
+
+def _parting(source: list[str], target: list[str], first: Path, second: Path) -> str:
+    """The message for two files of different length, with the line at which they part, as far as can be told."""
+    near = parting_line(source, target)
+    shorter, longer = (first, second) if len(source) < len(target) else (second, first)
+    if near is None:
+        guess = "Where they part cannot be told from the lines' lengths and marks."
+    elif near > min(len(source), len(target)):
+        guess = f"Up to its end {shorter.name} seems to fit; was it cut off?"
+    else:
+        more = abs(len(source) - len(target))
+        guess = f"By the lines' lengths and marks they part near line {near:,}, where {longer.name} has {more:,} more."
+    return (
+        f"{first} has {len(source):,} lines, {second} has {len(target):,}: they are not aligned line by line. {guess}"
+    )
+
+
+def _open_folder(
+    folder: Path, langs: tuple[str, str], columns: tuple[str | None, str | None]
+) -> dict[Split, ParallelText]:
+    """`train.en` and `train.zh` …, or `train.tsv`, `train.parquet` …"""
+    prefixes: dict[Split, Path] = {}
+    tables: dict[Split, Path] = {}
+    for entry in sorted(folder.iterdir()):
+        if not entry.is_file() or entry.name.startswith("."):
+            continue
+        name = entry.name.removesuffix(".gz")
+        stem, _, ending = name.rpartition(".")
+        role = _split_of(stem)
+        if ending == langs[0] and role:
+            _remember(prefixes, role, folder / stem, folder)
+        elif f".{ending}" in (*TABLES, *_TABBED) and role:
+            _remember(tables, role, entry, folder)
+    if prefixes:
+        return {role: _open_pair(prefix, langs, target_needed=role != "test") for role, prefix in prefixes.items()}
+    if tables:
+        return {role: _open_file(path, langs, columns) for role, path in tables.items()}
+    raise FileNotFoundError(
+        f"{folder} has neither train.{langs[0]} and train.{langs[1]} (also raw.…, .gz) nor a table such as train.tsv. "
+        f"{nearest_existing(folder / f'train.{langs[0]}')}"
+    )
+
+
+def _split_of(stem: str) -> Split | None:
+    if _TRAIN.match(stem):
+        return "train"
+    named = _PART.match(stem)
+    role = role_of(named[1]) if named else None
+    return role if role != "unlabelled" else None
+
+
+def _remember(found: dict[Split, Path], role: Split, path: Path, folder: Path) -> None:
+    if role in found:
+        raise ValueError(
+            f"{folder}: {found[role].name} and {path.name} both look like the {role} split. Name what is meant: "
+            f"--data.source {folder / 'train'} --data.test_source {folder / 'test'}, each the beginning of two files."
+        )
+    found[role] = path
+
+
+def _open_file(path: Path, langs: tuple[str, str], columns: tuple[str | None, str | None]) -> ParallelText:
+    ending = Path(path.name.removesuffix(".gz")).suffix.lower()
+    if ending in _TABBED:
+        return _open_tabbed(path, columns)
+    if ending not in TABLES:
+        raise ValueError(
+            f"{path}: parallel text comes from {', '.join([*_TABBED, *TABLES])} files, folders, hub ids, or the common "
+            f"beginning of two files that end in .{langs[0]} and .{langs[1]}."
+        )
+    from datasets import load_dataset
+
+    try:
+        table = load_dataset(TABLES[ending], data_files=str(path), split="train")
+    except Exception as error:
+        cause = error.__cause__ or error
+        raise ValueError(f"{path} could not be read as {TABLES[ending]}: {cause}") from error
+    return _open_table(table, str(path), langs, columns)
+
+
+def _open_tabbed(path: Path, columns: tuple[str | None, str | None]) -> ParallelText:
+    places = []
+    for given, place in zip(columns, (0, 1), strict=True):
+        if given is not None and not given.isdecimal():
+            raise ValueError(f"{path} has no column names; give the place of a column (0, 1, …), not {given!r}.")
+        places.append(place if given is None else int(given))
+    rows = [line.split("\t") for line in open_lines(path)]
+    wanted = max(places) + 1
+    for number, row in enumerate(rows, 1):
+        if len(row) < wanted and row != [""]:
+            raise ValueError(f"{path}, line {number}: {len(row)} tab-separated columns where {wanted} are needed.")
+    rows = [row if row != [""] else [""] * wanted for row in rows]
+    return _paired([row[places[0]] for row in rows], [row[places[1]] for row in rows], str(path))
+
+
+def _open_hub(source: str, langs: tuple[str, str], columns: tuple[str | None, str | None]) -> dict[Split, ParallelText]:
+    path = Path(source).expanduser()
+    here = nearest_existing(path)
+    if not _HUB_ID.match(source) or ("/" in source and path.parent.is_dir()):
+        raise FileNotFoundError(
+            f"source {source!r} does not exist, nor do {path.name}.{langs[0]} and {path.name}.{langs[1]}. {here}"
+        )
+    from datasets import DatasetDict, load_dataset
+
+    try:
+        loaded = load_dataset(source)
+    except Exception as error:  # offline, unknown, gated …: the hub has an exception for each
+        why = str(error).splitlines()[0] if str(error) else "no message"
+        raise FileNotFoundError(
+            f"source {source!r} is no file or folder here ({here}) and could not be loaded from the Hugging Face hub "
+            f"({type(error).__name__}: {why}). Without a network point --data.source to a local folder or file."
+        ) from error
+    splits = dict(loaded) if isinstance(loaded, DatasetDict) else {"train": loaded}
+    return {
+        role: _open_table(table, f"{source}/{name}", langs, columns)
+        for name, table in splits.items()
+        if (role := role_of(str(name))) and role != "unlabelled"
+    }
+
+
+def _open_table(
+    table: Any, origin: str, langs: tuple[str, str], columns: tuple[str | None, str | None]
+) -> ParallelText:
+    """Two text columns, or the hub's `translation` column of {"en": …, "zh": …}."""
+    if len(table) == 0:
+        raise ValueError(f"{origin} has no rows.")
+    names: Sequence[str] = table.column_names
+    if "translation" in names and columns == (None, None):
+        feature = table.features["translation"]
+        there: Iterable[str] = getattr(feature, "languages", None) or (feature if isinstance(feature, dict) else ())
+        missing = [lang for lang in langs if lang not in there]
+        if missing:
+            raise ValueError(
+                f"{origin} has translations of {', '.join(there) or 'no language'}, but not {' and '.join(missing)}."
+            )
+        rows = table["translation"]
+        texts = [[row[lang] for row in rows] for lang in langs]
+    else:
+        texts = []
+        for lang, given, kind in zip(langs, columns, ("source", "target"), strict=True):
+            name = given if given is not None else lang
+            if name not in names:
+                raise ValueError(
+                    f"{origin} has the columns {', '.join(names)}: which holds the {kind} ({lang})? "
+                    f"Set --data.{kind}_column."
+                )
+            texts.append(list(table[name]))
+    for text, lang in zip(texts, langs, strict=True):
+        wrong = next((row for row, value in enumerate(text) if not isinstance(value, str | None)), None)
+        if wrong is not None:
+            raise ValueError(f"{origin}, row {wrong}: {lang} is {text[wrong]!r}, not text.")
+    source, target = ([value or "" for value in text] for text in texts)
+    return _paired(source, target if any(target) else None, origin)
+
+
+def _open_embedded(source: str, langs: tuple[str, str]) -> dict[Split, ParallelText]:
+    if source != "embedded:cldr":
+        raise FileNotFoundError(f"no embedded source {source!r}; there is embedded:cldr.")
+    from lhy_lightning.data.cldr import cldr_pairs
+
+    return {split: ParallelText(pairs[0], pairs[1], f"{source}/{split}") for split, pairs in cldr_pairs(*langs).items()}

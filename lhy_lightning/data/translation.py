@@ -1,0 +1,349 @@
+"""`TranslationDataModule`: sentence pairs from any source as batches of ids, filled by number of tokens."""
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch.utils.data import DataLoader
+
+from lhy_lightning.data.back_translation import synthetic_per_epoch
+from lhy_lightning.data.module import CourseDataModule, ResumableLoader
+from lhy_lightning.data.text_tokenizer import UNK, TextTokenizer
+from lhy_lightning.data.token_batches import TokenBatches, TokenEvalBatches
+from lhy_lightning.data.token_pairs import TokenPairs
+from lhy_lightning.data.token_store import TokenStore, text_cache_folder
+from lhy_lightning.data.translation_texts import Reading, TextSplit, TranslationTexts
+from lhy_lightning.data.translation_tokenizers import Kind, Vocabularies, from_json, tokenizers_of
+
+SplitName = Literal["train", "val", "test", "predict"]
+SPLITS: dict[str, tuple[SplitName, ...]] = {
+    "fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One split, tokenised.
+
+    Attributes:
+        text: its sentences; of training rows the real ones only.
+        pairs: makes its batches.
+    """
+
+    text: TextSplit
+    pairs: TokenPairs
+
+
+class TranslationDataModule(CourseDataModule):
+    """Sentence pairs from files, tables, the hub or the embedded set, cleaned, divided without leaks, tokenised once.
+
+    Args:
+        source: `embedded:cldr`; a folder with `train` or `raw`, `val` and `test` files of two languages (`raw.en`,
+            `raw.zh.gz` …); their common prefix; a tab-separated, csv, json, jsonl or parquet file; a hub id.
+        source_lang: language to translate from, as the files end or the columns are called.
+        target_lang: language to translate into.
+        val_source: validation pairs from elsewhere.
+        test_source: test pairs, or source lines alone, from elsewhere.
+        predict_source: a text file of one sentence a line to translate, plain or .gz; the test split if not given.
+        source_column: column of the source sentences in a table; by language if not given.
+        target_column: column of the target sentences.
+        reverse: swap the two sides right after reading: the model that back-translates.
+        cleaning: names of cleaning steps (`lhy_lightning.data.text_cleaning`) for both sides of every split; the
+            homework's recipes name all of them. References stay untouched.
+        max_ratio: training rows whose longer side has more than so many times the words of the shorter are dropped.
+        min_words: training rows with fewer words (characters in Chinese) on a side are dropped.
+        max_words: the same with more.
+        val_fraction: share of the training rows held out where the source has no validation split.
+        test_fraction: the same for a test split; 0 for none.
+        split_seed: of the splits made here; the same number, the same rows, on every machine.
+        drop_leaks: drop training rows that share a sentence with a validation or test split that is given.
+        tokenizer: "unigram" or "bpe" subwords, "word" or "character".
+        vocab_size: entries of the (source) vocabulary, special tokens included.
+        target_vocab_size: the same for the target; as `vocab_size` if not given.
+        joint: one tokenizer for both sides.
+        tokenizer_file: a trained one for both sides instead: a tokenizer.json, or a folder or hub id that has one.
+        copying: batches carry what the copy mechanism needs. Subwords are then copied through a joint vocabulary.
+        max_tokens: padded tokens a training batch and process: rows × the longer side.
+        eval_max_tokens: the same in evaluation; as `max_tokens` if not given.
+        max_length: tokens of a side, special tokens not counted: longer training rows are dropped, others cut.
+        bucket_batches: how many batches' rows are sorted by length together.
+        pad_to_multiple: both sides are padded to a multiple of it.
+        back_translated: tab-separated file of synthetic source and real target, as `lhy predict` of a reverse model
+            writes it; training takes these rows too.
+        back_translation_ratio: synthetic rows an epoch for every real one.
+        tag_back_translated: mark synthetic sources with the token `<bt>`.
+        num_workers: processes that make batches; 0 is fastest, as a batch takes less than a millisecond.
+        cache_dir: folder for tokenised text; `~/.cache/lhy_lightning/text` if not given.
+
+    Attributes:
+        source_tokenizer, target_tokenizer: after `setup`; the model's own where it has been trained before.
+        source_lang, target_lang: of the direction that is trained, so swapped with `reverse`.
+        cleaning: names of the cleaning steps.
+        has_test: whether there is a test split.
+        test_labelled: whether it has references: not without targets, nor where all are one placeholder.
+    """
+
+    source_tokenizer: TextTokenizer
+    target_tokenizer: TextTokenizer
+
+    def __init__(
+        self,
+        source: str = "embedded:cldr",
+        *,
+        source_lang: str = "en",
+        target_lang: str = "zh",
+        val_source: str | None = None,
+        test_source: str | None = None,
+        predict_source: str | None = None,
+        source_column: str | None = None,
+        target_column: str | None = None,
+        reverse: bool = False,
+        cleaning: tuple[str, ...] = (),
+        max_ratio: float = 9.0,
+        min_words: int = 1,
+        max_words: int = 1000,
+        val_fraction: float = 0.02,
+        test_fraction: float = 0.0,
+        split_seed: int = 0,
+        drop_leaks: bool = True,
+        tokenizer: Kind = "unigram",
+        vocab_size: int = 8000,
+        target_vocab_size: int | None = None,
+        joint: bool = False,
+        tokenizer_file: str | None = None,
+        copying: bool = False,
+        max_tokens: int = 4096,
+        eval_max_tokens: int | None = None,
+        max_length: int = 256,
+        bucket_batches: int = 100,
+        pad_to_multiple: int = 8,
+        back_translated: str | None = None,
+        back_translation_ratio: float = 1.0,
+        tag_back_translated: bool = True,
+        num_workers: int = 0,
+        cache_dir: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self._vocabularies = Vocabularies(**{field.name: self._given[field.name] for field in fields(Vocabularies)})
+        self._check_arguments()
+        self.cleaning = tuple(cleaning)
+        self.source_lang, self.target_lang = (target_lang, source_lang) if reverse else (source_lang, target_lang)
+        self._texts: TranslationTexts | None = None
+        self._rows: dict[str, Rows] = {}
+        self._rebuilt: dict[str, list[str]] = {}
+        self._said: list[str] = []
+        self._in_use: tuple[str, str] | None = None  # JSON of the tokenizers
+        self._folder = text_cache_folder(cache_dir)
+        self._synthetic = 0  # rows at the end of the training store, after over-long ones are dropped
+
+    @property
+    def _given(self) -> Any:
+        return self.hparams
+
+    def _check_arguments(self) -> None:
+        given = self._given
+        self._vocabularies.check()
+        for name in ("vocab_size", "target_vocab_size", "max_tokens", "eval_max_tokens", "max_length",
+                     "bucket_batches", "pad_to_multiple"):  # fmt: skip
+            if given[name] is not None and given[name] < 1:
+                raise ValueError(f"{name}={given[name]}: must be at least 1.")
+        if given.val_fraction < 0 or given.test_fraction < 0 or given.val_fraction + given.test_fraction >= 1:
+            raise ValueError(
+                f"val_fraction={given.val_fraction} and test_fraction={given.test_fraction} must not be negative and "
+                "must leave something to train on."
+            )
+        if given.back_translation_ratio <= 0:
+            raise ValueError(f"back_translation_ratio={given.back_translation_ratio}: must be above 0.")
+
+    # --- setup -----------------------------------------------------------------------------------------------------
+
+    def prepare_data(self) -> None:
+        """Tokenises on one process a machine; the others open the file."""
+        self.setup(str(self.trainer.state.fn.value) if self.trainer is not None and self.trainer.state.fn else "fit")
+
+    def setup(self, stage: str | None = None) -> None:
+        """Reads and tokenises what the stage needs; without a trainer, call it yourself."""
+        if self._texts is None:
+            reading = {field.name: self._given[field.name] for field in fields(Reading)}
+            self._texts = TranslationTexts(Reading(**{**reading, "cleaning": self.cleaning}), self._said.append)
+        self._choose_tokenizers(self._texts)
+        for name in SPLITS[stage or "fit"]:
+            self._open(name)
+        if self._said:
+            _print(f"{self.source_lang} → {self.target_lang}, {self._given.source}: " + " ".join(self._said))
+            self._said.clear()
+
+    @property
+    def has_test(self) -> bool:
+        return self._read().has_test
+
+    @property
+    def test_labelled(self) -> bool:
+        return self._read().test_labelled
+
+    def _read(self) -> TranslationTexts:
+        if self._texts is None:
+            raise RuntimeError("nothing read yet: call setup first.")
+        return self._texts
+
+    # --- tokenizers ------------------------------------------------------------------------------------------------
+
+    def _choose_tokenizers(self, texts: TranslationTexts) -> None:
+        """The model's, which a checkpoint brings; else a given file's or those trained on the training rows."""
+        brought = tokenizers_of(getattr(getattr(self.trainer, "lightning_module", None), "hparams", {}))
+        if brought is not None and brought != self._in_use:
+            self._use_tokenizers(*self._vocabularies.checked(*from_json(*brought)))
+        elif self._in_use is None:
+            train = texts.split("train") if self._given.tokenizer_file is None else None
+            source, target = (train.source, train.target or []) if train is not None else ([], [])
+            self._use_tokenizers(*self._vocabularies.train(source, target, self._folder))
+
+    def _use_tokenizers(self, source: TextTokenizer, target: TextTokenizer) -> None:
+        self.source_tokenizer, self.target_tokenizer = source, target
+        self._in_use = (source.to_json(), target.to_json())
+        self._rows.clear()
+        self._rebuilt.clear()
+
+    # --- splits ----------------------------------------------------------------------------------------------------
+
+    def _open(self, name: SplitName) -> Rows:
+        if name not in self._rows:
+            text = self._read().split(name)
+            self._rows[name] = self._open_train(text) if name == "train" else self._open_evaluated(name, text)
+        return self._rows[name]
+
+    def _store(self, source: Any, target: Any, tagged_from: int | None = None) -> TokenStore:
+        return TokenStore(
+            source,
+            target,
+            self.source_tokenizer,
+            self.target_tokenizer,
+            folder=self._folder,
+            copying=self._given.copying,
+            tagged_from=tagged_from,
+        )
+
+    def _open_train(self, text: TextSplit) -> Rows:
+        given, synthetic = self._given, self._read().synthetic()
+        source, target, real = text.source, text.target or [], len(text)
+        self.source_tokenizer.check_language(source)
+        self.target_tokenizer.check_language(target)
+        if synthetic is not None:
+            source, target = source + synthetic.source, target + (synthetic.target or [])
+        store = self._store(source, target, real if synthetic is not None and given.tag_back_translated else None)
+        assert store.target is not None
+        longer = np.maximum(store.source.lengths, store.target.lengths)
+        rows = np.flatnonzero(longer <= given.max_length)
+        self._synthetic = int((rows >= real).sum())
+        if len(rows) == self._synthetic:
+            raise ValueError(
+                f"nothing is left of {real:,} training rows: all have more than max_length={given.max_length} tokens "
+                f"on a side (the shortest has {int(longer[:real].min())})."
+            )
+        if dropped := len(store) - len(rows):
+            self._said.append(f"{dropped:,} training rows above {given.max_length} tokens dropped.")
+        pairs = TokenPairs(store, rows=rows, pad_to_multiple=given.pad_to_multiple)
+        self._said.append(f"{len(rows) - self._synthetic:,} training rows, {self._described(store)}.")
+        if synthetic is not None:
+            drawn = synthetic_per_epoch(len(rows) - self._synthetic, self._synthetic, given.back_translation_ratio)
+            self._said.append(f"{self._synthetic:,} back-translated rows, {drawn:,} of them an epoch.")
+        return Rows(text.take(rows[rows < real].tolist()) if dropped else text, pairs)
+
+    def _open_evaluated(self, name: SplitName, text: TextSplit) -> Rows:
+        store, limit = self._store(text.source, text.target), self._given.max_length
+        longer = (
+            store.source.lengths if store.target is None else np.maximum(store.source.lengths, store.target.lengths)
+        )
+        cut = np.flatnonzero(longer > limit)
+        references = "" if text.references is not None else " without references"
+        self._said.append(f"{len(text):,} {name} rows{references}, {self._described(store)}.")
+        if len(cut):
+            named = ", ".join(map(str, cut[:5].tolist())) + (" …" if len(cut) > 5 else "")
+            self._said.append(f"{len(cut):,} {name} rows cut to {limit} tokens: {named}.")
+        return Rows(text, TokenPairs(store, max_length=limit, pad_to_multiple=self._given.pad_to_multiple, index=True))
+
+    def _described(self, store: TokenStore) -> str:
+        """Tokens a row and the share of unknown ones."""
+        sides = [side for side in (store.source, store.target) if side is not None]
+        mean = " and ".join(f"{side.lengths.mean():.1f}" for side in sides)
+        unknown = " and ".join(f"{(side.values == UNK).mean():.2%}" for side in sides)
+        return f"{mean} tokens a row, {unknown} unknown"
+
+    # --- what others ask -------------------------------------------------------------------------------------------
+
+    def sources(self, split: SplitName) -> list[str]:
+        """The source lines of a split as they are in the file, by `index`; of training, the real rows."""
+        return self._open(split).text.lines
+
+    def references(self, split: SplitName) -> list[str] | None:
+        """The target lines of a split as they are in the file, by `index`; None where there are none."""
+        return self._open(split).text.references
+
+    def cleaned_references(self, split: SplitName) -> list[str] | None:
+        """The target lines as homework 5 scores them: cleaned, and rebuilt from their ids."""
+        if split not in self._rebuilt:
+            opened = self._open(split)
+            target = opened.pairs.store.target
+            if target is None:
+                return None
+            ids = [target.row(row).tolist() for row in opened.pairs.rows[: len(opened.text)].tolist()]
+            self._rebuilt[split] = [self.target_tokenizer.decode(row) for row in ids]
+        return self._rebuilt[split]
+
+    @property
+    def predict_source(self) -> str | None:
+        """The file that is translated; None where the test split is."""
+        source: str | None = self._given.predict_source
+        return source
+
+    def unknown_words(self, split: SplitName, row: int) -> list[str]:
+        """The words that ids V, V + 1 … of a row stand for, with `copying`."""
+        pairs = self._open(split).pairs
+        return pairs.store.unknown_words(int(pairs.rows[row]))
+
+    # --- loaders ---------------------------------------------------------------------------------------------------
+
+    def train_dataloader(self) -> ResumableLoader:
+        given, pairs = self._given, self._open("train").pairs
+        assert pairs.target_lengths is not None
+        sampler = TokenBatches(
+            pairs.source_lengths,
+            pairs.target_lengths,
+            given.max_tokens,
+            pad_to_multiple=given.pad_to_multiple,
+            bucket_batches=given.bucket_batches,
+            synthetic=self._synthetic,
+            synthetic_per_epoch=synthetic_per_epoch(
+                len(pairs) - self._synthetic, self._synthetic, given.back_translation_ratio
+            ),
+        )
+        return self.train_loader(pairs, sampler, num_workers=given.num_workers)
+
+    def _rows_once(self, name: SplitName) -> DataLoader:
+        given, pairs = self._given, self._open(name).pairs
+        sampler = TokenEvalBatches(
+            pairs.source_lengths,
+            pairs.target_lengths,
+            given.eval_max_tokens or given.max_tokens,
+            pad_to_multiple=given.pad_to_multiple,
+            split=name,
+        )
+        return DataLoader(
+            pairs, batch_size=None, sampler=sampler, num_workers=given.num_workers, pin_memory=self._on_gpu()
+        )
+
+    def val_dataloader(self) -> DataLoader:
+        return self._rows_once("val")
+
+    def test_dataloader(self) -> DataLoader:
+        return self._rows_once("test")
+
+    def predict_dataloader(self) -> DataLoader:
+        return self._rows_once("predict")
+
+
+@rank_zero_only
+def _print(message: str) -> None:
+    print(message)

@@ -1,0 +1,1 @@
+"""Sequence to sequence: translation with recurrent networks and Transformers. Homework 5."""

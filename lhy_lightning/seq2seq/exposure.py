@@ -1,0 +1,95 @@
+"""`ScheduledSamplingTranslator`: training that is fed some of the model's own tokens."""
+
+from typing import Any, Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from lhy_lightning.data.text_tokenizer import PAD
+from lhy_lightning.seq2seq.interface import Decoded, Memory
+from lhy_lightning.seq2seq.scheduled_sampling import (
+    free_running_states,
+    sampling_probability,
+    scheduled_sampling_states,
+)
+from lhy_lightning.seq2seq.translator import Batch, Translator, gold_inputs
+
+
+class ScheduledSamplingTranslator(Translator):
+    """A `Translator` whose decoder is fed, with growing probability, what it would have said itself.
+
+    The lecture's answer to exposure bias (Bengio et al. 2015, https://arxiv.org/abs/1506.03099): a Transformer in two
+    parallel passes (Mihaylova and Martins 2019, https://arxiv.org/abs/1906.07651), a recurrent network step by step.
+    `train/replaced` is the share of inputs that were replaced. The equations are in `scheduled_sampling.py`.
+
+    Args:
+        sampling: how the probability of a replacement grows: "linear", "exponential", "inverse_sigmoid", "constant".
+        sampling_start: its value at first.
+        sampling_end: its value at last.
+        sampling_after: updates of plain teacher forcing before it starts to grow.
+        sampling_steps: updates in which "linear" grows.
+        sampling_k: speed of "exponential" (below 1) and "inverse_sigmoid" (above 1).
+        mix: what replaces a token: "argmax", "sample", or the mean embedding of the "top_k" or of all ("softmax").
+        mix_k: how many embeddings "top_k" mixes.
+        mix_temperature: divides the logits that are sampled from or weigh the embeddings.
+        gradient_through_first_pass: of the two embedding mixes.
+        passes: of a Transformer's decoder; 2 is the papers' form.
+        arguments: as `Translator`.
+
+    Raises:
+        ValueError: a schedule without its number, a mix that does not exist; see also `Translator`.
+    """
+
+    def __init__(
+        self,
+        *,
+        sampling: Literal["linear", "exponential", "inverse_sigmoid", "constant"] = "linear",
+        sampling_start: float = 0.0,
+        sampling_end: float = 0.5,
+        sampling_after: int = 0,
+        sampling_steps: int | None = None,
+        sampling_k: float | None = None,
+        mix: Literal["argmax", "sample", "top_k", "softmax"] = "argmax",
+        mix_k: int = 5,
+        mix_temperature: float = 1.0,
+        gradient_through_first_pass: bool = False,
+        passes: int = 2,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(**arguments)
+        self.sampling_settings: dict[str, Any] = {
+            "schedule": sampling, "start": sampling_start, "end": sampling_end, "steps": sampling_steps,
+            "k": sampling_k,
+        }  # fmt: skip
+        self.sampling_after = sampling_after
+        self.token_settings: dict[str, Any] = {"mix": mix, "temperature": mix_temperature}
+        self.pass_settings: dict[str, Any] = {
+            "passes": passes, "k": mix_k, "gradient_through_first_pass": gradient_through_first_pass,
+        }  # fmt: skip
+        self.probability(0)  # a schedule that misses a number is told now
+        self.replaced: Tensor | None = None
+
+    def probability(self, step: int) -> float:
+        """Probability of a replacement after `step` updates."""
+        return sampling_probability(step - self.sampling_after, **self.sampling_settings)
+
+    def decode_target(self, memory: Memory, batch: Batch) -> tuple[Decoded, Tensor]:
+        """Decoder states of a mixture of gold and own inputs; at probability 0 teacher forcing to the bit."""
+        body = self.translation_network.network
+        gold = F.pad(gold_inputs(batch), (0, 1), value=PAD)  # the functions leave the last column out
+        probability = self.probability(self.trainer.global_step)
+        if self.network_name == "gru":
+            decoded, self.replaced = free_running_states(
+                body, memory, gold, probability, attention=self.looks_at_attention, **self.token_settings
+            )
+        else:
+            decoded, self.replaced = scheduled_sampling_states(
+                body, memory, gold, probability, attention=self.looks_at_attention, **self.token_settings,
+                **self.pass_settings,
+            )  # fmt: skip
+        return decoded, gold[:, :-1] if decoded.inputs is None else decoded.inputs
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, figures = super().loss(batch)
+        assert self.replaced is not None
+        return loss, {**figures, "train/replaced": self.replaced}

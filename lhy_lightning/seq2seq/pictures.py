@@ -1,0 +1,89 @@
+"""Pictures of a translator at work: attention of a few validation sentences, and what they were translated to."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from matplotlib.figure import Figure
+
+from lhy_lightning.callbacks.pictures import run_directory, save_picture
+from lhy_lightning.whole_file import write_whole
+
+CJK_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK TC", "Noto Sans CJK JP", "PingFang SC", "Microsoft YaHei", "SimHei")
+
+
+def attention_figure(rows: Sequence[tuple[np.ndarray, list[str], list[str]]]) -> Figure:
+    """One heat map for each sentence: target tokens down, source tokens across.
+
+    Args:
+        rows: attention (T, S), the target's T tokens, the source's S tokens.
+    """
+    import matplotlib
+    from matplotlib import font_manager
+
+    known = {font.name for font in font_manager.fontManager.ttflist}
+    fonts = [name for name in CJK_FONTS if name in known] + list(matplotlib.rcParams["font.family"])
+    widths = [max(2.5, 0.28 * len(source)) for _, _, source in rows]
+    heights = [max(2.5, 0.28 * len(target)) for _, target, _ in rows]
+    with matplotlib.rc_context({"font.family": fonts}):
+        figure = Figure(figsize=(sum(widths) + 1.2 * len(rows), max(heights) + 1), layout="constrained")
+        axes = np.atleast_1d(figure.subplots(1, len(rows), gridspec_kw={"width_ratios": widths}))
+        for axis, (weights, target, source) in zip(axes, rows, strict=True):
+            axis.imshow(weights, cmap="Greys", vmin=0, vmax=1, aspect="auto")
+            axis.set_xticks(range(len(source)), source, rotation=90, fontsize=8, fontfamily=fonts)
+            axis.set_yticks(range(len(target)), target, fontsize=8, fontfamily=fonts)
+            axis.set_xlabel("source")
+        axes[0].set_ylabel("translation")
+    return figure
+
+
+def has_glyphs(texts: Sequence[str]) -> bool:
+    """Whether an installed font draws these texts: without a CJK font Chinese comes out as empty boxes."""
+    from matplotlib import font_manager
+
+    if all(ord(character) < 0x2E80 for text in texts for character in text):
+        return True
+    return any(font.name in CJK_FONTS for font in font_manager.fontManager.ttflist)
+
+
+class TranslationPictures(Callback):
+    """`samples/attention.png` and `samples/translations.txt` of the first validation sentences.
+
+    Args:
+        sentences: how many to translate; the first three are drawn.
+    """
+
+    def __init__(self, sentences: int = 12) -> None:
+        self.sentences = sentences
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data = getattr(trainer, "datamodule", None)
+        if trainer.sanity_checking or trainer.fast_dev_run or not trainer.is_global_zero or data is None:  # type: ignore[attr-defined]
+            return
+        module: Any = pl_module
+        sources, references = data.sources("val")[: self.sentences], data.references("val")
+        found = [best[0] for best in module.translate(sources, beam=module.val_beam, attention=True)]
+        text = "".join(
+            f"{source}\n    {best.text}\n    {references[row] if references else ''}  (reference)\n"
+            for row, (source, best) in enumerate(zip(sources, found, strict=True))
+        )
+        write_whole(run_directory(trainer) / "samples" / "translations.txt", text)
+        drawn = []
+        for source, best in list(zip(sources, found, strict=True))[:3]:
+            if best.attention is None or not best.attention.numel():
+                continue
+            weights = best.attention.float().cpu().numpy()
+            source_tokens = [*module.source_vocabulary.tokens(module.clean(source)), "</s>"][: weights.shape[1]]
+            target_tokens = [*module.target_vocabulary.tokens(best.text), "</s>"][: weights.shape[0]]
+            drawn.append((weights[: len(target_tokens), : len(source_tokens)], target_tokens, source_tokens))
+        labels = [token for _, target, source in drawn for token in (*target, *source)]
+        if drawn:
+            numbered = drawn if has_glyphs(labels) else [(w, numbers(t), numbers(s)) for w, t, s in drawn]
+            save_picture(trainer, "attention", attention_figure(numbered))
+
+
+def numbers(tokens: list[str]) -> list[str]:
+    """Places instead of tokens that no installed font can draw."""
+    return [token if token.isascii() else str(place) for place, token in enumerate(tokens)]
