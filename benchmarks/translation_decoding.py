@@ -31,7 +31,7 @@ import torch
 import translation_joeynmt as joeynmt
 from lightning.pytorch import seed_everything
 from torch import Tensor, nn
-from translation_sides import add_arguments, open_data, quietly, size_of, trainer_of, translator_of
+from translation_sides import add_arguments, add_clock, open_data, quietly, size_of, trainer_of, translator_of
 
 from lhy_lightning.data.text_tokenizer import BOS, EOS, PAD, TextTokenizer
 from lhy_lightning.data.translation import TranslationDataModule
@@ -160,13 +160,13 @@ class Comparison:
     their_seconds: list[float]
     equal: float = float("nan")
 
-    def round(self) -> None:
-        start = time.perf_counter()
+    def round(self, clock: Callable[[], float]) -> None:
+        start = clock()
         ours = self.ours()
-        between = time.perf_counter()
+        between = clock()
         theirs = self.theirs()
         self.ours_seconds.append(between - start)
-        self.their_seconds.append(time.perf_counter() - between)
+        self.their_seconds.append(clock() - between)
         self.equal = sum(a == b for a, b in zip(ours, theirs, strict=True)) / len(theirs)
 
     def line(self) -> str:
@@ -224,9 +224,10 @@ def main(arguments: Sequence[str] | None = None) -> list[Comparison]:
     parser.add_argument("--updates", type=int, default=600, help="of the training before")
     parser.add_argument("--checkpoint", help="load the model from this file; if it is not there, train and save it")
     parser.add_argument("--lines", type=int, default=1000, help="of the test file")
-    parser.add_argument("--batch_size", type=int, default=64, help="of `generate` and joeynmt")
+    parser.add_argument("--batch_size", type=int, default=32, help="of `generate` and joeynmt")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="comparisons whose name has this in it")
+    add_clock(parser)
     options = parser.parse_args(arguments)
     seed_everything(0, verbose=False)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}; {size_of(options)}")
@@ -242,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Comparison]:
         with torch.inference_mode():
             for _ in range(options.rounds):
                 for comparison in chosen:
-                    comparison.round()
+                    comparison.round(time.process_time if options.cpu_time else time.perf_counter)
     print("\n| ours against | ours, s | theirs, s | ours is | asked | equal |")
     print("|---|---:|---:|---:|---:|---:|")
     for comparison in chosen:

@@ -91,10 +91,16 @@ class Job:
 # --- one job, in a process of its own ---------------------------------------------------------------------------------
 
 
-def recipe_of(job: Job) -> dict[str, Any]:
+def settings_of(job: Job) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Trainer's, model's and data's settings: the recipe's, changed by the job's flags."""
     from lhy_lightning.recipes import find_recipe
 
-    return yaml.safe_load(find_recipe(DATA[job.data][0]).read_text("utf8"))
+    recipe = yaml.safe_load(find_recipe(DATA[job.data][0]).read_text("utf8"))
+    parts = {"trainer": recipe["trainer"], "model": recipe["model"]["init_args"], "data": recipe["data"]["init_args"]}
+    for flag, value in zip(job.flags[::2], job.flags[1::2], strict=True):
+        part, _, name = flag.removeprefix("--").partition(".")
+        parts[part][name] = yaml.safe_load(value)
+    return parts["trainer"], parts["model"], parts["data"]
 
 
 def scored(lines: Sequence[str], references: Sequence[str], tokenize: str) -> tuple[float, str]:
@@ -157,13 +163,12 @@ def run_joeynmt(job: Job, source: str, folder: Path) -> dict[str, Any]:
     from lhy_lightning.data.translation import TranslationDataModule
 
     seed_everything(job.seed, verbose=False)
-    recipe = recipe_of(job)
-    model, settings = recipe["model"]["init_args"], recipe["data"]["init_args"] | {"source": source}
-    data = TranslationDataModule(**settings)
+    trainer, model, settings = settings_of(job)
+    data = TranslationDataModule(**settings | {"source": source})
     data.setup("fit")
     data.setup("test")
     loader = data.train_dataloader()
-    updates = len(loader) * epochs_of(job, recipe)
+    updates = len(loader) * trainer["max_epochs"]
     splits = {"train": token_rows(loader)}
     for name, split in (("dev", "val"), ("test", "test")):
         source_rows, target_rows = (
@@ -188,11 +193,6 @@ def run_joeynmt(job: Job, source: str, folder: Path) -> dict[str, Any]:
     lines = [data.target_tokenizer.decode(row) for row in joeynmt.Search(configuration, best)()]
     bleu, signature = scored(lines, data.references("test") or [], DATA[job.data][1])
     return {"bleu": {"test/best/5": bleu}, "seconds": seconds, "updates": updates, "signature": signature}
-
-
-def epochs_of(job: Job, recipe: dict[str, Any]) -> int:
-    flags = dict(zip(job.flags[::2], job.flags[1::2], strict=True))
-    return int(flags.get("--trainer.max_epochs", recipe["trainer"]["max_epochs"]))
 
 
 # --- all jobs ---------------------------------------------------------------------------------------------------------

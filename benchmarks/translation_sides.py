@@ -56,6 +56,14 @@ def add_arguments(parser: ArgumentParser, *, max_tokens: int = 4096) -> None:
     parser.add_argument("--cache_dir", help="where tokenised text is kept")
 
 
+def add_clock(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--cpu_time",
+        action="store_true",
+        help="count processor time instead of the wall clock's: on a busy machine, with OMP_NUM_THREADS=1",
+    )
+
+
 def size_of(options: Any) -> Size:
     return Size(**{name: getattr(options, name) for name in vars(Size())})
 

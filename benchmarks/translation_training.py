@@ -39,6 +39,7 @@ from translation_sides import (
     Side,
     Size,
     add_arguments,
+    add_clock,
     count,
     epochs,
     open_data,
@@ -245,11 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Side]:
     parser.add_argument("--rounds", type=int, default=12, help="turns of every side")
     parser.add_argument("--seconds", type=float, default=8.0, help="length of a turn")
     parser.add_argument("--only", nargs="+", default=[""], help="our side against those with one of these in its name")
-    parser.add_argument(
-        "--cpu_time",
-        action="store_true",
-        help="count processor time instead of the clock's: on a busy machine, with OMP_NUM_THREADS=1",
-    )
+    add_clock(parser)
     options = parser.parse_args(arguments)
     seed_everything(0, verbose=False)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}; {size_of(options)}")

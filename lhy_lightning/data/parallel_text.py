@@ -2,7 +2,7 @@
 
 import gzip
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -311,8 +311,40 @@ def _open_table(
 
 
 def _open_embedded(source: str, langs: tuple[str, str]) -> dict[Split, ParallelText]:
-    if source != "embedded:cldr":
-        raise FileNotFoundError(f"no embedded source {source!r}; there is embedded:cldr.")
+    load = EMBEDDED.get(source.removeprefix("embedded:"))
+    if load is None:
+        raise FileNotFoundError(
+            f"no embedded source {source!r}; there is {', '.join(f'embedded:{name}' for name in EMBEDDED)}."
+        )
+    if langs != ("en", "zh"):
+        raise ValueError(
+            f"{source} is English to Chinese: set source_lang en and target_lang zh, not {langs[0]} and {langs[1]} "
+            "(reverse: true translates the other way)."
+        )
+    return {split: ParallelText(pairs[0], pairs[1], f"{source}/{split}") for split, pairs in load().items()}
+
+
+def _cldr() -> dict[Split, tuple[list[str], list[str]]]:
     from lhy_lightning.data.cldr import cldr_pairs
 
-    return {split: ParallelText(pairs[0], pairs[1], f"{source}/{split}") for split, pairs in cldr_pairs(*langs).items()}
+    return cldr_pairs()
+
+
+def _lists() -> dict[Split, tuple[list[str], list[str]]]:
+    from lhy_lightning.data.lists import lists_pairs
+
+    return lists_pairs()
+
+
+def _names() -> dict[Split, tuple[list[str], list[str]]]:
+    from lhy_lightning.data.names import names_pairs
+
+    return names_pairs()
+
+
+EMBEDDED: dict[str, Callable[[], dict[Split, tuple[list[str], list[str]]]]] = {
+    "cldr": _cldr,
+    "names": _names,
+    "lists": _lists,
+}
+"""Parallel text by the name after `embedded:`, English to Chinese."""

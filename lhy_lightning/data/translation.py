@@ -71,6 +71,8 @@ class TranslationDataModule(CourseDataModule):
         pad_to_multiple: both sides are padded to a multiple of it.
         back_translated: tab-separated file of synthetic source and real target, as `lhy predict` of a reverse model
             writes it; training takes these rows too.
+        monolingual: text of the target language that a recipe's steps translate back into `back_translated`
+            (`hw05/strong`); never read here.
         back_translation_ratio: synthetic rows an epoch for every real one.
         tag_back_translated: mark synthetic sources with the token `<bt>`.
         num_workers: processes that make batches; 0 is fastest, as a batch takes less than a millisecond.
@@ -119,6 +121,7 @@ class TranslationDataModule(CourseDataModule):
         bucket_batches: int = 100,
         pad_to_multiple: int = 8,
         back_translated: str | None = None,
+        monolingual: str | None = None,
         back_translation_ratio: float = 1.0,
         tag_back_translated: bool = True,
         num_workers: int = 0,
@@ -153,6 +156,11 @@ class TranslationDataModule(CourseDataModule):
             raise ValueError(
                 f"val_fraction={given.val_fraction} and test_fraction={given.test_fraction} must not be negative and "
                 "must leave something to train on."
+            )
+        if given.monolingual is not None and given.back_translated is None:
+            raise ValueError(
+                f"monolingual={given.monolingual!r} is text to translate back first: `lhy fit --config hw05/strong` does "
+                "it, or train a reverse model, let it predict this text, and give the result as back_translated."
             )
         if given.back_translation_ratio <= 0:
             raise ValueError(f"back_translation_ratio={given.back_translation_ratio}: must be above 0.")

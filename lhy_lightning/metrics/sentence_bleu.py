@@ -73,12 +73,12 @@ def sentence_bleu_ids(
         rows = [[numbers.setdefault(token, len(numbers)) for token in text] for text in texts]
         padded.append(torch.tensor([row + [padding] * (width - len(row)) for row in rows], dtype=torch.int32))
         lengths.append(torch.tensor([len(row) for row in rows], dtype=torch.float64))
-    ours, gold = padded
+    (ours, gold), (our_lengths, gold_lengths) = padded, lengths
     chunk = max(1, LARGEST // max(1, ours.shape[1] * max(ours.shape[1], gold.shape[1])))
     matches = torch.cat(
         [clipped_matches(*each) for each in zip(ours.split(chunk), gold.split(chunk), strict=True)]
     ).double()
-    return bleu_of_counts(matches, *lengths, smoothing).float()
+    return bleu_of_counts(matches, our_lengths, gold_lengths, smoothing).float()
 
 
 def clipped_matches(hypotheses: Tensor, references: Tensor) -> Tensor:

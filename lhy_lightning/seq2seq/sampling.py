@@ -14,7 +14,7 @@ from lhy_lightning.seq2seq.constraints import NEVER, Constraints, first_memory, 
 from lhy_lightning.seq2seq.hypotheses import DROP_SHARE
 from lhy_lightning.seq2seq.interface import Memory, StepDecoder
 
-# Top-p is looked for among so many tokens before all are sorted, which takes ten times as long.
+# Top-p is looked for among so many tokens before all of them are sorted.
 USUAL_NUCLEUS = 256
 
 
@@ -51,7 +51,8 @@ def sample(
     """Draws `samples` translations of every sentence, independently of one another.
 
     The distribution is changed in this order, as in transformers: what is forbidden, temperature, top-k, top-p. The
-    log-probabilities returned are those of the model before any of it, as minimum-risk training needs them.
+    log-probabilities returned are those of the model before any of it, as minimum-risk training needs them. A
+    translation that nothing may follow ends.
 
     Args:
         decoder: what gives log-probabilities, in evaluation mode.
@@ -99,7 +100,7 @@ def sample(
         scores = log_probabilities.float() / temperature
         constraints.apply_(scores, written[rows, :, : length - 1] if no_repeat_ngram else None, length - 1)
         uniform = torch.rand(scores.shape[:2], generator=generator, device=device)
-        ids = draw(truncate(scores, top_k, top_p), uniform)
+        ids = draw(truncate(scores, top_k, top_p), uniform).masked_fill(scores.amax(2) == NEVER, eos_id)
         drawn = log_probabilities.gather(2, ids[..., None])[..., 0]
         totals[rows] += drawn.masked_fill(~running, 0)
         ids = ids.masked_fill(~running, pad_id)
@@ -136,7 +137,7 @@ def truncate(scores: Tensor, top_k: int, top_p: float) -> Tensor:
 def draw(scores: Tensor, uniform: Tensor) -> Tensor:
     """Tokens drawn in proportion to exp(scores): the first at which the running sum passes `uniform` times the sum.
 
-    The running sum is taken over blocks and then within one: exact enough for large vocabularies, and a twentieth of
+    The running sum is taken over blocks and then within one: exact enough for large vocabularies, and a tenth of
     the time of `torch.multinomial`, which draws a random number for every token of the vocabulary.
 
     Args:

@@ -166,6 +166,13 @@ def test_sentence_bleu_of_ids_is_that_of_sacrebleu_on_the_joined_ids(smoothing: 
         assert value == pytest.approx(wanted.score / 100, abs=1e-6)
 
 
+def test_long_batches_are_compared_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    hypotheses, references = words(0, 50), words(1, 50)
+    whole = sentence_bleu_ids(hypotheses, references)
+    monkeypatch.setattr("lhy_lightning.metrics.sentence_bleu.LARGEST", 1000)
+    assert torch.equal(sentence_bleu_ids(hypotheses, references), whole)
+
+
 def test_sentence_bleu_ignores_case_where_asked() -> None:
     assert sentence_bleu(["YES it is so"], ["yes It is so"], lowercase=True).item() == pytest.approx(1)
     assert sentence_bleu([], []).shape == (0,)

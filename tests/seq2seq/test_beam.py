@@ -180,6 +180,16 @@ def test_candidates_are_those_of_a_stable_sort(vocabulary: int, levels: int) -> 
     assert torch.equal(parents * vocabulary + tokens, order[:, :10])
 
 
+def test_candidates_that_are_forbidden_are_still_tokens_of_the_vocabulary() -> None:
+    vocabulary = 9 * BLOCK + 5
+    log_probabilities = torch.full((1, 3, vocabulary), -math.inf)
+    log_probabilities[0, 1, vocabulary - 1] = -1.0
+    values, parents, tokens = best_candidates(log_probabilities, torch.zeros(1, 3), 10)
+    assert (values[0, 0], parents[0, 0], tokens[0, 0]) == (-1, 1, vocabulary - 1)
+    assert values[0, 1:].isneginf().all()
+    assert tokens.max() < vocabulary
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 3])
 def test_no_ngram_stands_twice(n: int) -> None:
     torch.manual_seed(0)

@@ -102,6 +102,19 @@ def test_nothing_forbidden_is_drawn() -> None:
             assert len(set(real)) == len(real) >= min(2, limit)
 
 
+def test_a_translation_that_nothing_may_follow_ends() -> None:
+    _, found = drawn(suppress=tuple(range(9)))
+    assert (found.ids[:, :, 0] == EOS).all()
+    assert found.ids.shape == (4, 50, 1)
+
+
+def test_top_p_beyond_the_usual_nucleus_is_that_of_a_full_sort() -> None:
+    scores = torch.randn(2, 3, 700, generator=torch.Generator().manual_seed(0)) * 0.1
+    chances, ids = scores.softmax(2).sort(dim=2, descending=True)
+    wanted = (chances.cumsum(2) - chances < 0.9).scatter(2, ids, chances.cumsum(2) - chances < 0.9)
+    assert torch.equal(truncate(scores, 0, 0.9).isfinite(), wanted)
+
+
 @pytest.mark.parametrize("vocabulary", [3, BLOCK, 3 * BLOCK + 7])
 def test_a_draw_is_the_first_token_whose_running_sum_passes_the_random_number(vocabulary: int) -> None:
     torch.manual_seed(vocabulary)

@@ -1,0 +1,144 @@
+"""What guided attention gains: steps until attention lies on the diagonal, with and without it, over paired seeds.
+
+    python benchmarks/guided_attention.py [--seeds 3] [--threshold 0.7] [--steps 600]
+
+Trains the recipe `seq2seq/guided` and the same with weight 0. Every few steps both are measured in the same way, on the
+same validation rows: the share of the attention near the diagonal (`diagonality`; teacher forcing, no dropout) and the
+negative log-likelihood a character. When the threshold is first reached, and at the end, all validation rows are
+translated greedily. A seed decides initial weights, order and dropout, and is shared by both. Prints a markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import yaml
+from lightning.pytorch import Callback, Trainer, seed_everything
+from torch import Tensor
+
+from lhy_lightning.data.text_tokenizer import PAD
+from lhy_lightning.data.translation import TranslationDataModule
+from lhy_lightning.recipes import find_recipe
+from lhy_lightning.seq2seq.guided_attention import diagonality
+from lhy_lightning.seq2seq.translator import Translator, gold_inputs
+
+
+@dataclass
+class Score:
+    """A network at a step: validation loss a character, share of exactly right translations."""
+
+    step: int
+    loss: float
+    exact_match: float
+
+
+@dataclass
+class Watch(Callback):
+    """Measures while the network trains.
+
+    Attributes:
+        curve: (step, diagonality, loss a character on `batches`) every `every` steps.
+        reached: the network when `threshold` was first reached; None if it never was.
+        final: the network at the end.
+    """
+
+    batches: list[dict[str, Any]]
+    threshold: float
+    every: int
+    curve: list[tuple[int, float, float]] = field(default_factory=list)
+    reached: Score | None = None
+    final: Score | None = None
+
+    def on_train_batch_end(self, trainer: Trainer, module: Any, *_: Any) -> None:
+        if trainer.global_step % self.every:
+            return
+        near, loss = measure(module, self.batches[:: len(self.batches) - 1])
+        self.curve.append((trainer.global_step, near, loss))
+        if near >= self.threshold and self.reached is None:
+            self.reached = self.score(module, trainer.global_step)
+
+    def on_train_end(self, trainer: Trainer, module: Any) -> None:
+        self.final = self.score(module, trainer.global_step)
+
+    def score(self, module: Translator, step: int) -> Score:
+        """Loss and exact matches on all validation rows."""
+        _, loss = measure(module, self.batches)
+        module.eval()
+        right = total = 0
+        with torch.no_grad():
+            for batch in self.batches:
+                found = module.decode(batch, beam=1)
+                gold = [[token for token in row if token > 2] for row in batch["target_ids"].tolist()]
+                right += sum(best[0].ids == ids for best, ids in zip(found, gold, strict=True))
+                total += len(gold)
+        module.train()
+        return Score(step, loss, right / total)
+
+
+@torch.no_grad()
+def measure(module: Translator, batches: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """Diagonality and negative log-likelihood a character, over all characters of the batches."""
+    module.eval()
+    near, nll, characters = 0.0, 0.0, 0
+    for batch in batches:
+        memory, inputs = module.encode(batch), gold_inputs(batch)
+        decoded = module.translation_network.network.decode(inputs, memory, attention=True)
+        real: Tensor = batch["target_ids"][:, 1:] != PAD
+        assert decoded.attention is not None
+        near += float(diagonality(decoded.attention, memory.mask, real)) * int(real.sum())
+        nll += float(module.token_loss(decoded, inputs, memory, batch, smoothing=0.0)[1])
+        characters += int(real.sum())
+    module.train()
+    return near / characters, nll / characters
+
+
+def train(weight: float | None, seed: int, options: argparse.Namespace) -> Watch:
+    """Trains the recipe, with another weight of the guided loss if one is given."""
+    recipe = yaml.safe_load(find_recipe("seq2seq/guided").read_text())
+    numbers = {**recipe["model"]["init_args"], **options.model}
+    if weight is not None:
+        numbers["guided_attention"] = weight
+    seed_everything(seed, verbose=False)
+    data = TranslationDataModule(**{**recipe["data"]["init_args"], **options.data})
+    data.setup("fit")
+    watch = Watch(list(data.val_dataloader())[::3], options.threshold, options.every)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(
+            max_steps=options.steps, accelerator="cpu", default_root_dir=folder, callbacks=[watch],
+            gradient_clip_val=recipe["trainer"]["gradient_clip_val"], logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
+        )  # fmt: skip
+        trainer.fit(Translator(**numbers), datamodule=data)
+    return watch
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threshold", type=float, default=0.7, help="the diagonality to reach")
+    parser.add_argument("--steps", type=int, default=600, help="of each training")
+    parser.add_argument("--every", type=int, default=10, help="steps between two measurements")
+    parser.add_argument("--model", type=yaml.safe_load, default={}, help="other arguments of the model, as {…}")
+    parser.add_argument("--data", type=yaml.safe_load, default={}, help="other arguments of the data, as {…}")
+    parser.add_argument("--arms", nargs="+", default=["guided", "without"])
+    options = parser.parse_args()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for seed in range(options.seeds):
+        for arm in options.arms:
+            start = time.process_time()
+            watch = train(None if arm == "guided" else 0.0, seed, options)
+            print(arm, seed, f"{time.process_time() - start:.0f} s", watch.reached, watch.final)
+            print("   ", " ".join(f"{s}:{d:.2f}/{l:.2f}" for s, d, l in watch.curve[:: max(1, len(watch.curve) // 20)]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
