@@ -159,8 +159,8 @@ class TranslationDataModule(CourseDataModule):
             )
         if given.monolingual is not None and given.back_translated is None:
             raise ValueError(
-                f"monolingual={given.monolingual!r} is text to translate back first: `lhy fit --config hw05/strong` does "
-                "it, or train a reverse model, let it predict this text, and give the result as back_translated."
+                f"monolingual={given.monolingual!r} is text to translate back first: `lhy fit --config hw05/strong` "
+                "does it, or train a reverse model, let it predict this text, and give the result as back_translated."
             )
         if given.back_translation_ratio <= 0:
             raise ValueError(f"back_translation_ratio={given.back_translation_ratio}: must be above 0.")

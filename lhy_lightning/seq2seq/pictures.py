@@ -80,10 +80,10 @@ class TranslationPictures(Callback):
             drawn.append((weights[: len(target_tokens), : len(source_tokens)], target_tokens, source_tokens))
         labels = [token for _, target, source in drawn for token in (*target, *source)]
         if drawn:
-            numbered = drawn if has_glyphs(labels) else [(w, numbers(t), numbers(s)) for w, t, s in drawn]
+            numbered = drawn if has_glyphs(labels) else [(w, code_points(t), code_points(s)) for w, t, s in drawn]
             save_picture(trainer, "attention", attention_figure(numbered))
 
 
-def numbers(tokens: list[str]) -> list[str]:
-    """Places instead of tokens that no installed font can draw."""
-    return [token if token.isascii() else str(place) for place, token in enumerate(tokens)]
+def code_points(tokens: list[str]) -> list[str]:
+    """Tokens that no installed font can draw as their code points, `年` as `U+5E74`; `translations.txt` has the text."""
+    return [t if t.isascii() else " ".join(c if c.isascii() else f"U+{ord(c):04X}" for c in t) for t in tokens]

@@ -225,7 +225,24 @@ class Translator(CourseModule):
                 f"the network translates to {self.hparams['target_lang']!r}, the data to {data.target_lang!r}."
             )
         if stage == "fit" and self.start_from is not None and self.trainer.ckpt_path is None:
-            self.load_state_dict(read_checkpoint(self.start_from)["state_dict"], strict=False)
+            self.start_weights(read_checkpoint(self.start_from)["state_dict"])
+
+    def start_weights(self, state: dict[str, Tensor]) -> None:
+        """Takes the weights of another run.
+
+        Raises:
+            ValueError: they are of another network.
+        """
+        own = self.state_dict()
+        for name in sorted({*own, *state}):
+            here, there = own.get(name), state.get(name)
+            if here is None or there is None or here.shape != there.shape:
+                shapes = [None if value is None else tuple(value.shape) for value in (here, there)]
+                raise ValueError(
+                    f"start_from={self.start_from!r} is of another network: {name} is {shapes[0]} here and "
+                    f"{shapes[1]} there. Give the model the same sizes."
+                )
+        self.load_state_dict(state)
 
     @property
     def translation_network(self) -> TranslationNetwork:

@@ -216,3 +216,11 @@ def test_another_direction_than_the_network_was_trained_for_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match="translates to 'de', the data to 'en'"):
         trainer(tmp_path).validate(trained[0], data(corpus, reverse=True))
+
+
+def test_starting_from_another_network_is_refused(
+    trained: tuple[Translator, Trainer, Path], corpus: Path, tmp_path: Path
+) -> None:
+    model = Translator(**{**SMALL, "width": 16}, start_from=str(trained[2]))
+    with pytest.raises(ValueError, match="is of another network"):
+        trainer(tmp_path).fit(model, data(corpus))

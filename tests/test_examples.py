@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from examples import accelerate_loop, plain_pytorch, ten_lines
+from examples import accelerate_loop, plain_pytorch, ten_lines, translate_plain_pytorch
 
 
 def test_plain_pytorch() -> None:
@@ -22,6 +22,12 @@ def test_ten_lines(tmp_path: Path) -> None:
     assert all(name in "0123456789" and 0 < probability <= 1 for name, probability in named)
 
 
-@pytest.mark.parametrize("module", [plain_pytorch, accelerate_loop, ten_lines])
+def test_translation_in_plain_pytorch() -> None:
+    loss, translations = translate_plain_pytorch.main(steps=30)
+    assert loss < 4.5
+    assert len(translations) == 5
+
+
+@pytest.mark.parametrize("module", [plain_pytorch, accelerate_loop, ten_lines, translate_plain_pytorch])
 def test_examples_stay_short(module: object) -> None:
     assert len(Path(str(module.__file__)).read_text("utf8").splitlines()) < 60  # type: ignore[attr-defined]
