@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from lhy_lightning.seq2seq.copying import CopyHead, copy_log_probabilities
 from lhy_lightning.seq2seq.interface import Decoded, DecoderState, Memory, Seq2SeqBody
+from lhy_lightning.seq2seq.rnn import RecurrentTranslator
+from lhy_lightning.seq2seq.transformer import Transformer
 
-PAD, BOS, EOS, UNK = 0, 1, 2, 3
+PAD, UNK = 0, 3
+RECURRENT = ("embedding", "width", "dropout")
+TRANSFORMER = (
+    "width", "heads", "feedforward", "dropout", "norm", "activation", "positions", "max_positions", "attention_layer",
+    "attention_heads",
+)  # fmt: skip
 
 
 class TranslationNetwork(nn.Module):
@@ -119,6 +126,32 @@ class NetworkState:
         self.body.keep(sentences)
         if self.copy_ids is not None:
             self.copy_ids = self.copy_ids.index_select(0, sentences)
+
+
+def build_body(
+    source_vocab: int, target_vocab: int, *, network: str, share_embeddings: Any, joint: bool, **numbers: Any
+) -> nn.Module:
+    """The encoder-decoder that a `Translator`'s arguments describe.
+
+    Args:
+        source_vocab, target_vocab: entries of the vocabularies.
+        network: "transformer" or "gru".
+        share_embeddings: "all", "decoder", "none"; None for the most that `joint` allows.
+        joint: both vocabularies are one.
+        numbers: the other arguments of `Translator`; those that the network takes are used.
+
+    Raises:
+        ValueError: embeddings of two vocabularies shared; see also the networks themselves.
+    """
+    share = share_embeddings or ("all" if joint else "decoder")
+    if share == "all" and not joint:
+        raise ValueError("share_embeddings='all' needs one vocabulary: set joint of the data, or 'decoder' here.")
+    layers: dict[str, Any] = {"encoder_layers": numbers["layers"], "decoder_layers": numbers["layers"]}
+    names = TRANSFORMER if network == "transformer" else RECURRENT
+    taken = {name: numbers[name] for name in names} | layers | {"share_embeddings": share}
+    if network == "transformer":
+        return Transformer(source_vocab, target_vocab, **taken)
+    return RecurrentTranslator(source_vocab, target_vocab, **taken, attention=numbers["rnn_attention"])
 
 
 def length_limits(source_ids: Tensor, factor: float, offset: int, longest: int) -> Tensor:

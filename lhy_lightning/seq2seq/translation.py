@@ -1,4 +1,4 @@
-"""A translated text, and plain texts as batches."""
+"""Plain texts to translations."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +27,32 @@ class Translation:
     score: float
     log_probability: float
     attention: Tensor | None = None
+
+
+def translate_texts(module: Any, texts: Sequence[str], *, max_tokens: int, **search: Any) -> list[list[Translation]]:
+    """Translates cleaned texts with a `Translator`, in batches of like length.
+
+    Args:
+        module: the translator, in evaluation mode.
+        texts: cleaned texts.
+        max_tokens: padded source tokens a batch.
+        search: as `Translator.decode`.
+
+    Returns:
+        For every text, in the order given, its translations, best first.
+    """
+    results: list[list[Translation]] = [[] for _ in texts]
+    for batch in batches_of_texts(
+        texts, module.source_vocabulary, module.target_vocabulary,
+        max_tokens=max_tokens, longest=module.length_limit[2], device=module.device, copying=module.copies,
+    ):  # fmt: skip
+        found = module.decode(batch, **search)
+        for row, words, hypotheses in zip(batch["index"].tolist(), batch["unknown_words"], found, strict=True):
+            results[row] = [
+                Translation(module.target_vocabulary.decode(h.ids, words), h.score, h.log_probability, h.attention)
+                for h in hypotheses
+            ]
+    return results
 
 
 def batches_of_texts(

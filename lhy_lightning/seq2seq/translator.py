@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch import Callback
@@ -25,12 +25,10 @@ from lhy_lightning.seq2seq.copying import CopyHead, copy_negative_log_likelihood
 from lhy_lightning.seq2seq.guided_attention import coverage_loss, diagonality, guided_attention_loss
 from lhy_lightning.seq2seq.interface import Decoded, Memory
 from lhy_lightning.seq2seq.losses import projected_cross_entropy
-from lhy_lightning.seq2seq.networks import TranslationNetwork, length_limits
+from lhy_lightning.seq2seq.networks import TranslationNetwork, build_body, length_limits
 from lhy_lightning.seq2seq.pictures import TranslationPictures
 from lhy_lightning.seq2seq.predictions import TranslationsFile
-from lhy_lightning.seq2seq.rnn import RecurrentTranslator
-from lhy_lightning.seq2seq.transformer import Transformer
-from lhy_lightning.seq2seq.translation import Translation, batches_of_texts
+from lhy_lightning.seq2seq.translation import Translation, translate_texts
 
 Batch = dict[str, Any]
 
@@ -179,22 +177,8 @@ class Translator(CourseModule):
 
         `self.source_vocabulary` and `self.target_vocabulary` are known when it is called.
         """
-        numbers = self.hparams
-        joint = numbers["target_tokenizer"] is None
-        share: Any = numbers["share_embeddings"] or ("all" if joint else "decoder")
-        if share == "all" and not joint:
-            raise ValueError("share_embeddings='all' needs one vocabulary: set joint of the data, or 'decoder' here.")
-        vocabularies = (len(self.source_vocabulary), len(self.target_vocabulary))
-        if self.network_name == "gru":
-            return RecurrentTranslator(
-                *vocabularies, embedding=numbers["embedding"], width=numbers["width"],
-                encoder_layers=numbers["layers"], decoder_layers=numbers["layers"], dropout=numbers["dropout"],
-                attention=numbers["rnn_attention"], share_embeddings=share,
-            )  # fmt: skip
-        return Transformer(
-            *vocabularies, encoder_layers=numbers["layers"], decoder_layers=numbers["layers"],
-            **{name: numbers[name] for name in TRANSFORMER}, share_embeddings=share,
-        )  # fmt: skip
+        sizes = (len(self.source_vocabulary), len(self.target_vocabulary))
+        return build_body(*sizes, joint=self.hparams["target_tokenizer"] is None, **self.hparams)
 
     def build(self) -> None:
         """Builds network and figures, once the vocabularies are known."""
@@ -389,22 +373,12 @@ class Translator(CourseModule):
         Returns:
             For every text, in the order given, its `n_best` translations.
         """
-        cleaned = [self.clean(text) for text in texts]
-        training, results = self.training, cast(list[list[Translation]], [[] for _ in texts])
+        training = self.training
         self.eval()
-        for batch in batches_of_texts(
-            cleaned, self.source_vocabulary, self.target_vocabulary,
-            max_tokens=max_tokens, longest=self.length_limit[2], device=self.device, copying=self.copies,
-        ):  # fmt: skip
-            found = self.decode(batch, beam=beam, n_best=n_best, attention=attention, **search)
-            for place, row in enumerate(batch["index"].tolist()):
-                words = batch["unknown_words"][place]
-                results[row] = [
-                    Translation(self.target_vocabulary.decode(h.ids, words), h.score, h.log_probability, h.attention)
-                    for h in found[place]
-                ]
+        search = {"beam": beam, "n_best": n_best, "attention": attention, **search}
+        translations = translate_texts(self, [self.clean(text) for text in texts], max_tokens=max_tokens, **search)
         self.train(training)
-        return results
+        return translations
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 
@@ -481,10 +455,6 @@ class Translator(CourseModule):
 
 
 LEARNED = ("source_tokenizer", "target_tokenizer", "source_lang", "target_lang", "cleaning")
-TRANSFORMER = (
-    "width", "heads", "feedforward", "dropout", "norm", "activation", "positions", "max_positions", "attention_layer",
-    "attention_heads",
-)  # fmt: skip
 
 
 def gold_inputs(batch: Batch) -> Tensor:
