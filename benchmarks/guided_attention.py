@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import math
 import statistics
 import tempfile
 import time
@@ -101,12 +100,9 @@ def measure(module: Translator, batches: Sequence[dict[str, Any]]) -> tuple[floa
     return near / characters, nll / characters
 
 
-def train(weight: float | None, seed: int, options: argparse.Namespace) -> Watch:
-    """Trains the recipe, with another weight of the guided loss if one is given."""
-    recipe = yaml.safe_load(find_recipe("seq2seq/guided").read_text())
-    numbers = {**recipe["model"]["init_args"], **options.model}
-    if weight is not None:
-        numbers["guided_attention"] = weight
+def train(recipe: dict[str, Any], weight: float, seed: int, options: argparse.Namespace) -> Watch:
+    """Trains the recipe with another weight of the guided loss."""
+    numbers = {**recipe["model"]["init_args"], **options.model, "guided_attention": weight}
     seed_everything(seed, verbose=False)
     data = TranslationDataModule(**{**recipe["data"]["init_args"], **options.data})
     data.setup("fit")
@@ -121,23 +117,53 @@ def train(weight: float | None, seed: int, options: argparse.Namespace) -> Watch
     return watch
 
 
+def reached(watches: Sequence[Watch], options: argparse.Namespace) -> list[str]:
+    """Cells of one arm's row: steps to the threshold by seed, the network then, and at the end; means over seeds."""
+    steps = ", ".join(str(w.reached.step) if w.reached else f"> {options.steps}" for w in watches)
+    largest = statistics.mean(max(near for _, near, _ in watch.curve) for watch in watches)
+    cells = [steps, f"{largest:.2f}"]
+    for scores in ([w.reached for w in watches], [w.final for w in watches]):
+        there = [score for score in scores if score is not None]
+        cells += [mean([s.loss for s in there]), mean([s.exact_match for s in there])]
+    return cells
+
+
+def mean(figures: Sequence[float]) -> str:
+    """Mean over seeds ± standard error; a dash where no seed has the figure."""
+    if len(figures) < 2:
+        return f"{figures[0]:.3f}" if figures else "–"
+    return f"{statistics.mean(figures):.3f} ± {statistics.stdev(figures) / len(figures) ** 0.5:.3f}"
+
+
 def main() -> None:
+    """Trains both with every seed and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--weights", type=float, nargs="+", help="of the guided loss; default: 0 and the recipe's")
     parser.add_argument("--threshold", type=float, default=0.7, help="the diagonality to reach")
-    parser.add_argument("--steps", type=int, default=600, help="of each training")
+    parser.add_argument("--steps", type=int, default=300, help="of each training")
     parser.add_argument("--every", type=int, default=10, help="steps between two measurements")
-    parser.add_argument("--model", type=yaml.safe_load, default={}, help="other arguments of the model, as {…}")
-    parser.add_argument("--data", type=yaml.safe_load, default={}, help="other arguments of the data, as {…}")
-    parser.add_argument("--arms", nargs="+", default=["guided", "without"])
+    parser.add_argument("--model", type=yaml.safe_load, default={}, help="other arguments of the model: '{lr: 0.01}'")
+    parser.add_argument("--data", type=yaml.safe_load, default={}, help="other arguments of the data")
+    parser.add_argument("--curves", action="store_true", help="print step:diagonality/loss as well")
     options = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    recipe = yaml.safe_load(find_recipe("seq2seq/guided").read_text())
+    weights = options.weights or [0.0, recipe["model"]["init_args"]["guided_attention"]]
+    start, arms = time.process_time(), dict[float, list[Watch]]()
     for seed in range(options.seeds):
-        for arm in options.arms:
-            start = time.process_time()
-            watch = train(None if arm == "guided" else 0.0, seed, options)
-            print(arm, seed, f"{time.process_time() - start:.0f} s", watch.reached, watch.final)
-            print("   ", " ".join(f"{s}:{d:.2f}/{l:.2f}" for s, d, l in watch.curve[:: max(1, len(watch.curve) // 20)]), flush=True)
+        for weight in weights:
+            watch = train(recipe, weight, seed, options)
+            arms.setdefault(weight, []).append(watch)
+            if options.curves:
+                curve = " ".join(f"{step}:{near:.2f}/{loss:.2f}" for step, near, loss in watch.curve)
+                print(weight, seed, watch.reached, watch.final, curve, flush=True)
+    print(f"| weight | steps to {options.threshold}, by seed | highest | loss then | exact then "
+          f"| loss at {options.steps} | exact at {options.steps} |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|")
+    for weight, watches in arms.items():
+        print(f"| {weight:g} | {' | '.join(reached(watches, options))} |")
+    print(f"\n{(time.process_time() - start) / 60:.1f} minutes of one core")
 
 
 if __name__ == "__main__":

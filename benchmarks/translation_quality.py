@@ -69,6 +69,7 @@ NETWORKS: dict[str, tuple[str, ...]] = {
     "transformer": (),
     "gru": ("--model.network", "gru", "--model.layers", "1", "--model.embedding", "256", "--model.width", "256"),
 }
+SHORT = ("--data.max_tokens", "2048", "--model.warmup_steps", "200")  # more updates in the time there is, for both
 GRID = {"lr": ("0.001", "0.003"), "dropout": ("0.1", "0.3")}
 
 
@@ -279,21 +280,23 @@ def network_jobs(data: str, options: Any) -> Iterator[tuple[str, dict[str, str],
 
 
 def network_job(data: str, network: str, point: dict[str, str], seed: int, options: Any) -> Job:
-    flags = [*NETWORKS[network], *(part for name, value in point.items() for part in (f"--model.{name}", value))]
-    flags += [
-        *options.flags,
-        "--trainer.max_epochs",
-        "1000000",
-        "--trainer.max_time",
-        f"00:00:{options.minutes:02d}:00",
+    flags = [
+        *NETWORKS[network],
+        *SHORT,
+        *(part for name, value in point.items() for part in (f"--model.{name}", value)),
     ]
+    minutes, seconds = divmod(round(60 * options.minutes), 60)
+    limit = f"00:00:{minutes:02}:{seconds:02}"
+    flags += [*options.flags, "--trainer.max_epochs", "1000000", "--trainer.max_time", limit]
     return Job(data, "-".join([network, *point.values()]), seed, tuple(flags))
 
 
 def networks(data: str, options: Any) -> None:
     grid = list(network_jobs(data, options))
     run_all([job for _, _, job in grid], options)
-    print(f"\n| {data}, {options.minutes} minutes of one core | validation BLEU, seed {options.seeds[0]} | test BLEU |")
+    print(
+        f"\n| {data}, {options.minutes:g} minutes of one core | validation BLEU, seed {options.seeds[0]} | test BLEU |"
+    )
     print("|---|---:|---:|")
     best: dict[str, tuple[float, dict[str, str]]] = {}
     for network, point, job in grid:
@@ -346,7 +349,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where runs and results are kept")
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    parser.add_argument("--minutes", type=int, default=5, help="of training in the comparison of networks")
+    parser.add_argument("--minutes", type=float, default=5, help="of training in the comparison of networks")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, one thread each")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options, flags = parser.parse_known_args(arguments)

@@ -12,6 +12,7 @@ A number is in one split only, whatever is counted; Babel writes names and lists
 import re
 from decimal import Decimal
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +91,13 @@ def _pattern(written: tuple[str, str]) -> tuple[str, str]:
 
 def write_list(entries: list[str], language: str) -> str:
     """Entries with the commas and the conjunction of a language."""
-    from babel import Locale
     from babel.lists import format_list
 
-    return str(format_list(entries, locale=Locale.parse(language)))
+    return str(format_list(entries, locale=_locale(language)))
+
+
+@cache
+def _locale(language: str) -> Any:
+    from babel import Locale
+
+    return Locale.parse(language)

@@ -6,7 +6,7 @@ The task that copying was invented for: words that no vocabulary has, each of wh
     Obirel was invited to Kenya by Stamuno in May .        五月 Stamuno 邀请 Obirel 去 肯尼亚 。
 
 Words stand apart by spaces in both languages, for a `word` vocabulary, which knows all of them but the names when its
-size is limited. A sentence has two or three names, and Chinese puts them in another order in about half of the
+size is limited. A sentence has two or three names, and Chinese puts them in another order in a third of the
 templates: copying whatever unknown word comes next does not do. No name is in two splits. Weekdays, months, countries,
 currencies and spans of time are the Unicode CLDR's (Babel).
 """

@@ -50,10 +50,10 @@ def open_parallel(
     """Opens parallel text and finds its splits; a source without any is all `train`.
 
     Args:
-        source: `embedded:cldr`; a folder with `train.en`, `train.zh`, `val.…`, `test.…` (or homework 5's `raw.…`),
-            each plain or `.gz`; the common beginning of two files, `corpus/ted` for `ted.en` and `ted.zh`; a
-            tab-separated .tsv or .txt file (further columns are ignored); a csv, json, jsonl or parquet file; a hub
-            id. A folder may hold `train.tsv`, `train.parquet` … instead.
+        source: `embedded:cldr`, `embedded:names` or `embedded:lists`; a folder with `train.en`, `train.zh`, `val.…`,
+            `test.…` (or homework 5's `raw.…`), each plain or `.gz`; the common beginning of two files, `corpus/ted`
+            for `ted.en` and `ted.zh`; a tab-separated .tsv or .txt file (further columns are ignored); a csv, json,
+            jsonl or parquet file; a hub id. A folder may hold `train.tsv`, `train.parquet` … instead.
         source_lang, target_lang: file endings and column names.
         source_column, target_column: for tables whose columns are not named by language; places such as "0" in a
             tab-separated file.

@@ -85,5 +85,5 @@ class TranslationPictures(Callback):
 
 
 def code_points(tokens: list[str]) -> list[str]:
-    """Tokens that no installed font can draw as their code points, `年` as `U+5E74`; the text is in `translations.txt`."""
+    """Tokens that no installed font can draw as their code points, `年` as U+5E74; `translations.txt` has the text."""
     return [t if t.isascii() else " ".join(c if c.isascii() else f"U+{ord(c):04X}" for c in t) for t in tokens]

@@ -264,7 +264,7 @@ def test_the_embedded_pairs_have_splits_of_their_own() -> None:
     found = open_en_zh("embedded:cldr")
     assert set(found) == {"train", "val", "test"}
     assert not any(text.placeholder for text in found.values())
-    with pytest.raises(FileNotFoundError, match="there is embedded:cldr"):
+    with pytest.raises(FileNotFoundError, match="there is embedded:cldr, embedded:names, embedded:lists"):
         open_en_zh("embedded:cldf")
 
 
