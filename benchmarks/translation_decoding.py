@@ -115,8 +115,8 @@ class WithoutCache(nn.Module):
         hypotheses, memory = ids.shape[1], state.memory
         parts = (memory.states, memory.mask, memory.source_ids)
         tiled = Memory(*(part.repeat_interleave(hypotheses, 0) for part in parts))
-        states = self.whole.network.decode(state.ids.flatten(0, 1), tiled).states
-        logits = self.whole.network.project(states)[:, -1]
+        states = self.whole.body.decode(state.ids.flatten(0, 1), tiled).states
+        logits = self.whole.body.project(states)[:, -1]
         return logits.log_softmax(-1).view(*ids.shape, -1), None
 
 

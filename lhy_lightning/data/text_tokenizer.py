@@ -181,6 +181,11 @@ class TextTokenizer:
         decoder = self._tokenizer.decoder
         return str(decoder.decode(pieces)) if decoder is not None else " ".join(pieces)
 
+    def pieces(self, ids: Iterable[int], unknown_words: Sequence[str] = ()) -> list[str]:
+        """The tokens of ids, special ones too; ids from `len(self)` on are places in `unknown_words`."""
+        size = len(self)
+        return [self._pieces[number] if number < size else unknown_words[number - size] for number in ids]
+
     def unknown_characters(self, texts: Sequence[str]) -> tuple[int, int]:
         """How many characters of `texts` (whitespace left out) the vocabulary has nothing for, and of how many.
 

@@ -99,7 +99,7 @@ class BleuTranslator(Translator):
 
     def log_probabilities(self, batch: Batch, drawn: Tensor) -> Tensor:
         """Log-probabilities (N, K) of draws (N, K, T) under the network, with gradient."""
-        network = self.translation_network.network
+        network = self.translation_network.body
         memory = network.encode(batch["source_ids"])
         rows, samples, width = drawn.shape
         repeated = type(memory)(

@@ -75,7 +75,7 @@ class ScheduledSamplingTranslator(Translator):
 
     def decode_target(self, memory: Memory, batch: Batch) -> tuple[Decoded, Tensor]:
         """Decoder states of a mixture of gold and own inputs; at probability 0 teacher forcing to the bit."""
-        body = self.translation_network.network
+        body = self.translation_network.body
         gold = F.pad(gold_inputs(batch), (0, 1), value=PAD)  # the functions leave the last column out
         probability = self.probability(self.trainer.global_step)
         if self.network_name == "gru":

@@ -34,13 +34,8 @@ class TranslationNetwork(nn.Module):
         super().__init__()
         if not isinstance(body, Seq2SeqBody):
             raise TypeError(f"{type(body).__name__} is no encoder-decoder: see lhy_lightning/seq2seq/interface.py.")
-        self.body = body
+        self.body: Seq2SeqBody = cast(Seq2SeqBody, body)
         self.copying = copying
-
-    @property
-    def network(self) -> Seq2SeqBody:
-        """The body, as what it offers."""
-        return cast(Seq2SeqBody, self.body)
 
     def encode(self, source_ids: Tensor, copy_ids: Tensor | None = None, unknown_words: int = 0) -> Memory:
         """Source ids (N, S) to memory; with copying also the source in ids of the extended target vocabulary.
@@ -48,7 +43,7 @@ class TranslationNetwork(nn.Module):
         Raises:
             ValueError: copying is on and `copy_ids` are missing.
         """
-        memory = self.network.encode(source_ids)
+        memory = self.body.encode(source_ids)
         if self.copying is not None:
             if copy_ids is None:
                 raise ValueError("the network copies, but the batch has no copy_ids: set copying of the data as well.")
@@ -57,7 +52,7 @@ class TranslationNetwork(nn.Module):
 
     def embeddable(self, ids: Tensor) -> Tensor:
         """Ids of the extended vocabulary as ids that have an embedding: copied unknown words are UNK again."""
-        return ids if self.copying is None else ids.masked_fill(ids >= self.network.vocab_size, UNK)
+        return ids if self.copying is None else ids.masked_fill(ids >= self.body.vocab_size, UNK)
 
     def gate(self, decoded: Decoded, embedded: Tensor) -> Tensor:
         """Logit of the probability of writing from the vocabulary rather than copying, (N, T, 1)."""
@@ -68,7 +63,7 @@ class TranslationNetwork(nn.Module):
 
     def log_probabilities(self, decoded: Decoded, embedded: Tensor, memory: Memory) -> Tensor:
         """Log-probabilities (N, T, V') float32 of every next token; V' is V plus unknown words where copying is on."""
-        logits = self.network.project(decoded.states)
+        logits = self.body.project(decoded.states)
         if self.copying is None:
             return logits.float().log_softmax(-1)
         assert decoded.attention is not None
@@ -83,15 +78,15 @@ class TranslationNetwork(nn.Module):
         """Teacher forcing: source (N, S) and target inputs (N, T), BOS first, to log-probabilities (N, T, V')."""
         memory = self.encode(source_ids, copy_ids, unknown_words)
         inputs = self.embeddable(inputs)
-        decoded = self.network.decode(inputs, memory, attention=self.copying is not None)
-        embedded = self.network.embed_target(inputs) if self.copying is not None else inputs
+        decoded = self.body.decode(inputs, memory, attention=self.copying is not None)
+        embedded = self.body.embed_target(inputs) if self.copying is not None else inputs
         return self.log_probabilities(decoded, embedded, memory)
 
     # --- token by token --------------------------------------------------------------------------------------------
 
     def start(self, memory: Memory, *, beams: int, max_length: int, attention: bool = False) -> NetworkState:
         """State before BOS for `beams` hypotheses of each sentence."""
-        body = self.network.start(
+        body = self.body.start(
             memory, beams=beams, max_length=max_length, attention=attention or self.copying is not None
         )
         return NetworkState(body, memory.copy_ids, memory.unknown_words)
@@ -100,13 +95,13 @@ class TranslationNetwork(nn.Module):
         """Last ids (B, K) to log-probabilities (B, K, V') float32 and attention (B, K, S) or None."""
         state = cast(NetworkState, state)
         ids = self.embeddable(ids)
-        decoded = self.network.step(ids, state.body)
+        decoded = self.body.step(ids, state.body)
         if self.copying is None:
-            return self.network.project(decoded.states).float().log_softmax(-1), decoded.attention
+            return self.body.project(decoded.states).float().log_softmax(-1), decoded.attention
         assert decoded.attention is not None
         assert state.copy_ids is not None
-        gate = self.gate(decoded, self.network.embed_target(ids))
-        logits = self.network.project(decoded.states)
+        gate = self.gate(decoded, self.body.embed_target(ids))
+        logits = self.body.project(decoded.states)
         mixed = copy_log_probabilities(logits, decoded.attention, gate, state.copy_ids, state.unknown_words)
         return mixed, decoded.attention
 

@@ -71,13 +71,9 @@ class TranslationPictures(Callback):
         )
         write_whole(run_directory(trainer) / "samples" / "translations.txt", text)
         drawn = []
-        for source, best in list(zip(sources, found, strict=True))[:3]:
-            if best.attention is None or not best.attention.numel():
-                continue
-            weights = best.attention.float().cpu().numpy()
-            source_tokens = [*module.source_vocabulary.tokens(module.clean(source)), "</s>"][: weights.shape[1]]
-            target_tokens = [*module.target_vocabulary.tokens(best.text), "</s>"][: weights.shape[0]]
-            drawn.append((weights[: len(target_tokens), : len(source_tokens)], target_tokens, source_tokens))
+        for best in found[:3]:
+            if best.attention is not None and best.attention.numel():
+                drawn.append((best.attention.float().cpu().numpy(), best.tokens, best.source_tokens))
         labels = [token for _, target, source in drawn for token in (*target, *source)]
         if drawn:
             numbered = drawn if has_glyphs(labels) else [(w, code_points(t), code_points(s)) for w, t, s in drawn]

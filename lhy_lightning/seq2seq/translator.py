@@ -28,7 +28,7 @@ from lhy_lightning.seq2seq.losses import projected_cross_entropy
 from lhy_lightning.seq2seq.networks import TranslationNetwork, build_body, length_limits
 from lhy_lightning.seq2seq.pictures import TranslationPictures
 from lhy_lightning.seq2seq.predictions import TranslationsFile
-from lhy_lightning.seq2seq.translation import Translation, translate_texts
+from lhy_lightning.seq2seq.translation import Translation, score_translations, translate_texts
 
 Batch = dict[str, Any]
 
@@ -257,7 +257,7 @@ class Translator(CourseModule):
         Teacher forcing: position t is fed the gold token t - 1.
         """
         inputs = gold_inputs(batch)
-        return self.translation_network.network.decode(inputs, memory, attention=self.looks_at_attention), inputs
+        return self.translation_network.body.decode(inputs, memory, attention=self.looks_at_attention), inputs
 
     def token_loss(
         self, decoded: Decoded, inputs: Tensor, memory: Memory, batch: Batch, *, smoothing: float
@@ -267,13 +267,13 @@ class Translator(CourseModule):
         gold = batch["target_ids"][:, 1:]
         real = gold != PAD
         if not self.copies:
-            weight, bias = network.network.output_layer()
+            weight, bias = network.body.output_layer()
             return projected_cross_entropy(decoded.states[real], weight, bias, gold[real], smoothing=smoothing)
         assert decoded.attention is not None
         assert memory.copy_ids is not None
-        embedded = inputs if inputs.is_floating_point() else network.network.embed_target(inputs)
+        embedded = inputs if inputs.is_floating_point() else network.body.embed_target(inputs)
         each = copy_negative_log_likelihood(
-            network.network.project(decoded.states), decoded.attention, network.gate(decoded, embedded),
+            network.body.project(decoded.states), decoded.attention, network.gate(decoded, embedded),
             memory.copy_ids, batch["copy_targets"][:, 1:],
         )  # fmt: skip
         loss = each[real].sum()
@@ -380,6 +380,25 @@ class Translator(CourseModule):
         self.train(training)
         return translations
 
+    def score(self, sources: Sequence[str], targets: Sequence[str], *, max_tokens: int = 4096) -> list[Translation]:
+        """How probable the network finds given translations: forced decoding.
+
+        Args:
+            sources, targets: N texts each, as a user has them.
+            max_tokens: padded source tokens a batch.
+
+        Returns:
+            For every pair the target with its score and log-probability, as a beam that found it would give them.
+        """
+        training = self.training
+        self.eval()
+        cleaned = [self.clean(text) for text in sources]
+        steps = tuple(self.hparams["cleaning"] or ())
+        wanted = [clean_text(text, self.hparams["target_lang"], steps) for text in targets]
+        scored = score_translations(self, cleaned, wanted, max_tokens=max_tokens)
+        self.train(training)
+        return scored
+
     # --- evaluation ------------------------------------------------------------------------------------------------
 
     def evaluate(self, batch: Batch, split: Literal["val", "test"], beam: int) -> None:
@@ -391,7 +410,7 @@ class Translator(CourseModule):
         references = None if data is None else data.references(split)
         if "target_ids" in batch and (data is None or references is not None):
             inputs = gold_inputs(batch)
-            decoded = self.translation_network.network.decode(inputs, memory, attention=self.copies)
+            decoded = self.translation_network.body.decode(inputs, memory, attention=self.copies)
             _, nll = self.token_loss(decoded, inputs, memory, batch, smoothing=0.0)
             self.val_loss.update(nll)
             self.val_tokens.update((batch["target_ids"][:, 1:] != PAD).sum())

@@ -224,3 +224,17 @@ def test_starting_from_another_network_is_refused(
     model = Translator(**{**SMALL, "width": 16}, start_from=str(trained[2]))
     with pytest.raises(ValueError, match="is of another network"):
         trainer(tmp_path).fit(model, data(corpus))
+
+
+def test_forced_decoding_gives_back_what_the_beam_said(trained: tuple[Translator, Trainer, Path]) -> None:
+    model, texts = trained[0], ["one cat sees two", "dog", "three and three and one dog"]
+    found = [best[0] for best in model.translate(texts, attention=True)]
+    scored = model.score(texts, [best.text for best in found])
+    for given, best in zip(scored, found, strict=True):
+        assert given.log_probability == pytest.approx(best.log_probability, abs=1e-4)
+        assert given.score == pytest.approx(best.score, abs=1e-5)
+        assert given.tokens == best.tokens
+        assert best.attention is not None
+        assert best.attention.shape == (len(best.tokens), len(best.source_tokens))
+    with pytest.raises(ValueError, match="1 targets for 3 sources"):
+        model.score(texts, ["eins"])
