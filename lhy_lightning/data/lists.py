@@ -2,9 +2,9 @@
 
     4 kilometers, 23 euros, and 5,120 light years    4公里、23欧元和5,120光年
 
-Long strings (of 15 to 120 characters) whose halves run side by side: character t of the translation comes from about
-the same share of the way through the source. It is what guided attention takes for granted, and what an attention that
-starts out even over a hundred characters finds by itself only slowly.
+Long strings (of 15 to 120 characters) whose two sides run side by side: 98 % of the digits of validation stand within a
+fifth of the length of the diagonal. That is what guided attention takes for granted, and what an attention that starts
+out even over sixty characters has to find.
 
 A number is in one split only, whatever is counted; Babel writes names and lists. There is one translation of each list.
 """
