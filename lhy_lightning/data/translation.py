@@ -39,8 +39,9 @@ class TranslationDataModule(CourseDataModule):
     """Sentence pairs from files, tables, the hub or the embedded set, cleaned, divided without leaks, tokenised once.
 
     Args:
-        source: `embedded:cldr`; a folder with `train` or `raw`, `val` and `test` files of two languages (`raw.en`,
-            `raw.zh.gz` …); their common prefix; a tab-separated, csv, json, jsonl or parquet file; a hub id.
+        source: `embedded:cldr` (dates and amounts), `embedded:names`, `embedded:lists`; a folder with `train` or `raw`,
+            `val` and `test` files of two languages (`raw.en`, `raw.zh.gz` …); their common prefix; a tab-separated,
+            csv, json, jsonl or parquet file; a hub id.
         source_lang: language to translate from, as the files end or the columns are called.
         target_lang: language to translate into.
         val_source: validation pairs from elsewhere.
@@ -137,6 +138,7 @@ class TranslationDataModule(CourseDataModule):
         self._rows: dict[str, Rows] = {}
         self._rebuilt: dict[str, list[str]] = {}
         self._said: list[str] = []
+        self._brought = False  # whether the tokenizers are the model's
         self._in_use: tuple[str, str] | None = None  # JSON of the tokenizers
         self._folder = text_cache_folder(cache_dir)
         self._synthetic = 0  # rows at the end of the training store, after over-long ones are dropped
@@ -203,6 +205,7 @@ class TranslationDataModule(CourseDataModule):
         brought = tokenizers_of(getattr(getattr(self.trainer, "lightning_module", None), "hparams", {}))
         if brought is not None and brought != self._in_use:
             self._use_tokenizers(*self._vocabularies.checked(*from_json(*brought)))
+            self._brought = True
         elif self._in_use is None:
             train = texts.split("train") if self._given.tokenizer_file is None else None
             source, target = (train.source, train.target or []) if train is not None else ([], [])
@@ -236,8 +239,9 @@ class TranslationDataModule(CourseDataModule):
     def _open_train(self, text: TextSplit) -> Rows:
         given, synthetic = self._given, self._read().synthetic()
         source, target, real = text.source, text.target or [], len(text)
-        self.source_tokenizer.check_language(source)
-        self.target_tokenizer.check_language(target)
+        if given.tokenizer_file is not None or self._brought:  # one trained on these very rows knows what it may
+            self.source_tokenizer.check_language(source)
+            self.target_tokenizer.check_language(target)
         if synthetic is not None:
             source, target = source + synthetic.source, target + (synthetic.target or [])
         store = self._store(source, target, real if synthetic is not None and given.tag_back_translated else None)
