@@ -45,6 +45,7 @@ def test_notebook_is_committed_with_its_outputs_and_nothing_of_the_machine(path:
 @every_notebook
 def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LHY_NOTEBOOK_QUICK", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # two threads on a busy machine wait for each other for minutes
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
