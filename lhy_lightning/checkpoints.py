@@ -49,6 +49,14 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return loaded
 
 
+def load_modules(paths: list[Path]) -> list[Any]:
+    """The modules of several checkpoints, each of the class that made it, on the CPU."""
+    classes: list[Any] = [import_class(read_checkpoint(path)["class_path"]) for path in paths]
+    return [
+        made_by.load_from_checkpoint(path, map_location="cpu") for made_by, path in zip(classes, paths, strict=True)
+    ]
+
+
 class WholeFileCheckpointIO(TorchCheckpointIO):
     """Writes beside the target, flushes to disk, then renames: a full disk or a kill leaves the old file as it was.
 

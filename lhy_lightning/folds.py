@@ -27,8 +27,8 @@ def run_folds(argv: list[str], run_one: Callable[[list[str]], int]) -> int | Non
     Raises:
         ValueError: fewer than two folds, a checkpoint given, or several processes that `torchrun` or SLURM started.
     """
-    folds, _ = _option(argv, "--data.folds")
-    fold, _ = _option(argv, "--data.fold")
+    folds, _ = option(argv, "--data.folds")
+    fold, _ = option(argv, "--data.fold")
     if not argv or argv[0] != "fit" or folds is None or fold is not None:
         return None
     if not folds.isdigit() or int(folds) < 2:
@@ -37,12 +37,12 @@ def run_folds(argv: list[str], run_one: Callable[[list[str]], int]) -> int | Non
         raise ValueError(
             "--data.folds starts one fit after the other; under torchrun or SLURM name one by --data.fold."
         )
-    name, rest = _option(argv, "--name")
-    checkpoint, rest = _option(rest, "--ckpt_path")
+    name, rest = option(argv, "--name")
+    checkpoint, rest = option(rest, "--ckpt_path")
     if checkpoint is not None:
         raise ValueError("--data.folds goes on by itself with the fold that was cut off: leave --ckpt_path out.")
-    recipe, _ = _option(argv, "--config")
-    root = Path(_option(argv, "--trainer.default_root_dir")[0] or "runs")
+    recipe, _ = option(argv, "--config")
+    root = Path(option(argv, "--trainer.default_root_dir")[0] or "runs")
     name = name or f"{run_folder.name_of_recipe(recipe or 'run')}-folds"
     results = []
     for number in range(int(folds)):
@@ -77,7 +77,7 @@ def write_folds(path: Path, results: list[dict[str, float]]) -> None:
     write_whole(path, csv_text(rows))
 
 
-def _option(argv: list[str], name: str) -> tuple[str | None, list[str]]:
+def option(argv: list[str], name: str) -> tuple[str | None, list[str]]:
     """The last value of an option, and the arguments without it."""
     value, rest, skip = None, [], False
     for place, argument in enumerate(argv):

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from lhy_lightning import run_folder
-from lhy_lightning.folds import _option as option
+from lhy_lightning.folds import option
 from lhy_lightning.recipes import find_recipe
 
 PLACEHOLDER = re.compile(r"\{([a-z_.]+)\}")

@@ -126,8 +126,7 @@ def _other_source(flags: list[str]) -> bool:
 
 
 def _without(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    settings = yaml.safe_load(path.read_text("utf8")) or {}
-    return {key: value for key, value in settings.items() if key not in keys}
+    return {key: value for key, value in read_recipe(path).items() if key not in keys}
 
 
 def _as_file(settings: dict[str, Any]) -> str:
@@ -146,7 +145,7 @@ def _check_class(checkpoint: dict[str, Any], recipes: list[str], path: Path) -> 
     """Refuses a checkpoint of another class than the recipe's."""
     made_by = str(checkpoint.get("class_path", ""))
     for recipe in recipes:
-        model = (yaml.safe_load(Path(recipe).read_text("utf8")) or {}).get("model")
+        model = read_recipe(recipe).get("model")
         asked = model.get("class_path", "") if isinstance(model, dict) else (model or "")
         if asked and made_by and asked.rpartition(".")[2] != made_by.rpartition(".")[2]:
             raise ValueError(
@@ -302,13 +301,14 @@ class TrainingCLI(LightningCLI):
         if trainer.fast_dev_run or trainer.interrupted:  # type: ignore[attr-defined]
             return
         results: dict[str, float] = {}
-        best = next(Path(c.best_model_path) for c in trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint))
+        keeper = next(c for c in trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint))
+        best = Path(keeper.best_model_path)
         of = "last epoch"
         if bool(self._get(self.config, "evaluate")) and best.is_file():
             for logger in trainer.loggers:  # figures of the best epoch go to results.json, not into the curves
                 if isinstance(logger, RunLogger):
                     logger.pause()
-            of, best, results = self._validate_candidates(best)
+            of, best, results = self._validate_candidates(best, str(keeper.monitor), keeper.mode)
             again = {"datamodule": self.datamodule, "ckpt_path": str(best), "weights_only": True}
             if getattr(self.datamodule, "has_test", False):
                 if getattr(self.datamodule, "test_labelled", True):
@@ -321,11 +321,8 @@ class TrainingCLI(LightningCLI):
             write_results(folder / "results.json", results, step=trainer.global_step, checkpoint=best)
             print_results(folder, results, of=of)
 
-    def _validate_candidates(self, best: Path) -> tuple[str, Path, dict[str, float]]:
+    def _validate_candidates(self, best: Path, monitor: str, mode: str) -> tuple[str, Path, dict[str, float]]:
         """Validates the best epoch and, where there is one, the average of the last: the better one is evaluated."""
-        monitor, mode = next(
-            (c.monitor, c.mode) for c in self.trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint)
-        )
         candidates = {"best epoch": best}
         if (average := best.parent / "average.ckpt").is_file():
             candidates["average of the last epochs"] = average
@@ -335,9 +332,9 @@ class TrainingCLI(LightningCLI):
             figures = self.trainer.validate(self.model, verbose=False, **again)[0]
             found.append((name, path, {k: float(v) for k, v in figures.items()}))
         if len(found) > 1:
-            print(" · ".join(f"{name}: {monitor} {figures[str(monitor)]:.4f}" for name, _, figures in found))
+            print(" · ".join(f"{name}: {monitor} {figures[monitor]:.4f}" for name, _, figures in found))
         sign = 1 if mode == "max" else -1
-        return max(found, key=lambda candidate: sign * candidate[2].get(str(monitor), 0.0))
+        return max(found, key=lambda candidate: sign * candidate[2].get(monitor, 0.0))
 
     def after_test(self) -> None:
         self._print_evaluation()

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from lhy_lightning.checkpoints import import_class, read_checkpoint
+from lhy_lightning.checkpoints import load_modules
 
 
 class ProbabilityAverage(LightningModule):
@@ -34,13 +34,7 @@ class ProbabilityAverage(LightningModule):
     @classmethod
     def from_checkpoints(cls, paths: list[Path]) -> "ProbabilityAverage":
         """Loads each checkpoint with the class that made it."""
-        classes: list[Any] = [import_class(read_checkpoint(path)["class_path"]) for path in paths]
-        return cls(
-            [
-                made_by.load_from_checkpoint(path, map_location="cpu")
-                for made_by, path in zip(classes, paths, strict=True)
-            ]
-        )
+        return cls(load_modules(paths))
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         members: list[Any] = list(self.members)

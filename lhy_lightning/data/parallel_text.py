@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from lhy_lightning.data.folders import nearest_existing, role_of
 from lhy_lightning.data.line_alignment import parting_line
-from lhy_lightning.data.sources import TABLES
+from lhy_lightning.data.sources import TABLES, load_from_hub
 
 Split = Literal["train", "val", "test"]
 
@@ -257,21 +257,10 @@ def _open_hub(source: str, langs: tuple[str, str], columns: tuple[str | None, st
         raise FileNotFoundError(
             f"source {source!r} does not exist, nor do {path.name}.{langs[0]} and {path.name}.{langs[1]}. {here}"
         )
-    from datasets import DatasetDict, load_dataset
-
-    try:
-        loaded = load_dataset(source)
-    except Exception as error:  # offline, unknown, gated …: the hub has an exception for each
-        why = str(error).splitlines()[0] if str(error) else "no message"
-        raise FileNotFoundError(
-            f"source {source!r} is no file or folder here ({here}) and could not be loaded from the Hugging Face hub "
-            f"({type(error).__name__}: {why}). Without a network point --data.source to a local folder or file."
-        ) from error
-    splits = dict(loaded) if isinstance(loaded, DatasetDict) else {"train": loaded}
     return {
         role: _open_table(table, f"{source}/{name}", langs, columns)
-        for name, table in splits.items()
-        if (role := role_of(str(name))) and role != "unlabelled"
+        for name, table in load_from_hub(source, here).items()
+        if (role := role_of(name)) and role != "unlabelled"
     }
 
 

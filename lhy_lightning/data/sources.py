@@ -128,6 +128,23 @@ def _open_hub(source: str, columns: tuple[str | None, str | None]) -> dict[Role,
     local = not _HUB_ID.match(source) or ("/" in source and path.parent.is_dir())
     if local:
         raise FileNotFoundError(f"source {source!r} does not exist. {here}")
+    return {
+        role: _open_table(table, f"{source}/{name}", table._fingerprint, columns)
+        for name, table in load_from_hub(source, here).items()
+        if (role := role_of(name))
+    }
+
+
+def load_from_hub(source: str, here: str) -> dict[str, Any]:
+    """The splits of a data set of the Hugging Face hub, by its own names for them.
+
+    Args:
+        source: hub id.
+        here: what there is in its place on this machine, for the message.
+
+    Raises:
+        FileNotFoundError: it could not be loaded.
+    """
     from datasets import DatasetDict, load_dataset
 
     try:
@@ -138,12 +155,9 @@ def _open_hub(source: str, columns: tuple[str | None, str | None]) -> dict[Role,
             f"source {source!r} is no file or folder here ({here}) and could not be loaded from the Hugging Face hub "
             f"({type(error).__name__}: {why}). Without a network point --data.source to a local folder or file."
         ) from error
-    splits = dict(loaded) if isinstance(loaded, DatasetDict) else {"train": loaded}
-    return {
-        role: _open_table(table, f"{source}/{name}", table._fingerprint, columns)
-        for name, table in splits.items()
-        if (role := role_of(str(name)))
-    }
+    return (
+        {str(name): table for name, table in loaded.items()} if isinstance(loaded, DatasetDict) else {"train": loaded}
+    )
 
 
 def _open_table(table: Any, source: str, fingerprint: str, columns: tuple[str | None, str | None]) -> OpenedSplit:

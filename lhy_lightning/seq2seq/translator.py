@@ -415,15 +415,12 @@ class Translator(CourseModule):
             self.val_loss.update(nll)
             self.val_tokens.update((batch["target_ids"][:, 1:] != PAD).sum())
         found = decode(self, self.translation_network, memory, beam, 1, False)
-        texts, words = [], batch.get("unknown_words") or [()] * len(rows)
-        for best, unknown in zip(found, words, strict=True):
-            texts.append(self.target_vocabulary.decode(best[0].ids, unknown))
+        texts = self.texts([best[0].ids for best in found], batch)
         if data is not None and references is not None:
             rebuilt = data.cleaned_references(split)
             scores.update(texts, [references[row] for row in rows], [rebuilt[row] for row in rows])
         elif data is None and "target_ids" in batch:
-            ids = batch["target_ids"].tolist()
-            rebuilt = [self.target_vocabulary.decode(row, unknown) for row, unknown in zip(ids, words, strict=True)]
+            rebuilt = self.texts(batch["target_ids"].tolist(), batch)
             scores.update(texts, rebuilt, rebuilt)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -455,10 +452,18 @@ class Translator(CourseModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Returns `index` (N,), `text`, N strings, and `score` (N,) float32, log-probability / length^alpha."""
-        found = self.decode(batch)
-        words = batch.get("unknown_words") or [()] * len(found)
-        texts = [self.target_vocabulary.decode(best[0].ids, w) for best, w in zip(found, words, strict=True)]
-        return {"index": batch["index"], "text": texts, "score": torch.tensor([best[0].score for best in found])}
+        return self.predictions(batch, self.decode(batch))
+
+    def predictions(self, batch: Batch, found: list[list[Hypothesis]]) -> dict[str, Any]:
+        """What `predict_step` returns of translations that search has found."""
+        scores = torch.tensor([best[0].score for best in found])
+        texts = self.texts([best[0].ids for best in found], batch)
+        return {"index": batch["index"], "text": texts, "score": scores}
+
+    def texts(self, rows: list[list[int]], batch: Batch) -> list[str]:
+        """Target ids of every row of a batch as text, copied words among them."""
+        words = batch.get("unknown_words") or [()] * len(rows)
+        return [self.target_vocabulary.decode(ids, unknown) for ids, unknown in zip(rows, words, strict=True)]
 
     def configure_callbacks(self) -> list[Callback]:
         return [TranslationPictures()]

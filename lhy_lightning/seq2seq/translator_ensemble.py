@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule
 from torch import nn
 
-from lhy_lightning.checkpoints import import_class, read_checkpoint
+from lhy_lightning.checkpoints import load_modules
 from lhy_lightning.seq2seq.ensemble import Ensemble
 from lhy_lightning.seq2seq.translator import Translator, decode
 
@@ -39,13 +38,7 @@ class TranslatorEnsemble(LightningModule):
     @classmethod
     def from_checkpoints(cls, paths: list[Path]) -> "TranslatorEnsemble":
         """Loads each checkpoint with the class that made it."""
-        classes: list[Any] = [import_class(read_checkpoint(path)["class_path"]) for path in paths]
-        return cls(
-            [
-                made_by.load_from_checkpoint(path, map_location="cpu")
-                for made_by, path in zip(classes, paths, strict=True)
-            ]
-        )
+        return cls(load_modules(paths))
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         """As `Translator.predict_step`."""
@@ -53,6 +46,4 @@ class TranslatorEnsemble(LightningModule):
         first = members[0]
         decoder = Ensemble([member.translation_network for member in members])
         found = decode(first, decoder, [member.encode(batch) for member in members], None, 1, False)
-        words = batch.get("unknown_words") or [()] * len(found)
-        texts = [first.target_vocabulary.decode(best[0].ids, w) for best, w in zip(found, words, strict=True)]
-        return {"index": batch["index"], "text": texts, "score": torch.tensor([best[0].score for best in found])}
+        return first.predictions(batch, found)
