@@ -3,65 +3,34 @@
 from typing import Any
 
 import torch
-import torch.distributed as dist
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from lhy_lightning.callbacks.pictures import run_directory
-from lhy_lightning.whole_file import csv_text, write_whole
+from lhy_lightning.callbacks.prediction_file import PredictionFile
+from lhy_lightning.whole_file import csv_text
 
 
-class PredictionFile(Callback):
-    """Gathers the probabilities of all ranks, in the order of the rows, and writes them at the end.
+class ClassTable(PredictionFile):
+    """A csv table of class probabilities; a subclass says how its rows look."""
 
-    A subclass says how the rows look. The file appears whole or not at all.
-    """
+    def inputs(self, datamodule: Any) -> list[str]:
+        paths: list[str] = datamodule.paths("predict")
+        return paths
 
-    filename: str
+    def rows(self, outputs: Any) -> list[tuple[Any, ...]]:
+        return list(zip(outputs["index"].tolist(), outputs["probabilities"].float().tolist(), strict=True))
 
-    def __init__(self) -> None:
-        self._batches: list[tuple[Tensor, Tensor]] = []
+    def text(self, pl_module: LightningModule, inputs: list[str], rows: list[tuple[Any, ...]]) -> str:
+        class_names = [str(name) for name in pl_module.hparams["class_names"]]
+        probabilities = torch.tensor([row for _, row in rows]).view(len(rows), len(class_names))
+        return csv_text(self.table(inputs, class_names, probabilities))
 
     def table(self, paths: list[str], class_names: list[str], probabilities: Tensor) -> list[list[Any]]:
         """Header and rows. `probabilities` is (N, K) float32, row n that of `paths[n]`."""
         raise NotImplementedError
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._batches = []
 
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._batches.append((outputs["index"].cpu(), outputs["probabilities"].float().cpu()))
-
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        index = torch.cat([index for index, _ in self._batches])
-        probabilities = torch.cat([rows for _, rows in self._batches])
-        if trainer.world_size > 1:
-            parts: list[Any] = [None] * trainer.world_size
-            dist.all_gather_object(parts, (index, probabilities))
-            index = torch.cat([part[0] for part in parts])
-            probabilities = torch.cat([part[1] for part in parts])
-        if not trainer.is_global_zero:
-            return
-        order = index.argsort()
-        paths = trainer.datamodule.paths("predict")  # type: ignore[attr-defined]
-        if index[order].tolist() != list(range(len(paths))):
-            raise RuntimeError(f"{len(index)} predictions for {len(paths)} pictures: {self.filename} is not written.")
-        class_names = [str(name) for name in pl_module.hparams["class_names"]]
-        path = run_directory(trainer) / self.filename
-        write_whole(path, csv_text(self.table(paths, class_names, probabilities[order])))
-        print(f"{path}: {len(paths)} rows")
-
-
-class PredictionsCsv(PredictionFile):
+class PredictionsCsv(ClassTable):
     """`predictions.csv`: path, class, probability, then the next four classes with theirs."""
 
     filename = "predictions.csv"
@@ -78,7 +47,7 @@ class PredictionsCsv(PredictionFile):
         return rows
 
 
-class Homework3Csv(PredictionFile):
+class Homework3Csv(ClassTable):
     """`predict.csv` as homework 3 hands it in: `Id,Category`, Id from 0 in sorted path order, the folder's number.
 
     Raises:

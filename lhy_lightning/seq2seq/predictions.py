@@ -1,69 +1,33 @@
 """What `lhy predict` writes: `predictions.tsv`, and homework 5's submission."""
 
-from pathlib import Path
 from typing import Any
 
-import torch.distributed as dist
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 
-from lhy_lightning.callbacks.pictures import run_directory
-from lhy_lightning.whole_file import write_whole
+from lhy_lightning.callbacks.prediction_file import PredictionFile
 
 LEADERBOARD_LIMIT = 700_000
 """Bytes above which the homework's judge refuses a file."""
 
 
-class TranslationFile(Callback):
-    """Gathers the translations of all ranks, in the order of the input lines, and writes them at the end.
+class TranslationFile(PredictionFile):
+    """A file of one line a translation; a subclass says what a line looks like."""
 
-    A subclass says what a line looks like. The file appears whole or not at all.
-    """
+    def inputs(self, datamodule: Any) -> list[str]:
+        lines: list[str] = datamodule.sources("predict")
+        return lines
 
-    filename: str
+    def rows(self, outputs: Any) -> list[tuple[Any, ...]]:
+        return list(zip(outputs["index"].tolist(), outputs["text"], outputs["score"].tolist(), strict=True))
 
-    def __init__(self) -> None:
-        self._rows: list[tuple[int, str, float]] = []
+    def text(self, pl_module: LightningModule, inputs: list[str], rows: list[tuple[Any, ...]]) -> str:
+        lines = self.lines(inputs, [one_line(text) for _, text, _ in rows], [score for _, _, score in rows])
+        return "".join(line + "\n" for line in lines)
 
     def lines(self, sources: list[str], translations: list[str], scores: list[float]) -> list[str]:
         """The lines of the file, one for each source line."""
         raise NotImplementedError
-
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._rows = []
-
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._rows += zip(outputs["index"].tolist(), outputs["text"], outputs["score"].tolist(), strict=True)
-
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        rows = self._rows
-        if trainer.world_size > 1:
-            parts: list[Any] = [None] * trainer.world_size
-            dist.all_gather_object(parts, rows)
-            rows = [row for part in parts for row in part]
-        if not trainer.is_global_zero:
-            return
-        rows = sorted(rows)
-        sources = trainer.datamodule.sources("predict")  # type: ignore[attr-defined]
-        if [row for row, _, _ in rows] != list(range(len(sources))):
-            raise RuntimeError(f"{len(rows)} translations for {len(sources)} lines: {self.filename} is not written.")
-        lines = self.lines(sources, [one_line(text) for _, text, _ in rows], [score for _, _, score in rows])
-        path = run_directory(trainer) / self.filename
-        write_whole(path, "".join(line + "\n" for line in lines))
-        print(f"{path}: {len(lines)} lines")
-        self.check(path)
-
-    def check(self, path: Path) -> None:
-        """Looks at the finished file."""
 
 
 def one_line(text: str) -> str:
@@ -97,12 +61,14 @@ class Homework5Txt(TranslationFile):
         if trainer.datamodule.predict_source is None:  # type: ignore[attr-defined]
             super().on_predict_end(trainer, pl_module)
 
+    def text(self, pl_module: LightningModule, inputs: list[str], rows: list[tuple[Any, ...]]) -> str:
+        content = super().text(pl_module, inputs, rows)
+        if (size := len(content.encode())) > LEADERBOARD_LIMIT:
+            rank_zero_warn(f"{self.filename} has {size:,} bytes; the homework takes at most {LEADERBOARD_LIMIT:,}.")
+        return content
+
     def lines(self, sources: list[str], translations: list[str], scores: list[float]) -> list[str]:
         empty = [row for row, text in enumerate(translations) if not text.strip()]
         if empty:
             rank_zero_warn(f"{len(empty)} translations are empty, line {empty[0] + 1} first: a full stop stands there.")
         return [text if text.strip() else "。" for text in translations]
-
-    def check(self, path: Path) -> None:
-        if (size := path.stat().st_size) > LEADERBOARD_LIMIT:
-            rank_zero_warn(f"{path} has {size:,} bytes; the homework takes at most {LEADERBOARD_LIMIT:,}.")

@@ -1,0 +1,64 @@
+"""A file of predictions: rows of all ranks in the order of the inputs, written at the end, whole or not at all."""
+
+from typing import Any
+
+import torch.distributed as dist
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+
+from lhy_lightning.callbacks.pictures import run_directory
+from lhy_lightning.whole_file import write_whole
+
+
+class PredictionFile(Callback):
+    """Gathers what `predict_step` returns and writes it when every input has its row.
+
+    A subclass names the file, says which inputs there are, what a row is and how the rows look as text.
+    """
+
+    filename: str
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[Any, ...]] = []
+
+    def inputs(self, datamodule: Any) -> list[str]:
+        """What is predicted for: paths, lines …"""
+        raise NotImplementedError
+
+    def rows(self, outputs: Any) -> list[tuple[Any, ...]]:
+        """A batch's rows: the place among the inputs, then plain numbers and strings, which travel between ranks."""
+        raise NotImplementedError
+
+    def text(self, pl_module: LightningModule, inputs: list[str], rows: list[tuple[Any, ...]]) -> str:
+        """The file, from one row an input, in order."""
+        raise NotImplementedError
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._rows = []
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._rows += self.rows(outputs)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        rows = self._rows
+        if trainer.world_size > 1:
+            parts: list[Any] = [None] * trainer.world_size
+            dist.all_gather_object(parts, rows)
+            rows = [row for part in parts for row in part]
+        if not trainer.is_global_zero:
+            return
+        rows = sorted(rows, key=lambda row: row[0])
+        inputs = self.inputs(trainer.datamodule)  # type: ignore[attr-defined]
+        if [row[0] for row in rows] != list(range(len(inputs))):
+            raise RuntimeError(f"{len(rows)} predictions for {len(inputs)} inputs: {self.filename} is not written.")
+        path = run_directory(trainer) / self.filename
+        write_whole(path, self.text(pl_module, inputs, rows))
+        print(f"{path}: {len(rows)} rows")
