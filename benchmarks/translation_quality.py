@@ -10,7 +10,8 @@ Trains configurations (a recipe and flags of `lhy fit`) with several seeds, one 
   be noise;
 - networks: GRU and Transformer with equal training time, each over the same grid of learning rate and dropout; the best
   of each on validation lines is trained with every seed;
-- joeynmt at the same size, data, batches' tokens and number of updates, where it is installed.
+- joeynmt at the same size, data, batches' tokens and number of updates, where it is installed;
+- bleu: from each seed's averaged weights, `--updates` of training on BLEU against as many of cross entropy.
 
 Every result is a file in `--folder`: what is there is not computed again, so a run that was ended goes on.
 """
@@ -44,7 +45,7 @@ TRAININGS: dict[str, tuple[str, ...]] = {  # name: flags of `lhy fit`
     "recipe": (),
     "no_smoothing": ("--model.label_smoothing", "0"),
     "scheduled_sampling": ("--model", SCHEDULED, "--model.sampling_end", "0.25", "--model.sampling_after", "400",
-                           "--model.sampling_steps", "1000"),
+                           "--model.sampling_steps", "1000", "--model.mix", "top_k"),
 }  # fmt: skip
 
 
@@ -66,10 +67,19 @@ EFFECTS = (
     Effect("scheduled sampling", training="scheduled_sampling"),
 )
 NETWORKS: dict[str, tuple[str, ...]] = {
-    "transformer": (),
+    "transformer": ("--model.layers", "2", "--model.width", "128", "--model.feedforward", "512"),
     "gru": ("--model.network", "gru", "--model.layers", "1", "--model.embedding", "256", "--model.width", "256"),
 }
 SHORT = ("--data.max_tokens", "2048", "--model.warmup_steps", "200")  # more updates in the time there is, for both
+# as the recipe seq2seq/bleu_training
+MORE = ("--trainer.max_epochs", "1", "--data.max_tokens", "1024", "--data.eval_max_tokens", "4096", "--model.lr",
+        "0.0003", "--model.schedule", "constant", "--model.warmup_steps", "20")  # fmt: skip
+BLEU_TRAINING = "lhy_lightning.seq2seq.bleu_training.BleuTranslator"
+FURTHER: dict[str, tuple[str, ...]] = {
+    "cross entropy": (),
+    "minimum risk": ("--model", BLEU_TRAINING, "--model.objective", "minimum_risk", "--model.sharpness", "0.1"),
+    "self-critical": ("--model", BLEU_TRAINING, "--model.objective", "self_critical"),
+}
 GRID = {"lr": ("0.001", "0.003"), "dropout": ("0.1", "0.3")}
 
 
@@ -171,9 +181,9 @@ def run_joeynmt(job: Job, source: str, folder: Path) -> dict[str, Any]:
     loader = data.train_dataloader()
     updates = len(loader) * trainer["max_epochs"]
     splits = {"train": token_rows(loader)}
-    for name, split in (("dev", "val"), ("test", "test")):
+    for name, split, lines_of in (("dev", "val", 200), ("test", "test", None)):  # its validations are slow
         source_rows, target_rows = (
-            [row.tolist() for row in tokenizer.encode(lines)]
+            [row.tolist() for row in tokenizer.encode(lines[:lines_of])]
             for tokenizer, lines in (
                 (data.source_tokenizer, data.sources(split)),  # type: ignore[arg-type]
                 (data.target_tokenizer, data.references(split) or []),  # type: ignore[arg-type]
@@ -288,7 +298,7 @@ def network_job(data: str, network: str, point: dict[str, str], seed: int, optio
     minutes, seconds = divmod(round(60 * options.minutes), 60)
     limit = f"00:00:{minutes:02}:{seconds:02}"
     flags += [*options.flags, "--trainer.max_epochs", "1000000", "--trainer.max_time", limit]
-    return Job(data, "-".join([network, *point.values()]), seed, tuple(flags))
+    return Job(data, "-".join([network, *point.values()]), seed, tuple(flags), (("last", 5),))
 
 
 def networks(data: str, options: Any) -> None:
@@ -302,7 +312,7 @@ def networks(data: str, options: Any) -> None:
     for network, point, job in grid:
         if (result := result_of(job, options.folder)) is None:
             continue
-        bleu, updates = result["bleu"]["val/average/5"], result["updates"]
+        bleu, updates = result["bleu"]["val/last/5"], result["updates"]
         print(f"| {job.name.replace('-', ', ')} ({updates} updates) | {bleu:.2f} | |")
         best[network] = max(best.get(network, (-1.0, {})), (bleu, point), key=lambda pair: pair[0])
     jobs = {
@@ -313,7 +323,7 @@ def networks(data: str, options: Any) -> None:
     for name, each in jobs.items():
         found = [result for job in each if (result := result_of(job, options.folder))]
         chosen = ", ".join(f"{key} {value}" for key, value in best[name][1].items())
-        values = [result["bleu"]["test/average/5"] for result in found]
+        values = [result["bleu"]["test/last/5"] for result in found]
         print(f"| **{name}**, {chosen}, {len(found)} seeds | | {mean_and_error(values)} |")
 
 
@@ -330,7 +340,7 @@ def against_joeynmt(data: str, options: Any) -> None:
     for label, jobs, figure in (
         ("ours, last 5 epochs averaged", ours, "test/average/5"),
         ("ours, last epoch", ours, "test/last/5"),
-        ("joeynmt, best of five validations", theirs, "test/best/5"),
+        ("joeynmt, best of five validations on 200 lines", theirs, "test/best/5"),
     ):
         found = [result for job in jobs if (result := result_of(job, options.folder))]
         if found:
@@ -339,7 +349,38 @@ def against_joeynmt(data: str, options: Any) -> None:
             print(f"| {label} | {values} | {found[0]['updates']} | {minutes:.1f} |")
 
 
-TABLES = {"effects": effects, "networks": networks, "joeynmt": against_joeynmt}
+def training_on_bleu(data: str, options: Any) -> None:
+    """Further updates from `average.ckpt` of the recipe's runs: on BLEU, and of cross entropy."""
+    before = {seed: job for (training, seed), job in effect_jobs(data, options).items() if training == "recipe"}
+    run_all(list(before.values()), options)
+
+    def further(name: str, seed: int) -> Job:
+        start = options.folder / "runs" / before[seed].key / "checkpoints" / "average.ckpt"
+        flags = (*FURTHER[name], *options.flags, *MORE, "--trainer.max_steps", str(options.updates),
+                 "--model.start_from", str(start))  # fmt: skip
+        return Job(data, name.replace(" ", "_"), seed, flags, (("last", 5),))
+
+    jobs = {name: [further(name, seed) for seed in options.seeds] for name in FURTHER}
+    run_all([job for each in jobs.values() for job in each], options)
+    start = [result_of(job, options.folder) for job in before.values()]
+    rows = {"average of 5 epochs": ([r["bleu"] for r in start if r], "average/5")}
+    for name, each in jobs.items():
+        rows[f"{options.updates} updates more, {name}"] = (
+            [r["bleu"] for job in each if (r := result_of(job, options.folder))],
+            "last/5",
+        )
+    print(f"\n| {data} | validation BLEU | test BLEU | validation, against cross entropy |\n|---|---:|---:|---:|")
+    base = [bleu["val/last/5"] for bleu in rows[f"{options.updates} updates more, cross entropy"][0]]
+    for label, (found, weights) in rows.items():
+        if len(found) < len(options.seeds):
+            print(f"| {label} | missing | | |")
+            continue
+        val, test = ([bleu[f"{split}/{weights}"] for bleu in found] for split in ("val", "test"))
+        changes = mean_and_error([value - at for value, at in zip(val, base, strict=True)]) if val != base else ""
+        print(f"| {label} | {mean_and_error(val)} | {mean_and_error(test)} | {changes} |")
+
+
+TABLES = {"effects": effects, "networks": networks, "joeynmt": against_joeynmt, "bleu": training_on_bleu}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -350,6 +391,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--minutes", type=float, default=5, help="of training in the comparison of networks")
+    parser.add_argument("--updates", type=int, default=150, help="of further training in the table of BLEU")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, one thread each")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options, flags = parser.parse_known_args(arguments)
