@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from lhy_lightning.cnn.pseudo_labels import PseudoLabelClassifier
     from lhy_lightning.data.images import ImageDataModule
     from lhy_lightning.data.translation import TranslationDataModule
+    from lhy_lightning.gan.gan import GAN
+    from lhy_lightning.gan.wgan import SNGAN, WGAN, WGANGP
     from lhy_lightning.seq2seq.bleu_training import BleuTranslator
     from lhy_lightning.seq2seq.exposure import ScheduledSamplingTranslator
     from lhy_lightning.seq2seq.translator import Translator
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "GAN",
+    "SNGAN",
+    "WGAN",
+    "WGANGP",
     "BleuTranslator",
     "FixMatchClassifier",
     "ImageClassifier",
@@ -32,6 +38,10 @@ __all__ = [
 ]
 
 _PUBLIC = {
+    "GAN": "lhy_lightning.gan.gan",
+    "SNGAN": "lhy_lightning.gan.wgan",
+    "WGAN": "lhy_lightning.gan.wgan",
+    "WGANGP": "lhy_lightning.gan.wgan",
     "BleuTranslator": "lhy_lightning.seq2seq.bleu_training",
     "FixMatchClassifier": "lhy_lightning.cnn.fixmatch",
     "ImageClassifier": "lhy_lightning.cnn.classifier",

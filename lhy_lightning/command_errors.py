@@ -75,6 +75,8 @@ def message_for_user(error: BaseException) -> str | None:
     """
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+    from lhy_lightning.optim.finiteness import NonFiniteError
+
     chain: list[BaseException] = []
     step: BaseException | None = error
     while step is not None and step not in chain:
@@ -84,7 +86,7 @@ def message_for_user(error: BaseException) -> str | None:
         frames = traceback.extract_tb(cause.__traceback__)
         ours = bool(frames) and PACKAGE in Path(frames[-1].filename).parents
         if isinstance(cause, MisconfigurationException) or (
-            ours and isinstance(cause, ValueError | TypeError | OSError | ImportError)
+            ours and isinstance(cause, ValueError | TypeError | OSError | ImportError | NonFiniteError)
         ):
             return str(cause)
     return None

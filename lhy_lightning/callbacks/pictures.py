@@ -1,5 +1,6 @@
 """Pictures of a run: one file in its `samples/` folder, and the same in Weights & Biases where that is on."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from matplotlib.figure import Figure
 from PIL import Image
+from torch import Tensor
 
 
 def run_directory(trainer: Trainer) -> Path:
@@ -24,6 +26,33 @@ def figure_to_array(figure: Figure) -> np.ndarray:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def to_bytes(images: Tensor) -> np.ndarray:
+    """Pictures (N, C, H, W) in [-1, 1] to (N, H, W, C) uint8; what lies outside is clamped."""
+    scaled = ((images.detach().float() + 1) * 127.5).round().clamp(0, 255)
+    return scaled.byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
+def picture_grid(images: Tensor, *, columns: int = 8, gap: int = 1) -> np.ndarray:
+    """Pictures side by side on a white sheet, row by row.
+
+    Args:
+        images: (N, C, H, W) in [-1, 1], C 1 or 3.
+        columns: pictures a row.
+        gap: pixels between them.
+
+    Returns:
+        (rows * (H + gap) - gap, columns * (W + gap) - gap, 3) uint8.
+    """
+    pixels = to_bytes(images)
+    count, height, width = pixels.shape[:3]
+    columns = min(columns, count)
+    sheet = np.full((math.ceil(count / columns) * (height + gap), columns * (width + gap), 3), 255, dtype=np.uint8)
+    for number, picture in enumerate(pixels):
+        top, left = number // columns * (height + gap), number % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = picture  # one channel spreads over three
+    return sheet[:-gap, :-gap] if gap else sheet
 
 
 def save_picture(trainer: Trainer, name: str, picture: Figure | np.ndarray) -> None:

@@ -1,0 +1,83 @@
+"""What homework 6 hands in: a thousand faces as `images.tgz`."""
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from PIL import Image
+
+from lhy_lightning.callbacks.pictures import run_directory, to_bytes
+from lhy_lightning.determinism import run_seed
+from lhy_lightning.whole_file import write_whole
+
+COUNT = 1000
+LARGEST = 2_000_000
+"""Bytes: the judge takes no more than 2 MB."""
+
+
+def jpeg(pixels: np.ndarray, quality: int = 75) -> bytes:
+    """A picture (H, W, C) uint8 as a JPEG file."""
+    file = io.BytesIO()
+    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def tar_gz(files: dict[str, bytes]) -> bytes:
+    """Files with no folder around them as a .tgz; the same files give the same bytes."""
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return gzip.compress(plain.getvalue(), mtime=0)
+
+
+class Homework6Faces(Callback):
+    """Draws 1,000 faces when testing or predicting ends and writes `faces/1.jpg` … and `images.tgz`.
+
+    The judge's own FID and AFD (anime face detection) rates cannot be computed outside of it.
+
+    Args:
+        count: pictures to draw; the homework wants 1,000.
+        quality: of the JPEG files.
+
+    Raises:
+        ValueError: (when writing) pictures are not of 64 pixels, or the archive is too large for the judge.
+    """
+
+    def __init__(self, count: int = COUNT, quality: int = 75) -> None:
+        self.count, self.quality = count, quality
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.write(trainer, pl_module)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.write(trainer, pl_module)
+
+    def write(self, trainer: Trainer, module: Any) -> None:
+        if not trainer.is_global_zero:
+            return
+        pictures = to_bytes(module.sample(self.count, seed=run_seed()))
+        if pictures.shape[1:3] != (64, 64):
+            height, width = pictures.shape[1:3]
+            raise ValueError(
+                f"pictures have {height} x {width} pixels, homework 6 wants 64 x 64: set data.image_size to 64."
+            )
+        files = {f"{number}.jpg": jpeg(picture, self.quality) for number, picture in enumerate(pictures, 1)}
+        archive = tar_gz(files)
+        if len(archive) > LARGEST:
+            raise ValueError(
+                f"images.tgz would have {len(archive):,} bytes, the homework takes {LARGEST:,}: lower quality "
+                f"(now {self.quality})."
+            )
+        folder = run_directory(trainer)
+        for name, content in files.items():
+            write_whole(folder / "faces" / name, content)
+        write_whole(folder / "images.tgz", archive)
+        print(f"{Path(folder / 'images.tgz')}: {len(files)} pictures, {len(archive):,} bytes")

@@ -1,0 +1,36 @@
+"""Grids of samples and ways between two noises."""
+
+from pathlib import Path
+
+import torch
+
+from lhy_lightning.callbacks.pictures import picture_grid
+from lhy_lightning.gan.gan import GAN
+from lhy_lightning.gan.pictures import slerp
+from tests.cnn.pictures_to_fit import BrightOrDark, silent_trainer
+
+
+def test_a_grid_has_its_pictures_row_by_row_with_a_white_line_between() -> None:
+    images = torch.tensor([-1.0, 0.0, 1.0])[:, None, None, None].expand(3, 1, 2, 2)
+    sheet = picture_grid(images, columns=2)
+    assert sheet.shape == (5, 5, 3)
+    assert (sheet[:2, :2] == 0).all()
+    assert (sheet[:2, 3:] == 128).all()
+    assert (sheet[:, 2] == 255).all()
+    assert (sheet[3:, :2] == 255).all()
+
+
+def test_the_way_between_two_noises_keeps_their_length_and_ends_at_them() -> None:
+    start, end = torch.tensor([[1.0, 0, 0]]), torch.tensor([[0.0, 1, 0]])
+    between = slerp(start, end, torch.tensor([0.0, 0.5, 1.0]))
+    torch.testing.assert_close(between[:, [0, 2]], torch.stack([start, end], 1))
+    torch.testing.assert_close(between[0, 1], torch.tensor([0.5**0.5, 0.5**0.5, 0]))
+
+
+def test_a_run_leaves_grids_from_the_same_noise_and_an_interpolation(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = GAN(width=4, latent=3, picture_every=2, condition="concat")
+    trainer = silent_trainer(tmp_path, max_steps=3, max_epochs=-1, limit_val_batches=0)
+    trainer.fit(module, datamodule=BrightOrDark())
+    found = sorted(path.name for path in (tmp_path / "samples").iterdir())
+    assert found == ["grid_000002.png", "grid_000003.png", "interpolation.png"]
