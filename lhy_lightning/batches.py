@@ -35,6 +35,29 @@ class PseudoLabelBatch(ImageBatch):
     pseudo_label: NotRequired[Tensor]  # (M,) int64
 
 
+class PairedImageBatch(TypedDict):
+    """Pictures and what they are to become (pix2pix), float32 in [-1, 1]: of one size, channels may differ."""
+
+    input: Tensor  # (N, C, H, W) float32
+    target: NotRequired[Tensor]  # (N, D, H, W) float32; absent only in prediction from inputs alone
+    index: NotRequired[Tensor]  # (N,) int64, row in its split: evaluation and prediction only
+
+
+class UnpairedImageBatch(TypedDict):
+    """Pictures of two domains that have nothing to do with each other (CycleGAN), float32 in [-1, 1].
+
+    A training batch has as many of each. In evaluation and prediction every row of each domain comes once, and the keys
+    of the smaller domain are absent from the batches after its last row.
+    """
+
+    a: NotRequired[Tensor]  # (N, C, H, W) float32
+    b: NotRequired[Tensor]  # (M, C, H, W) float32; M is N in training
+    index_a: NotRequired[Tensor]  # (N,) int64, row in its split: evaluation and prediction only
+    index_b: NotRequired[Tensor]  # (M,) int64
+    label_a: NotRequired[Tensor]  # (N,) int64, where labelled: evaluation only, nothing trains on it
+    label_b: NotRequired[Tensor]  # (M,) int64
+
+
 class TranslationBatch(TypedDict):
     """Sentence pairs as ids, padded with 0 at the end; source rows end with EOS, target rows have BOS and EOS.
 

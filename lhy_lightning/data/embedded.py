@@ -4,8 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lhy_lightning.data.coloured_digits import coloured, coloured_half
 
-def digits() -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+Embedded = tuple[np.ndarray, np.ndarray, tuple[str, ...]]
+
+
+def digits() -> Embedded:
     """scikit-learn's handwritten digits: 1,797 grey pictures of 8×8, ten classes (UCI ML, test part, 43 writers).
 
     Returns:
@@ -18,5 +22,23 @@ def digits() -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     return pixels, data.target.astype(np.int64), tuple(str(name) for name in data.target_names)
 
 
-EMBEDDED: dict[str, Callable[[], tuple[np.ndarray, np.ndarray, tuple[str, ...]]]] = {"digits": digits}
+def grey_digits() -> Embedded:
+    """One half of the digits as they are: (N, 8, 8) uint8. No picture is in both halves."""
+    pixels, labels, names = digits()
+    chosen = ~coloured_half(pixels, labels)
+    return pixels[chosen], labels[chosen], names
+
+
+def coloured_digits() -> Embedded:
+    """The other half of the digits, in colours that have nothing to do with the class: (N, 8, 8, 3) uint8."""
+    pixels, labels, names = digits()
+    chosen = coloured_half(pixels, labels)
+    return coloured(pixels[chosen]), labels[chosen], names
+
+
+EMBEDDED: dict[str, Callable[[], Embedded]] = {
+    "digits": digits,
+    "grey_digits": grey_digits,
+    "coloured_digits": coloured_digits,
+}
 """Picture sources by the name after `embedded:`."""

@@ -1,12 +1,13 @@
 """The sets of pictures behind one data module: which splits are handed out, their classes, size and channels."""
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 
 from lhy_lightning.data.folders import Role, natural
 from lhy_lightning.data.picture_store import PictureStore, Pool, read_headers
-from lhy_lightning.data.pictures import Resize
+from lhy_lightning.data.pictures import PictureSet, Resize
 from lhy_lightning.data.sources import OpenedSplit, cache_folder, open_source
 from lhy_lightning.data.splits import UNLABELLED
 
@@ -70,6 +71,13 @@ class ImageSets:
 
     def labelled(self, role: Role) -> bool:
         return role in self.by_role and all(split.labels is not None for split in self.by_role[role])
+
+    def with_pictures(self, pictures: dict[Role, PictureSet]) -> "ImageSets":
+        """The same splits of other pictures, such as one half of each; without labels."""
+        other = copy(self)
+        other.by_role = {role: [OpenedSplit(found, None, None)] for role, found in pictures.items()}
+        other._stores = {}
+        return other
 
     # --- classes ---------------------------------------------------------------------------------------------------
 

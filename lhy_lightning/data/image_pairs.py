@@ -1,0 +1,284 @@
+"""`PairedImageDataModule`: pictures and what they are to become, as pix2pix wants them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lhy_lightning.data.augmentation import Augmentation
+from lhy_lightning.data.augmentation_steps import centre_crop, scale_to_contract
+from lhy_lightning.data.edges import INPUT_TRANSFORMS
+from lhy_lightning.data.image_sets import ImageSets
+from lhy_lightning.data.image_sides import (
+    Side,
+    check_numbers,
+    find_sides,
+    kept_and_cut,
+    roles_of_stage,
+    splits_of_stage,
+)
+from lhy_lightning.data.image_splits import Division, Split
+from lhy_lightning.data.module import CourseDataModule, ResumableLoader
+from lhy_lightning.data.pair_batches import PairPictures
+from lhy_lightning.data.paired_pictures import PairedPool, cut_in_halves, looks_single, matched
+from lhy_lightning.data.picture_store import Pool
+from lhy_lightning.data.pictures import Resize
+from lhy_lightning.data.samplers import TrainBatches
+
+DIGIT_EDGES = "embedded:digit_edges"
+DIGIT_SIZE = 32  # what these 8×8 digits are enlarged to: their edges are no thinner than a pixel
+
+SplitName = Literal["train", "val", "test", "predict"]
+
+
+class PairedImageDataModule(CourseDataModule):
+    """Pairs of an input and its target (Isola et al. 2017, https://arxiv.org/abs/1611.07004).
+
+    Args:
+        source: both in one place: `embedded:digit_edges` (edges of handwritten digits, and the digits); a folder with
+            `A` and `B`, `input` and `target`, or `trainA` and `trainB`, whose files are called alike; pictures side by
+            side in one file (pix2pix's data sets); or, with `input_transform`, anything that `ImageDataModule` takes.
+        input_source: inputs, with `target_source` in place of `source`: files are paired by name, other rows by
+            number. In prediction it will do alone.
+        target_source: targets.
+        direction: "AtoB": A, or the left half, is the input; "BtoA": the other one.
+        input_transform: compute the input from the picture: its "edges", or a "grey" version.
+        image_column: column of the pictures in a table; found by type and name if not given.
+        batch_size: training rows a step and process.
+        eval_batch_size: the same in evaluation; as `batch_size` if not given.
+        image_size: side, or height and width, of input and target; as in the source if all are of one size.
+        input_channels: 1 (grey) or 3 (colour); as in the source if not given.
+        target_channels: the same of the targets.
+        resize: "stretch" pictures to the size, or "crop" the centre after bringing the shorter side to size.
+        load_size: keep pictures this much larger than `image_size`: training crops at random, evaluation the centre.
+        val_fraction: share of the training rows held out where the source has no validation split.
+        test_fraction: the same for a test split; 0 for none.
+        split_seed: of the splits made here; the same number, the same rows, on every machine.
+        steps_per_epoch: training batches an epoch, if not one pass over the rows.
+        num_workers: processes that read; 0 is fastest for sets that fit `cache_limit_gb`.
+        cache_limit_gb: inputs, and targets, of at most so many 10⁹ bytes are decoded once into a memory-mapped file.
+        cache_dir: folder for these files; `~/.cache/lhy_lightning/pictures` if not given.
+        horizontal_flip: probability of mirroring left and right, the same draw for both pictures of a pair.
+        vertical_flip: the same for top and bottom.
+
+    Attributes:
+        image_size: (height, width), after `setup`.
+        input_channels, target_channels: 1 or 3, after `setup`; the second is None in prediction from inputs alone.
+        has_test: whether there is a test split.
+    """
+
+    def __init__(
+        self,
+        source: str = DIGIT_EDGES,
+        *,
+        input_source: str | None = None,
+        target_source: str | None = None,
+        direction: Literal["AtoB", "BtoA"] = "AtoB",
+        input_transform: Literal["edges", "grey"] | None = None,
+        image_column: str | None = None,
+        batch_size: int = 16,
+        eval_batch_size: int | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        input_channels: Literal[1, 3] | None = None,
+        target_channels: Literal[1, 3] | None = None,
+        resize: Resize = "stretch",
+        load_size: int | tuple[int, int] | None = None,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        split_seed: int = 0,
+        steps_per_epoch: int | None = None,
+        num_workers: int = 0,
+        cache_limit_gb: float = 2.0,
+        cache_dir: str | None = None,
+        horizontal_flip: float = 0.0,
+        vertical_flip: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        check_numbers(dict(self.hparams))
+        kept_and_cut(load_size, image_size)
+        if direction not in ("AtoB", "BtoA"):
+            raise ValueError(f"direction={direction!r}: AtoB or BtoA.")
+        if input_transform is not None and input_transform not in INPUT_TRANSFORMS:
+            raise ValueError(f"input_transform={input_transform!r}: one of {', '.join(INPUT_TRANSFORMS)}.")
+        if input_transform is not None and input_source is not None:
+            raise ValueError("input_transform computes the inputs: give source, not input_source.")
+        if target_source is not None and input_source is None:
+            raise ValueError("target_source without input_source: give both, or one place as source.")
+        self.transform = "edges" if source == DIGIT_EDGES and input_source is None else input_transform
+        self._read_side, self._computed = ("target", "input") if direction == "AtoB" else ("input", "target")
+        self._random_changes((1, 1))
+        self._sets: dict[str, ImageSets] = {}
+        self._splits: dict[str, Split] = {}
+        self._stages: set[str] = set()
+        self._reported: set[str] = set()
+
+    @property
+    def _given(self) -> Any:  # the arguments, completed by setup
+        return self.hparams
+
+    def _random_changes(self, size: tuple[int, int]) -> Augmentation:
+        flips = self._given.horizontal_flip, self._given.vertical_flip
+        return Augmentation(size, horizontal_flip=flips[0], vertical_flip=flips[1])
+
+    # --- setup -----------------------------------------------------------------------------------------------------
+
+    def prepare_data(self) -> None:
+        """Decodes on one process a machine; the others open the file."""
+        self._read(str(self.trainer.state.fn.value) if self.trainer is not None and self.trainer.state.fn else "fit")
+
+    def setup(self, stage: str | None = None) -> None:
+        """Makes the splits; without a trainer, call it yourself (`prepare_data` need not be called)."""
+        stage, given = stage or "fit", self._given
+        if stage in self._stages:
+            return
+        pools, known = self._read(stage), next(iter(self._sets.values()))
+        pool = PairedPool(pools["input"], pools["target"]) if len(pools) == 2 else next(iter(pools.values()))
+        roles = roles_of_stage(known, stage, given.test_fraction)
+        how = Division(given.val_fraction, given.test_fraction, given.split_seed, None, None, None)
+        self._splits.update(splits_of_stage(known, roles, pool, stage, how, self._report))
+        self._stages.add(stage)
+        self.has_test = "test" in known.roles or given.test_fraction > 0
+        given.image_size = self.image_size
+        given.input_channels, given.target_channels = self.input_channels, self.target_channels
+
+    def _open(self) -> dict[str, ImageSets]:
+        """`input` and `target`; one of them where it is alone, or where the other is computed from it."""
+        given = self._given
+
+        def opened(side: Side) -> ImageSets:
+            return ImageSets(
+                side.source,
+                val_source=side.val_source,
+                test_source=side.test_source,
+                image_column=given.image_column,
+                cache_dir=given.cache_dir,
+            )
+
+        if self.transform is not None:
+            place = "embedded:digits" if given.source == DIGIT_EDGES else given.source
+            return {self._read_side: opened(Side(place))}
+        if given.input_source is not None:
+            inputs = opened(Side(given.input_source))
+            if given.target_source is None:
+                return {"input": inputs}
+            return {"input": inputs, "target": matched(inputs, opened(Side(given.target_source)))}
+        folder = Path(given.source).expanduser().is_dir()
+        sides = find_sides(given.source, any_two=False) if folder else None
+        if sides is not None:
+            first, second = map(opened, sides)
+            second = matched(first, second)
+        else:
+            first, second = cut_in_halves(opened(Side(given.source)))
+            single = looks_single(first)
+            if single is not None:
+                self._report(
+                    f"{single} is taken for two pictures side by side, each tall and narrow. If it is one, set "
+                    "--data.input_transform, or give --data.input_source and --data.target_source."
+                )
+        if given.direction == "BtoA":
+            first, second = second, first
+        return {"input": first, "target": second}
+
+    def _read(self, stage: str) -> dict[str, Pool]:
+        """The pictures that this stage reads, of inputs and targets, at one size."""
+        given = self._given
+        if given.input_source is not None and given.target_source is None and stage != "predict":
+            raise ValueError(f"input_source={given.input_source!r} without target_source: what are they to become?")
+        if not self._sets:
+            self._sets = self._open()
+        digits = given.image_size is None and given.input_source is None and given.source == DIGIT_EDGES
+        image_size = DIGIT_SIZE if digits else given.image_size
+        kept, cut = kept_and_cut(given.load_size, image_size)
+        roles = {name: roles_of_stage(sets, stage, given.test_fraction) for name, sets in self._sets.items()}
+        channels = {"input": given.input_channels, "target": given.target_channels}
+        shapes = {name: sets.shape(roles[name], kept, channels[name]) for name, sets in self._sets.items()}
+        sizes = {size for size, _ in shapes.values()}
+        if len(sizes) > 1:
+            told = ", ".join(f"{self._sets[name].source} has {h}×{w}" for name, ((h, w), _) in shapes.items())
+            raise ValueError(f"input and target need one size: {told}. Set --data.image_size.")
+        [size] = sizes
+        self.image_size: tuple[int, int] = cut or size
+        found = {name: number for name, (_, number) in shapes.items()}
+        if self.transform is not None:
+            found[self._computed] = 1
+        self.input_channels: int = found["input"]
+        self.target_channels: int | None = found.get("target", given.target_channels)
+        self._augmentation = self._random_changes(self.image_size)
+        return {
+            name: sets.read(roles[name], size, shapes[name][1], given.resize, given.cache_limit_gb)
+            for name, sets in self._sets.items()
+        }
+
+    def _report(self, message: str) -> None:
+        if message not in self._reported:
+            self._reported.add(message)
+            rank_zero_warn(message)
+
+    def _split(self, name: str) -> Split:
+        if name not in self._splits:
+            if name not in ("test", "predict"):
+                raise RuntimeError(f"no {name} split yet: call setup first.")
+            self.setup(name)
+        return self._splits[name]
+
+    def paths(self, split: SplitName) -> list[str]:
+        """Path of every input of a split (of the picture that it is computed from), in the order of `index`."""
+        rows = self._split(split)
+        return rows.names(np.arange(len(rows)))
+
+    # --- loaders ---------------------------------------------------------------------------------------------------
+
+    def _pictures(self, name: str, *, index: bool) -> PairPictures:
+        split = self._split(name)
+        if isinstance(split.pool, PairedPool):
+            return PairPictures({"input": split.pool, "target": split.pool.targets}, split.rows, index=index)
+        return PairPictures({next(iter(self._sets)): split.pool}, split.rows, index=index)
+
+    def train_dataloader(self) -> ResumableLoader:
+        given, pictures = self._given, self._pictures("train", index=False)
+        sampler = TrainBatches(len(pictures), given.batch_size, steps=given.steps_per_epoch)
+        return self.train_loader(pictures, sampler, num_workers=given.num_workers)
+
+    def _rows_once(self, name: str) -> DataLoader:
+        given, pictures = self._given, self._pictures(name, index=True)
+        return self.eval_loader(pictures, given.eval_batch_size or given.batch_size, num_workers=given.num_workers)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._rows_once("val")
+
+    def test_dataloader(self) -> DataLoader:
+        return self._rows_once("test")
+
+    def predict_dataloader(self) -> DataLoader:
+        return self._rows_once("predict")
+
+    # --- batches ---------------------------------------------------------------------------------------------------
+
+    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
+        return self.prepare_batch(batch, training=self.trainer is not None and bool(self.trainer.training))
+
+    def prepare_batch(self, batch: dict[str, Tensor], *, training: bool) -> dict[str, Tensor]:
+        """Bytes of a loader to pictures in [-1, 1], augmented in training. The Trainer calls it, a plain loop can.
+
+        Args:
+            batch: of one of this module's loaders, on any device.
+            training: flip and crop both pictures of a pair alike; otherwise cut out the centre (with `load_size`).
+
+        Returns:
+            `PairedImageBatch` (`lhy_lightning.batches`).
+        """
+        names = [name for name in ("input", "target") if name in batch]
+        both = torch.cat([batch[name] for name in names], dim=1)  # (N, C + D, H, W): one draw for both
+        both = self._augmentation(both) if training else centre_crop(both, self.image_size)
+        parts = scale_to_contract(both).split([batch[name].shape[1] for name in names], dim=1)
+        out = {**batch, **dict(zip(names, (part.contiguous() for part in parts), strict=True))}
+        if self.transform is not None:
+            out[self._computed] = INPUT_TRANSFORMS[self.transform](out[self._read_side])
+        return out

@@ -1,0 +1,262 @@
+"""`UnpairedImageDataModule`: pictures of two domains, none of which has a partner, as CycleGAN wants them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lhy_lightning.data.augmentation import Augmentation
+from lhy_lightning.data.augmentation_steps import centre_crop, scale_to_contract
+from lhy_lightning.data.folders import Role
+from lhy_lightning.data.image_sets import ImageSets
+from lhy_lightning.data.image_sides import (
+    Side,
+    check_numbers,
+    find_sides,
+    kept_and_cut,
+    roles_of_stage,
+    splits_of_stage,
+)
+from lhy_lightning.data.image_splits import Division, Split
+from lhy_lightning.data.module import CourseDataModule, ResumableLoader
+from lhy_lightning.data.pair_batches import SIDES, EvalUnpairedPictures, UnpairedBatches, UnpairedPictures
+from lhy_lightning.data.picture_store import Pool
+from lhy_lightning.data.pictures import Resize
+from lhy_lightning.data.splits import duplicates_between
+
+EMBEDDED_SIDES = {"embedded:coloured_digits": (Side("embedded:grey_digits"), Side("embedded:coloured_digits"))}
+UNEVEN = 10  # times larger: the smaller domain is seen so often that it is learnt by heart
+
+SplitName = Literal["train", "val", "test", "predict"]
+
+
+class UnpairedImageDataModule(CourseDataModule):
+    """Pictures of a domain A and a domain B (Zhu et al. 2017, https://arxiv.org/abs/1703.10593).
+
+    Args:
+        source: both domains in one place: `embedded:coloured_digits` (digits, and other digits in colours), a folder
+            with `trainA`, `trainB`, `testA`, `testB` (CycleGAN's data sets), with `A` and `B`, or with any two
+            sub-folders, of which the first in natural order is A.
+        source_a: domain A, anything that `ImageDataModule` takes; with `source_b` in place of `source`. In prediction
+            one of both will do.
+        source_b: domain B.
+        image_column: column of the pictures in a table; found by type and name if not given.
+        label_column: column of the labels in a table: nothing trains on them, evaluation batches carry them.
+        batch_size: training rows of each domain a step and process.
+        eval_batch_size: the same in evaluation; as `batch_size` if not given.
+        image_size: side, or height and width, of all pictures; as in the sources if all are of one size.
+        channels: 1 (grey) or 3 (colour), of both domains; 3 if not given and either is in colour.
+        resize: "stretch" pictures to the size, or "crop" the centre after bringing the shorter side to size.
+        load_size: keep pictures this much larger than `image_size`: training crops at random, evaluation the centre.
+        val_fraction: share of a domain's training rows held out where it has no validation split.
+        test_fraction: the same for a test split; 0 for none.
+        split_seed: of the splits made here; the same number, the same rows, on every machine.
+        steps_per_epoch: training batches an epoch, if not one pass over the larger domain.
+        num_workers: processes that read; 0 is fastest for sets that fit `cache_limit_gb`.
+        cache_limit_gb: domains of at most so many 10⁹ bytes are decoded once into a memory-mapped file.
+        cache_dir: folder for these files; `~/.cache/lhy_lightning/pictures` if not given.
+        horizontal_flip: probability of mirroring left and right, drawn for each picture of each domain.
+        vertical_flip: the same for top and bottom.
+
+    Attributes:
+        image_size, channels: (height, width) and 1 or 3, after `setup`.
+        domain_names: what both domains are called, after their folders.
+        has_test: whether both domains have a test split.
+    """
+
+    def __init__(
+        self,
+        source: str = "embedded:coloured_digits",
+        *,
+        source_a: str | None = None,
+        source_b: str | None = None,
+        image_column: str | None = None,
+        label_column: str | None = None,
+        batch_size: int = 16,
+        eval_batch_size: int | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        channels: Literal[1, 3] | None = None,
+        resize: Resize = "stretch",
+        load_size: int | tuple[int, int] | None = None,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        split_seed: int = 0,
+        steps_per_epoch: int | None = None,
+        num_workers: int = 0,
+        cache_limit_gb: float = 2.0,
+        cache_dir: str | None = None,
+        horizontal_flip: float = 0.0,
+        vertical_flip: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        check_numbers(dict(self.hparams))
+        kept_and_cut(load_size, image_size)
+        self._random_changes((1, 1))
+        self._sets: dict[str, ImageSets] = {}
+        self._splits: dict[str, dict[str, Split]] = {}  # by split, then by side
+        self._stages: set[str] = set()
+        self._reported: set[str] = set()
+
+    @property
+    def _given(self) -> Any:  # the arguments, completed by setup
+        return self.hparams
+
+    def _random_changes(self, size: tuple[int, int]) -> Augmentation:
+        flips = self._given.horizontal_flip, self._given.vertical_flip
+        return Augmentation(size, horizontal_flip=flips[0], vertical_flip=flips[1])
+
+    # --- setup -----------------------------------------------------------------------------------------------------
+
+    def prepare_data(self) -> None:
+        """Decodes on one process a machine; the others open the file."""
+        self._read(str(self.trainer.state.fn.value) if self.trainer is not None and self.trainer.state.fn else "fit")
+
+    def setup(self, stage: str | None = None) -> None:
+        """Makes the splits; without a trainer, call it yourself (`prepare_data` need not be called)."""
+        stage, given = stage or "fit", self._given
+        if stage in self._stages:
+            return
+        how = Division(given.val_fraction, given.test_fraction, given.split_seed, None, None, None)
+        for side, (roles, pool) in self._read(stage).items():
+            found = splits_of_stage(self._sets[side], roles, pool, stage, how, self._report)
+            for name, split in found.items():
+                self._splits.setdefault(name, {})[side] = split
+        self._stages.add(stage)
+        self.has_test = all("test" in sets.roles or given.test_fraction > 0 for sets in self._sets.values())
+        given.image_size, given.channels = self.image_size, self.channels
+        if stage == "fit":
+            self._compare_domains()
+
+    def _sides(self, stage: str) -> dict[str, Side]:
+        given = self._given
+        apart = {side: place for side in SIDES if (place := given[f"source_{side}"]) is not None}
+        if apart:
+            if len(apart) == 1 and stage != "predict":
+                [(there, place)] = apart.items()
+                missing = "b" if there == "a" else "a"
+                raise ValueError(
+                    f"source_{there}={place!r} without source_{missing}: give both, or one place as source."
+                )
+            return {side: Side(place) for side, place in apart.items()}
+        found = EMBEDDED_SIDES.get(given.source)
+        if found is None:
+            if given.source.startswith("embedded:"):
+                raise FileNotFoundError(
+                    f"no two domains are called {given.source}; there is {', '.join(EMBEDDED_SIDES)}."
+                )
+            found = find_sides(given.source, any_two=True)
+        if found is None:
+            raise ValueError(
+                f"{given.source} does not look like two domains: it should have trainA and trainB, A and B, or just "
+                "two sub-folders. Otherwise give --data.source_a and --data.source_b."
+            )
+        return dict(zip(SIDES, found, strict=True))
+
+    def _read(self, stage: str) -> dict[str, tuple[tuple[Role, ...], Pool]]:
+        """What of each domain this stage reads, at one size and number of channels for both."""
+        given = self._given
+        sides = self._sides(stage)
+        self.domain_names = tuple(side.name for side in sides.values())
+        for side, place in sides.items():
+            if side not in self._sets:
+                self._sets[side] = ImageSets(
+                    place.source,
+                    val_source=place.val_source,
+                    test_source=place.test_source,
+                    image_column=given.image_column,
+                    label_column=given.label_column,
+                    cache_dir=given.cache_dir,
+                )
+        roles = {side: roles_of_stage(sets, stage, given.test_fraction) for side, sets in self._sets.items()}
+        kept, cut = kept_and_cut(given.load_size, given.image_size)
+        shapes = {side: sets.shape(roles[side], kept, given.channels) for side, sets in self._sets.items()}
+        sizes = {size for size, _ in shapes.values()}
+        if len(sizes) > 1:
+            told = ", ".join(f"{self._sets[side].source} has {h}×{w}" for side, ((h, w), _) in shapes.items())
+            raise ValueError(f"both domains need one size: {told}. Set --data.image_size.")
+        [size], self.channels = sizes, max(channels for _, channels in shapes.values())
+        self.image_size: tuple[int, int] = cut or size
+        self._augmentation = self._random_changes(self.image_size)
+        return {
+            side: (roles[side], sets.read(roles[side], size, self.channels, given.resize, given.cache_limit_gb))
+            for side, sets in self._sets.items()
+        }
+
+    def _compare_domains(self) -> None:
+        """Warns about domains of very different size, and of common pictures."""
+        first, second = (self._splits["train"][side] for side in SIDES)
+        small, large = sorted((len(first), len(second)))
+        if large > UNEVEN * small:
+            self._report(
+                f"domain A has {len(first):,} training pictures, B has {len(second):,}: an epoch shows those of the "
+                f"smaller domain {large / small:.0f} times, and its discriminator may learn them by heart."
+            )
+        common = int(duplicates_between(first.content, second.content).sum())
+        if common:
+            self._report(f"{common:,} training pictures of domain B are in domain A too, pixel by pixel.")
+
+    def _report(self, message: str) -> None:
+        if message not in self._reported:
+            self._reported.add(message)
+            rank_zero_warn(message)
+
+    def _split(self, name: str) -> dict[str, Split]:
+        if name not in self._splits:
+            if name not in ("test", "predict"):
+                raise RuntimeError(f"no {name} split yet: call setup first.")
+            self.setup(name)
+        return self._splits[name]
+
+    def paths(self, split: SplitName, side: Literal["a", "b"]) -> list[str]:
+        """Path of every picture of one domain's split, or `source#row`, in the order of `index_a` or `index_b`."""
+        rows = self._split(split)[side]
+        return rows.names(np.arange(len(rows)))
+
+    # --- loaders ---------------------------------------------------------------------------------------------------
+
+    def train_dataloader(self) -> ResumableLoader:
+        given, splits = self._given, self._split("train")
+        rows = (len(splits["a"]), len(splits["b"]))
+        sampler = UnpairedBatches(rows, given.batch_size, steps=given.steps_per_epoch)
+        return self.train_loader(UnpairedPictures(splits), sampler, num_workers=given.num_workers)
+
+    def _rows_once(self, name: str) -> DataLoader:
+        given = self._given
+        dataset = EvalUnpairedPictures(self._split(name))
+        return self.eval_loader(dataset, given.eval_batch_size or given.batch_size, num_workers=given.num_workers)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._rows_once("val")
+
+    def test_dataloader(self) -> DataLoader:
+        return self._rows_once("test")
+
+    def predict_dataloader(self) -> DataLoader:
+        return self._rows_once("predict")
+
+    # --- batches ---------------------------------------------------------------------------------------------------
+
+    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
+        return self.prepare_batch(batch, training=self.trainer is not None and bool(self.trainer.training))
+
+    def prepare_batch(self, batch: dict[str, Tensor], *, training: bool) -> dict[str, Tensor]:
+        """Bytes of a loader to pictures in [-1, 1], augmented in training. The Trainer calls it, a plain loop can.
+
+        Args:
+            batch: of one of this module's loaders, on any device.
+            training: flip and crop at random; otherwise cut out the centre (with `load_size`).
+
+        Returns:
+            `UnpairedImageBatch` (`lhy_lightning.batches`).
+        """
+        out = dict(batch)
+        for side in batch.keys() & set(SIDES):
+            pictures = batch[side]
+            cut = self._augmentation(pictures) if training else centre_crop(pictures, self.image_size)
+            out[side] = scale_to_contract(cut)
+        return out
