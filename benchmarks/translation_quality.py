@@ -391,7 +391,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--minutes", type=float, default=5, help="of training in the comparison of networks")
-    parser.add_argument("--updates", type=int, default=150, help="of further training in the table of BLEU")
+    parser.add_argument("--updates", type=int, default=120, help="of further training in the table of BLEU")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, one thread each")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options, flags = parser.parse_known_args(arguments)
