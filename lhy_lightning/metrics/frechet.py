@@ -1,0 +1,203 @@
+"""Fréchet distance between two sets of features, without a matrix square root. Plain torch and torchmetrics."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from lhy_lightning.metrics.feature_statistics import FeatureStatistics, check_enough
+
+BLOCK = 256  # columns of a product that are formed at once: 64 to 512 take about the same time
+
+
+def covariance_root(covariance: Tensor) -> Tensor:
+    """R with R Rᵀ = covariance: Cholesky's triangle, or by symmetric eigenvalues where there is none.
+
+    Args:
+        covariance: (D, D), symmetric, of any rank.
+
+    Returns:
+        (D, D) float64 lower triangular at full rank; otherwise (D, rank), with no column for eigenvalues that are zero
+        to rounding.
+    """
+    covariance = covariance.double()
+    triangle, failed = torch.linalg.cholesky_ex(covariance)
+    if not failed:
+        return triangle
+    values, vectors = torch.linalg.eigh(covariance)
+    kept = values > values.abs().max() * len(values) * torch.finfo(values.dtype).eps
+    return vectors[:, kept] * values[kept].sqrt()
+
+
+def root_of_product_trace(root: Tensor, covariance: Tensor) -> Tensor:
+    """tr((R Rᵀ S)^½), from the eigenvalues of the symmetric Rᵀ S R.
+
+    Args:
+        root: R, (D, rank), as `covariance_root` gives it.
+        covariance: S, (D, D), both float64.
+    """
+    size = len(root)
+    if root.shape[1] == size and torch.equal(root, root.tril()):
+        # of a triangle's product only what is not zero, and of that the half that eigvalsh reads: a third of the work
+        product = torch.zeros_like(root)
+        for first in range(0, size, BLOCK):
+            columns = slice(first, first + BLOCK)
+            product[first:, columns] = root[first:, first:].T @ (covariance[first:, first:] @ root[first:, columns])
+    else:
+        product = root.T @ covariance @ root
+    return torch.linalg.eigvalsh(product, UPLO="L").clamp(min=0).sqrt().sum()
+
+
+def frechet_distance(
+    mean1: Tensor, covariance1: Tensor, mean2: Tensor, covariance2: Tensor, *, root1: Tensor | None = None
+) -> Tensor:
+    """Squared Fréchet (2-Wasserstein) distance of two normal distributions, the figure that FID reports.
+
+    |m1 − m2|² + tr(S1) + tr(S2) − 2 tr((S1 S2)^½): equation 6 of Heusel et al. 2017
+    (https://arxiv.org/abs/1706.08500). With S1 = R Rᵀ, S1 S2 has the eigenvalues of the symmetric Rᵀ S2 R: none is
+    imaginary, and covariances of any rank will do.
+
+    Args:
+        mean1, mean2: (D,).
+        covariance1, covariance2: (D, D).
+        root1: `covariance_root(covariance1)`, where it is known.
+
+    Returns:
+        Scalar float64, at least 0.
+
+    Raises:
+        ValueError: shapes do not fit, or a number is not finite.
+    """
+    statistics = (mean1, covariance1, mean2, covariance2)
+    mean1, covariance1, mean2, covariance2 = (x.double() for x in statistics)
+    features = mean1.numel()
+    shapes = [tuple(x.shape) for x in statistics]
+    if shapes != [(features,), (features, features)] * 2:
+        raise ValueError(f"expected means (D,) and covariances (D, D) of one D, not {', '.join(map(str, shapes))}")
+    if not torch.stack([x.isfinite().all() for x in statistics]).all():
+        raise ValueError("the features' mean or covariance is not finite: look for NaN in the pictures or features")
+    root = covariance_root(covariance1) if root1 is None else root1
+    overlap = root_of_product_trace(root, covariance2)
+    return _distance(mean1, covariance1.trace(), mean2, covariance2.trace(), overlap)
+
+
+def frechet_distance_of_samples(features1: Tensor, features2: Tensor) -> Tensor:
+    """The same, of the samples' own means and covariances (over N − 1), at the least cost for their number.
+
+    With X, Y the centred features over √(N − 1), tr((S1 S2)^½) is the sum of the singular values of X Yᵀ, which is
+    (N1, N2): no covariance is formed where both sets are smaller than D. Where one is, its covariance is not.
+
+    Args:
+        features1: (N1, D).
+        features2: (N2, D).
+
+    Returns:
+        Scalar float64, at least 0.
+
+    Raises:
+        ValueError: shapes do not fit, fewer than two samples, or a feature that is not finite.
+    """
+    if features1.ndim != 2 or features1.shape[1:] != features2.shape[1:]:
+        raise ValueError(
+            f"expected features (N1, D) and (N2, D), not {tuple(features1.shape)} and {tuple(features2.shape)}"
+        )
+    if len(features1) > len(features2):  # the distance is symmetric
+        features1, features2 = features2, features1
+    if len(features1) < 2:
+        raise ValueError(f"a covariance takes at least two samples, not {len(features1)}")
+    if not (features1.isfinite().all() & features2.isfinite().all()):
+        raise ValueError("a feature is not finite: look for NaN in the pictures or in the feature network")
+    features1, features2 = features1.double(), features2.double()
+    mean1, mean2 = features1.mean(0), features2.mean(0)
+    x = (features1 - mean1) / (len(features1) - 1) ** 0.5
+    y = (features2 - mean2) / (len(features2) - 1) ** 0.5
+    dimension = x.shape[1]
+    if len(y) < dimension:
+        overlap = torch.linalg.svdvals(x @ y.T).sum()
+    else:
+        overlap = root_of_product_trace(x.T if len(x) < dimension else covariance_root(x.T @ x), y.T @ y)
+    return _distance(mean1, x.square().sum(), mean2, y.square().sum(), overlap)
+
+
+def _distance(mean1: Tensor, trace1: Tensor, mean2: Tensor, trace2: Tensor, overlap: Tensor) -> Tensor:
+    return ((mean1 - mean2).square().sum() + trace1 + trace2 - 2 * overlap).clamp(min=0)
+
+
+def distance_name(network: object) -> str:
+    """What the distance in this network's features may be called: "fid" is kept for the published Inception's.
+
+    Args:
+        network: a feature network; its `name` is used where it has one.
+    """
+    if getattr(network, "published", False):
+        return "fid"
+    return f"frechet_{getattr(network, 'name', type(network).__name__.lower())}"
+
+
+class FrechetDistance(Metric):
+    """Fréchet distance of generated features from real ones, exact over batches and ranks.
+
+    Keeps count, sum and sum of outer products, float64: 32 MiB a side at 2,048 features, however many samples.
+
+    Args:
+        num_features: D.
+        real: statistics of the real features; None to collect them with `update(features, real=True)`. Given ones
+            outlive `reset`, and their root is taken once.
+        allow_few: also give a distance of fewer samples than features: it is too large by much.
+
+    Raises:
+        ValueError: on `compute`, fewer samples than features (or than two), or features that are not finite.
+    """
+
+    full_state_update = False
+    higher_is_better = False
+
+    real_count: Tensor
+    real_sum: Tensor
+    real_outer: Tensor
+    count: Tensor
+    sum: Tensor
+    outer: Tensor
+
+    def __init__(self, num_features: int, *, real: FeatureStatistics | None = None, allow_few: bool = False) -> None:
+        super().__init__()
+        if real is not None and real.mean.numel() != num_features:
+            raise ValueError(f"the real statistics have {real.mean.numel()} features, not num_features={num_features}")
+        self.num_features, self.real, self.allow_few = num_features, real, allow_few
+        self._root: Tensor | None = None
+        for prefix in ("",) if real is not None else ("", "real_"):
+            self.add_state(f"{prefix}count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+            shape: tuple[int, ...] = (num_features,)
+            self.add_state(f"{prefix}sum", torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
+            self.add_state(f"{prefix}outer", torch.zeros(shape * 2, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, features: Tensor, real: bool = False) -> None:
+        """Takes a batch of features (N, D).
+
+        Raises:
+            ValueError: another shape, or real features where their statistics were given.
+        """
+        if features.ndim != 2 or features.shape[1] != self.num_features:
+            raise ValueError(f"expected features (N, {self.num_features}), not {tuple(features.shape)}")
+        if real and self.real is not None:
+            raise ValueError("the real statistics were given: no real features can be added to them")
+        features = features.detach().double()
+        prefix = "real_" if real else ""
+        for name, more in (("count", len(features)), ("sum", features.sum(0)), ("outer", features.T @ features)):
+            setattr(self, prefix + name, getattr(self, prefix + name) + more)
+
+    def compute(self) -> Tensor:
+        """The distance, scalar float64. Over ranks this is a collective call."""
+        generated = FeatureStatistics.from_sums(self.sum, self.outer, int(self.count))
+        real = self.real
+        if real is None:
+            real = FeatureStatistics.from_sums(self.real_sum, self.real_outer, int(self.real_count))
+        for which, statistics in (("generated", generated), ("real", real)):
+            check_enough(statistics.count, self.num_features, which=which, allow_few=self.allow_few)
+        mean, covariance = real.mean.to(self.sum), real.covariance.to(self.sum)
+        if self.real is None:
+            return frechet_distance(mean, covariance, generated.mean, generated.covariance)
+        if self._root is None or self._root.device != mean.device:
+            self._root = covariance_root(covariance)
+        return frechet_distance(mean, covariance, generated.mean, generated.covariance, root1=self._root)
