@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 from huggingface_hub import ModelHubMixin, hf_hub_download
 from lightning.pytorch import LightningModule
@@ -32,7 +32,7 @@ class CourseModule(LightningModule, ModelHubMixin):
     `setup` learns from the data module is written back into `self.hparams`.
     """
 
-    headline_metric: ClassVar[tuple[str, Literal["max", "min"]]] = ("val/loss", "min")
+    headline_metric: tuple[str, Literal["max", "min"]] = ("val/loss", "min")
     """The logged figure by which the best epoch is chosen, and whether more or less of it is better."""
 
     def setup(self, stage: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback
@@ -79,7 +79,7 @@ class ImageClassifier(CourseModule):
         ValueError: a name or number that does not exist or does not fit the pictures.
     """
 
-    headline_metric: ClassVar[tuple[str, Literal["max", "min"]]] = ("val/accuracy", "max")
+    headline_metric: tuple[str, Literal["max", "min"]] = ("val/accuracy", "max")
 
     network: nn.Module | None
     averaged: AveragedWeights | None

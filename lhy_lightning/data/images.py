@@ -16,7 +16,13 @@ from lhy_lightning.data.folders import Role
 from lhy_lightning.data.image_sets import ImageSets
 from lhy_lightning.data.image_splits import Division, Split, divide, report_duplicates, report_unreadable
 from lhy_lightning.data.module import CourseDataModule, ResumableLoader
-from lhy_lightning.data.picture_batches import EvalPictures, PairedBatches, PseudoLabels, TrainPictures
+from lhy_lightning.data.picture_batches import (
+    EvalPictures,
+    PairedBatches,
+    PlainPictures,
+    PseudoLabels,
+    TrainPictures,
+)
 from lhy_lightning.data.picture_store import Pool
 from lhy_lightning.data.pictures import Resize
 from lhy_lightning.data.samplers import TrainBatches
@@ -283,6 +289,11 @@ class ImageDataModule(CourseDataModule):
         """Path of every picture of a split, or `source#row`, in the order of `index`."""
         rows = self._split(split)
         return rows.names(np.arange(len(rows)))
+
+    def pictures(self, split: SplitName) -> PlainPictures:
+        """A split's pictures in [-1, 1] without augmentation, all of them on every rank."""
+        rows = self._split(split)
+        return PlainPictures(rows.pool, rows.rows, self.image_size)
 
     @property
     def bad_rows(self) -> dict[str, list[int]]:

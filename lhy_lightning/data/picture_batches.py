@@ -1,6 +1,6 @@
 """Datasets that take a list of rows and give a batch; pairs of labelled and unlabelled rows, and pseudo-labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,32 @@ class EvalPictures(Dataset):
         if self.labels is not None:
             batch["label"] = self.labels[rows]
         return batch
+
+
+class PlainPictures:
+    """All pictures of a split in [-1, 1] without augmentation: the same on every rank, as often as one walks through.
+
+    Args:
+        pool: all pictures.
+        rows: (N,) rows of the pool, in the split's order.
+        size: (height, width) of the centre crop.
+        batch_size: pictures at a time.
+    """
+
+    def __init__(self, pool: Pool, rows: np.ndarray, size: tuple[int, int], batch_size: int = 250) -> None:
+        self.pool, self.rows, self.size, self.batch_size = pool, rows, size, batch_size
+
+    def __len__(self) -> int:
+        """Pictures, not batches."""
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for first in range(0, len(self), self.batch_size):
+            yield self.take(np.arange(first, min(first + self.batch_size, len(self))))
+
+    def take(self, places: np.ndarray) -> Tensor:
+        """Pictures (B, C, H, W) float32 at places (B,) of the split."""
+        return scale_to_contract(centre_crop(self.pool.take(self.rows[places]), self.size))
 
 
 class PairedBatches(TrainBatches):

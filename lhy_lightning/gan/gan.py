@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -13,10 +13,11 @@ from torchmetrics import MeanMetric
 from lhy_lightning.determinism import run_seed
 from lhy_lightning.gan.augmentation import augment, policy_changes
 from lhy_lightning.gan.conditioning import CONDITIONS, auxiliary_loss
+from lhy_lightning.gan.evaluation import INCEPTION, SampleEvaluation
 from lhy_lightning.gan.losses import discriminator_loss, generator_loss, loss_terms
 from lhy_lightning.gan.networks import discriminator_by_name, generator_by_name, has_batch_norm, pair
 from lhy_lightning.gan.penalties import clip_weights_, gradient_penalty, r1_penalty
-from lhy_lightning.gan.pictures import GeneratorPictures
+from lhy_lightning.gan.pictures import GeneratorPictures, SampledPictures
 from lhy_lightning.gan.spectral import add_spectral_norm
 from lhy_lightning.layers.memory_format import to_channels_last
 from lhy_lightning.optim import AveragedWeights
@@ -66,6 +67,10 @@ class GAN(SeveralOptimizers):
         ema_decay: decay of the generator's averaged weights, which draw all samples; None for the raw ones.
         channels_last: keep pictures and weights with channels innermost in memory, which is faster.
         picture_every: discriminator steps between two pictures of samples; 0 for none.
+        features: compares samples with real pictures in validation and test: a checkpoint of an `ImageClassifier`, or
+            "inception:" and the path or URL of the published weights; None for no such figures.
+        samples: how many are drawn for that.
+        allow_few_samples: also where these are fewer than the features.
         image_size: (height, width) of a picture; from the data if not given, as the next four.
         channels: 1 (grey) or 3 (colour).
         num_classes: classes K of a conditional generator.
@@ -75,7 +80,8 @@ class GAN(SeveralOptimizers):
         ValueError: a name or number that does not exist or does not fit another.
     """
 
-    headline_metric: ClassVar[tuple[str, Literal["max", "min"]]] = ("val/loss", "min")
+    # no loss tells when samples are best: the last epoch is kept
+    headline_metric: tuple[str, Literal["max", "min"]] = ("step", "max")
 
     discriminator: nn.Module | None
     generator: nn.Module | None
@@ -113,6 +119,9 @@ class GAN(SeveralOptimizers):
         ema_decay: float | None = 0.999,
         channels_last: bool = True,
         picture_every: int = 500,
+        features: str | None = None,
+        samples: int = 1000,
+        allow_few_samples: bool = False,
         image_size: tuple[int, int] | None = None,
         channels: int | None = None,
         num_classes: int | None = None,
@@ -142,10 +151,14 @@ class GAN(SeveralOptimizers):
         self.optimizer_numbers = {"name": optimizer, "betas": betas, "momentum": momentum}
         self.schedule_numbers = {"schedule": schedule, "final_factor": final_lr_factor}
         self.channels_last, self.picture_every = channels_last, picture_every
+        self.features, self.samples, self.allow_few_samples = features, samples, allow_few_samples
+        if features is not None:
+            distance = "fid" if features.startswith(INCEPTION) else "frechet_classifier"
+            self.headline_metric = (f"val/{distance}", "min")
         self.image_size = None if image_size is None else (int(image_size[0]), int(image_size[1]))
         self.channels, self.num_classes, self.class_names = channels, num_classes, class_names
         self.discriminator = self.generator = self.averaged = None
-        self.val_loss = MeanMetric(nan_strategy="error")
+        self.held_out_loss = MeanMetric(nan_strategy="error")
         if image_size is not None and channels is not None and (num_classes is not None or not self.conditional):
             self.build()
 
@@ -344,17 +357,41 @@ class GAN(SeveralOptimizers):
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """`val/loss`: the discriminator's on held-out pictures; it rises when it knows the training rows by heart."""
+    def evaluate(self, batch: Batch, batch_idx: int) -> None:
+        """Adds a batch to the discriminator's loss on held-out pictures; it rises as others are learnt by heart."""
         labels = batch["label"] if self.conditional else None
         fake = self.generate(self.noise(len(batch["image"]), seed=run_seed() + batch_idx), labels)
-        scores = [self.judge(pictures, labels)[0] for pictures in (batch["image"], fake)]
-        self.val_loss.update(discriminator_loss(self.loss_name, *scores), len(fake))
+        real_scores, fake_scores = (self.judge(pictures, labels)[0] for pictures in (batch["image"], fake))
+        self.held_out_loss.update(discriminator_loss(self.loss_name, real_scores, fake_scores), len(fake))
+
+    def report(self, stage: str) -> None:
+        """Logs what `evaluate` has added up over all ranks."""
+        self.log(f"{stage}/loss", self.held_out_loss.compute(), prog_bar=True)
+        self.held_out_loss.reset()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.evaluate(batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
-        self.log("val/loss", self.val_loss.compute(), prog_bar=True)
-        self.val_loss.reset()
+        self.report("val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self.evaluate(batch, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        self.report("test")
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Nothing is said about a row: callbacks draw pictures when `lhy predict` ends."""
+        return {}
+
+    def prediction_writers(self) -> list[Callback]:
+        return [SampledPictures()]
 
     def configure_callbacks(self) -> list[Callback]:
         pictures = [GeneratorPictures(self.picture_every)] if self.picture_every else []
-        return [*super().configure_callbacks(), *pictures]
+        scores = (
+            [] if self.features is None
+            else [SampleEvaluation(self.features, self.samples, allow_few=self.allow_few_samples)]
+        )  # fmt: skip
+        return [*super().configure_callbacks(), *pictures, *scores]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback
@@ -90,7 +90,7 @@ class Translator(CourseModule):
         ValueError: a name or number that does not exist or does not fit another.
     """
 
-    headline_metric: ClassVar[tuple[str, Literal["max", "min"]]] = ("val/bleu", "max")
+    headline_metric: tuple[str, Literal["max", "min"]] = ("val/bleu", "max")
 
     network: TranslationNetwork | None
 
