@@ -31,7 +31,8 @@ import torch
 import translation_joeynmt as joeynmt
 from lightning.pytorch import seed_everything
 from torch import Tensor, nn
-from translation_sides import add_arguments, add_clock, open_data, quietly, size_of, trainer_of, translator_of
+from translation_sides import add_arguments, open_data, size_of, trainer_of, translator_of
+from turns import add_clock, quietly
 
 from lhy_lightning.data.text_tokenizer import BOS, EOS, PAD, TextTokenizer
 from lhy_lightning.data.translation import TranslationDataModule

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from translation_sides import CLIP, DROPOUT, LOG_EVERY, SMOOTHING, SPECIALS, Row, Side, Size
+from translation_sides import CLIP, DROPOUT, SMOOTHING, SPECIALS, Row, Size
+from turns import LOG_EVERY, Side
 
 from lhy_lightning.data.text_tokenizer import BOS, EOS, PAD, UNK
 from lhy_lightning.seq2seq.transformer import Transformer

@@ -33,22 +33,19 @@ import translation_joeynmt as joeynmt
 from lightning.pytorch import Callback, seed_everything
 from translation_sides import (
     CLIP,
-    LOG_EVERY,
     SMOOTHING,
     Row,
-    Side,
     Size,
     add_arguments,
-    add_clock,
     count,
     epochs,
     open_data,
-    quietly,
     size_of,
     token_rows,
     trainer_of,
     translator_of,
 )
+from turns import LOG_EVERY, Side, add_clock, quietly
 
 from lhy_lightning.data.text_tokenizer import EOS, PAD
 from lhy_lightning.data.translation import TranslationDataModule

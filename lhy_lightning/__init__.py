@@ -12,9 +12,13 @@ if TYPE_CHECKING:
     from lhy_lightning.cnn.classifier import ImageClassifier
     from lhy_lightning.cnn.fixmatch import FixMatchClassifier
     from lhy_lightning.cnn.pseudo_labels import PseudoLabelClassifier
+    from lhy_lightning.data.image_pairs import PairedImageDataModule
     from lhy_lightning.data.images import ImageDataModule
     from lhy_lightning.data.translation import TranslationDataModule
+    from lhy_lightning.data.unpaired_images import UnpairedImageDataModule
+    from lhy_lightning.gan.cyclegan import CycleGAN
     from lhy_lightning.gan.gan import GAN
+    from lhy_lightning.gan.pix2pix import Pix2Pix
     from lhy_lightning.gan.wgan import SNGAN, WGAN, WGANGP
     from lhy_lightning.seq2seq.bleu_training import BleuTranslator
     from lhy_lightning.seq2seq.exposure import ScheduledSamplingTranslator
@@ -28,13 +32,17 @@ __all__ = [
     "WGAN",
     "WGANGP",
     "BleuTranslator",
+    "CycleGAN",
     "FixMatchClassifier",
     "ImageClassifier",
     "ImageDataModule",
+    "PairedImageDataModule",
+    "Pix2Pix",
     "PseudoLabelClassifier",
     "ScheduledSamplingTranslator",
     "TranslationDataModule",
     "Translator",
+    "UnpairedImageDataModule",
 ]
 
 _PUBLIC = {
@@ -43,13 +51,17 @@ _PUBLIC = {
     "WGAN": "lhy_lightning.gan.wgan",
     "WGANGP": "lhy_lightning.gan.wgan",
     "BleuTranslator": "lhy_lightning.seq2seq.bleu_training",
+    "CycleGAN": "lhy_lightning.gan.cyclegan",
     "FixMatchClassifier": "lhy_lightning.cnn.fixmatch",
     "ImageClassifier": "lhy_lightning.cnn.classifier",
     "ImageDataModule": "lhy_lightning.data.images",
+    "PairedImageDataModule": "lhy_lightning.data.image_pairs",
+    "Pix2Pix": "lhy_lightning.gan.pix2pix",
     "PseudoLabelClassifier": "lhy_lightning.cnn.pseudo_labels",
     "ScheduledSamplingTranslator": "lhy_lightning.seq2seq.exposure",
     "TranslationDataModule": "lhy_lightning.data.translation",
     "Translator": "lhy_lightning.seq2seq.translator",
+    "UnpairedImageDataModule": "lhy_lightning.data.unpaired_images",
 }
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,15 @@ import yaml
 
 from lhy_lightning.cli import main
 from lhy_lightning.recipes import find_recipe, list_recipes
+from tests.picture_folders import Writer
 from tests.seq2seq.homework_folder import write_ted2020
 
 NAMES = [recipe.name for recipe in list_recipes() if recipe.shipped]
 
 
-def uses(name: str, data: str) -> bool:
-    return yaml.safe_load(find_recipe(name).read_text())["data"]["class_path"] == data
+def uses(name: str, data: str, model: str = "Classifier") -> bool:
+    recipe = yaml.safe_load(find_recipe(name).read_text())
+    return recipe["data"]["class_path"] == data and recipe["model"]["class_path"].endswith(model)
 
 
 SHORT = [
@@ -61,11 +64,79 @@ def test_homework_3_takes_food_11_and_writes_its_submission(name: str, food11: P
     assert (tmp_path / name / "predict.csv").read_bytes() == submission  # other pictures are no submission
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if uses(name, "ImageDataModule", "GAN")])
+def test_recipe_draws_after_two_batches_of_the_embedded_digits(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lhy_lightning.training_cli.in_new_process", lambda argv: main(argv))
+    settings = [*SHORT, "--data.source", "embedded:digits", "--data.batch_size", "8", "--data.channels", "1"]
+    settings += ["--trainer.callbacks", "[]", "--model.width", "4", "--trainer.limit_test_batches", "2"]
+    settings += ["--model.samples", "200"]
+    root = ["--trainer.default_root_dir", str(tmp_path)]
+    assert main(["fit", "--config", name, *settings, *root]) == 0
+    assert "val/loss" in json.loads((tmp_path / name / "results.json").read_text())["results"]
+    assert (tmp_path / name / "samples/interpolation.png").is_file()
+    predict = ["predict", "--ckpt_path", "best", "--name", name, "--trainer.enable_progress_bar", "false", *root]
+    assert main(predict) == 0
+    assert len(list((tmp_path / name / "pictures").iterdir())) == 64
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if uses(name, "PairedImageDataModule", "Pix2Pix")])
+def test_recipe_translates_its_pairs_after_two_batches(name: str, tmp_path: Path) -> None:
+    settings = [*SHORT, "--data.batch_size", "4", "--model.width", "4", "--model.discriminator_width", "4"]
+    root = ["--trainer.default_root_dir", str(tmp_path)]
+    assert main(["fit", "--config", name, *settings, "--trainer.limit_test_batches", "2", *root]) == 0
+    results = json.loads((tmp_path / name / "results.json").read_text())["results"]
+    assert {"val/l1", "test/l1", "test/l1_of_input", "test/l1_of_mean_target"} <= set(results)
+    assert (tmp_path / name / "samples/translation_000002.png").is_file()
+    predict = ["predict", "--ckpt_path", "best", "--name", name, "--trainer.enable_progress_bar", "false"]
+    assert main([*predict, "--trainer.limit_predict_batches", "2", *root]) == 0
+    assert len(list((tmp_path / name / "pictures").iterdir())) == 8
+
+
+UNPAIRED = [name for name in NAMES if uses(name, "UnpairedImageDataModule", "CycleGAN")]
+
+
+@pytest.mark.parametrize("name", UNPAIRED)
+def test_recipe_translates_both_ways_after_two_batches(
+    name: str, tmp_path: Path, write_picture: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lhy_lightning.training_cli.in_new_process", lambda argv: main(argv))
+    settings = [*SHORT, "--data.batch_size", "4", "--model.width", "4", "--model.discriminator_width", "4"]
+    if "embedded:" not in find_recipe(name).read_text():
+        for side, number in ((side, number) for side in ("horse", "giraffe") for number in range(24)):
+            write_picture(tmp_path / "animals" / side / f"{number}.png", number + 100 * len(side), (40, 40))
+        settings += ["--data.source", str(tmp_path / "animals"), "--data.load_size", "36", "--data.image_size", "32"]
+    root = ["--trainer.default_root_dir", str(tmp_path)]
+    assert main(["fit", "--config", name, *settings, "--trainer.limit_test_batches", "2", *root]) == 0
+    results = json.loads((tmp_path / name / "results.json").read_text())["results"]
+    assert {"val/cycle_l1", "test/cycle_l1"} <= set(results)
+    if name == "cyclegan/coloured_digits":
+        assert {"val/label_kept", "test/label_kept_a_to_b", "test/target_domain_b_to_a"} <= set(results)
+    assert (tmp_path / name / "samples/a_to_b_000002.png").is_file()
+    predict = ["predict", "--ckpt_path", "best", "--name", name, "--trainer.enable_progress_bar", "false"]
+    assert main([*predict, "--trainer.limit_predict_batches", "2", *root]) == 0
+    for way in ("a_to_b", "b_to_a"):
+        assert len(list((tmp_path / name / way).iterdir())) == 8
+
+
+@pytest.mark.parametrize("name", ["hw06/simple", "hw06/medium", "hw06/strong", "hw06/wgan_gp"])
+def test_homework_6_takes_the_folder_of_faces_and_writes_its_archive(
+    name: str, write_picture: Writer, tmp_path: Path
+) -> None:
+    for number in range(1, 251):
+        write_picture(tmp_path / "faces" / f"{number}.jpg", number, (20, 20))
+    settings = [*SHORT, "--data.source", str(tmp_path / "faces"), "--data.batch_size", "4", "--model.width", "4"]
+    assert main(["fit", "--config", name, *settings, "--trainer.default_root_dir", str(tmp_path)]) == 0
+    with tarfile.open(tmp_path / name / "images.tgz") as archive:
+        assert archive.getnames() == [f"{number}.jpg" for number in range(1, 1001)]
+
+
 SMALL = [
     "--model.layers", "1", "--model.width", "16", "--model.embedding", "16", "--model.feedforward", "32",
     "--model.heads", "2", "--model.beam", "2", "--data.max_tokens", "256",
 ]  # fmt: skip
-TRANSLATION = [name for name in NAMES if uses(name, "TranslationDataModule")]
+TRANSLATION = [name for name in NAMES if uses(name, "TranslationDataModule", "Translator")]
 
 
 @pytest.fixture(scope="module")

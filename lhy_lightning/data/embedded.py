@@ -36,9 +36,26 @@ def coloured_digits() -> Embedded:
     return coloured(pixels[chosen]), labels[chosen], names
 
 
+def both_digits() -> Embedded:
+    """Both halves, with 3 channels, for a classifier of the digit in either domain: (N, 8, 8, 3) uint8."""
+    (grey, grey_labels, names), (colour, colour_labels, _) = grey_digits(), coloured_digits()
+    pixels = np.concatenate([np.repeat(grey[..., None], 3, axis=3), colour])
+    return pixels, np.concatenate([grey_labels, colour_labels]), names
+
+
+def digit_domains() -> Embedded:
+    """The same pictures, for a classifier of the domain: 0 is grey, 1 coloured; classes are called like the sources."""
+    pixels, _, _ = both_digits()
+    return pixels, np.repeat(np.arange(2), (len(grey_digits()[0]), len(coloured_digits()[0]))), DOMAINS
+
+
+DOMAINS = ("grey_digits", "coloured_digits")
+
 EMBEDDED: dict[str, Callable[[], Embedded]] = {
     "digits": digits,
     "grey_digits": grey_digits,
     "coloured_digits": coloured_digits,
+    "both_digits": both_digits,
+    "digit_domains": digit_domains,
 }
 """Picture sources by the name after `embedded:`."""

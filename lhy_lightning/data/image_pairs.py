@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +34,7 @@ from lhy_lightning.data.samplers import TrainBatches
 
 DIGIT_EDGES = "embedded:digit_edges"
 DIGIT_SIZE = 32  # what these 8×8 digits are enlarged to: their edges are no thinner than a pixel
+AT_ONCE = 250
 
 SplitName = Literal["train", "val", "test", "predict"]
 
@@ -232,6 +234,15 @@ class PairedImageDataModule(CourseDataModule):
         """Path of every input of a split (of the picture that it is computed from), in the order of `index`."""
         rows = self._split(split)
         return rows.names(np.arange(len(rows)))
+
+    def pictures(self, split: SplitName) -> Iterator[dict[str, Tensor]]:
+        """A split's `PairedImageBatch`es without augmentation, in order, all of them on every rank."""
+        if split == "train" and split not in self._splits:  # a test alone reads no training rows
+            self.setup("fit")
+        pairs = self._pictures(split, index=True)
+        for first in range(0, len(pairs), AT_ONCE):
+            rows = list(range(first, min(first + AT_ONCE, len(pairs))))
+            yield self.prepare_batch(pairs[rows], training=False)
 
     # --- loaders ---------------------------------------------------------------------------------------------------
 

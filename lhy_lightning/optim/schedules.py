@@ -19,13 +19,14 @@ def learning_rate_factor(
     total_steps: float,
     warmup_steps: int = 0,
     final_factor: float = 0.0,
+    decay_start: float = 0.0,
     drops: tuple[float, ...] = (0.5, 0.75),
     drop_factor: float = 0.1,
 ) -> float:
     """What the learning rate is multiplied by at `step`, counted from 0.
 
     Warm-up is linear, (step + 1) / (warmup_steps + 1): no step is lost on a rate of zero. After it, with p the share
-    of the remaining steps done:
+    done of the steps that remain, or of those after `decay_start`, before which p is 0:
         constant: 1
         cosine: final + (1 - final) (1 + cos(pi p)) / 2   (Loshchilov and Hutter 2016, https://arxiv.org/abs/1608.03983)
         linear: 1 - (1 - final) p
@@ -40,6 +41,7 @@ def learning_rate_factor(
         total_steps: steps of the whole run; may be infinite where nothing ends: constant, inverse_sqrt, noam.
         warmup_steps: steps of the warm-up.
         final_factor: where cosine and linear end.
+        decay_start: share of *all* steps at which cosine and linear begin to fall: 0.5 in CycleGAN.
         drops: shares of the run, for "step".
         drop_factor: what each drop multiplies by.
     """
@@ -53,7 +55,8 @@ def learning_rate_factor(
         return 1.0
     if schedule == "step":
         return drop_factor ** sum(step >= share * total_steps for share in drops)
-    progress = min(1.0, (step - warmup_steps) / max(1.0, total_steps - warmup_steps))
+    start = max(float(warmup_steps), decay_start * total_steps)
+    progress = min(1.0, max(0.0, step - start) / max(1.0, total_steps - start))
     if schedule == "linear":
         return 1 - (1 - final_factor) * progress
     return final_factor + (1 - final_factor) * (1 + cos(pi * progress)) / 2
@@ -66,6 +69,7 @@ def build_schedule(
     total_steps: float,
     warmup_steps: int = 0,
     final_factor: float = 0.0,
+    decay_start: float = 0.0,
     drops: tuple[float, ...] = (0.5, 0.75),
     drop_factor: float = 0.1,
 ) -> LambdaLR:
@@ -74,10 +78,12 @@ def build_schedule(
     Its checkpoint holds the step count alone, so a resumed run that is asked for more epochs follows the longer curve.
 
     Raises:
-        ValueError: no schedule of this name, or a decay without an end.
+        ValueError: no schedule of this name, a decay without an end, or one that starts after it.
     """
     if schedule not in SCHEDULES:
         raise ValueError(f"schedule is one of {', '.join(SCHEDULES)}, not {schedule!r}")
+    if not 0 <= decay_start < 1:
+        raise ValueError(f"decay_start={decay_start}: a share of the steps in [0, 1).")
     if total_steps == float("inf") and schedule not in ENDLESS:
         raise ValueError(f"the {schedule} schedule needs an end: give the trainer max_epochs or max_steps")
     factor = partial(
@@ -86,6 +92,7 @@ def build_schedule(
         total_steps=total_steps,
         warmup_steps=warmup_steps,
         final_factor=final_factor,
+        decay_start=decay_start,
         drops=tuple(drops),
         drop_factor=drop_factor,
     )

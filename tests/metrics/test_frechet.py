@@ -71,10 +71,10 @@ def test_the_product_of_a_triangle_is_formed_in_blocks_of_any_size(block: int, m
     monkeypatch.setattr(frechet, "BLOCK", block)
     covariance = FeatureStatistics.of(samples(30, 7, 1)).covariance
     root = torch.randn(7, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    for factor in (root, root.tril()):
+    for factor in (root.tril(), root[:, :5]):
         expected = torch.linalg.eigvals(factor @ factor.T @ covariance).sqrt().real.sum()
         found = frechet.root_of_product_trace(factor, covariance)
-        assert found.item() == pytest.approx(expected.item(), rel=1e-9)
+        assert found.item() == pytest.approx(expected.item(), rel=1e-7)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,157 @@
+"""What classifiers say of pictures translated between two domains: is the label kept, is the domain reached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import rich
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from rich.table import Table
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from lhy_lightning.callbacks.pictures import run_directory
+from lhy_lightning.checkpoints import load_modules
+from lhy_lightning.metrics.classifier_features import ClassifierFeatures
+from lhy_lightning.whole_file import csv_text, write_whole
+
+DIRECTIONS = {"a_to_b": ("a", "b"), "b_to_a": ("b", "a")}
+CONTROLS = ("inputs", "targets")
+
+
+class TranslationEvaluation(Callback):
+    """Logs `label_kept` and `target_domain` of translated pictures in validation and test, for each direction and mean.
+
+    `label_kept` is the share of translated labelled pictures whose label the first classifier still names,
+    `target_domain` the share that the second one takes for the domain that they were translated to. A test also prints
+    both of two controls and writes them to `translation_scores.csv`: the inputs themselves, which keep every label that
+    the classifier knows but reach no domain, and real pictures of the target domain.
+
+    Args:
+        label_classifier: checkpoint of an `ImageClassifier` of the labels, for pictures of both domains; None for none.
+        domain_classifier: one of the domains, whose classes are called like those of the data module; None for none.
+    """
+
+    def __init__(self, label_classifier: str | None, domain_classifier: str | None) -> None:
+        self.paths = {"label_kept": label_classifier, "target_domain": domain_classifier}
+        self.classifiers: dict[str, ClassifierFeatures] = {}
+        self.means: dict[tuple[str, str, str], MeanMetric] = {}
+        self.class_of: dict[str, int] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "predict" or self.classifiers:
+            return
+        device = trainer.strategy.root_device  # the module itself is brought there later
+        for figure, path in self.paths.items():
+            if path is None:
+                continue
+            argument = "label_classifier" if figure == "label_kept" else "domain_classifier"
+            if not Path(path).is_file():
+                raise FileNotFoundError(
+                    f"{argument}={path!r}: there is no such file; give a checkpoint of an ImageClassifier that was "
+                    "trained on pictures of this size and these channels."
+                )
+            [classifier] = load_modules([Path(path)])
+            if figure == "target_domain":
+                self.class_of = domain_classes(classifier, trainer.datamodule)  # type: ignore[attr-defined]
+            self.classifiers[figure] = ClassifierFeatures(classifier).to(device)
+            for way in DIRECTIONS:
+                for of in ("translated", *CONTROLS):
+                    self.means[figure, way, of] = MeanMetric(nan_strategy="error").to(device)
+
+    def judge(self, batch: dict[str, Tensor], outputs: dict[str, Tensor], *, controls: bool) -> None:
+        """Adds a batch: what became of its pictures, and in a test these and the targets themselves."""
+        for way, (of, to) in DIRECTIONS.items():
+            seen = [("translated", outputs.get(way), of)]
+            if controls:
+                seen += [("inputs", batch.get(of), of), ("targets", batch.get(to), to)]
+            for name, pictures, side in seen:
+                if pictures is None:
+                    continue
+                for figure, classifier in self.classifiers.items():
+                    labels = batch.get(f"label_{side}")
+                    if figure == "label_kept" and labels is None:
+                        continue
+                    said = classifier.features_and_logits(pictures)[1].argmax(1)
+                    if figure == "label_kept":
+                        assert labels is not None
+                        right = (said == labels)[labels >= 0].float()
+                    else:
+                        right = (said == self.class_of[to]).float()
+                    if len(right):
+                        self.means[figure, way, name].update(right)
+
+    def collect(self, *, controls: bool) -> dict[str, dict[str, Tensor]]:
+        """Figures by whose they are, over all ranks: a collective call; nothing is left added up."""
+        found: dict[str, dict[str, Tensor]] = {}
+        for (figure, way, of), mean in self.means.items():
+            if of != "translated" and not controls:
+                continue
+            value = mean.compute()
+            if value.isnan() and figure == "label_kept":
+                raise ValueError(f"label_classifier needs labelled pictures, those of {way[0]} have no labels.")
+            found.setdefault(of, {})[f"{figure}_{way}"] = value
+            mean.reset()
+        for figures in found.values():
+            for figure in self.classifiers:
+                figures[figure] = (figures[f"{figure}_a_to_b"] + figures[f"{figure}_b_to_a"]) / 2
+        return found
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.judge(batch, outputs, controls=False)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        figures = self.collect(controls=False)["translated"]
+        pl_module.log_dict({f"val/{name}": value for name, value in figures.items()}, prog_bar=True)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.judge(batch, outputs, controls=True)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        found = self.collect(controls=True)
+        pl_module.log_dict({f"test/{name}": value for name, value in found["translated"].items()})
+        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        names = list(found["translated"])
+        lines = [[of, *(f"{figures[name]:.4f}" for name in names)] for of, figures in found.items()]
+        write_whole(run_directory(trainer) / "translation_scores.csv", csv_text([["pictures", *names], *lines]))
+        if trainer.progress_bar_callback is not None:
+            table = Table("pictures", *names)
+            for line in lines:
+                table.add_row(*line)
+            rich.print(table)
+
+
+def domain_classes(classifier: Any, data: Any) -> dict[str, int]:
+    """Which class of a classifier each domain, `a` and `b`, is.
+
+    Raises:
+        ValueError: the classifier has no class of a domain's name.
+    """
+    classes = [str(name) for name in classifier.class_names or ()]
+    domains = dict(zip(("a", "b"), getattr(data, "domain_names", ("a", "b")), strict=True))
+    for name in domains.values():
+        if name not in classes:
+            raise ValueError(
+                f"domain_classifier has the classes {', '.join(classes)}, the domains are called "
+                f"{' and '.join(domains.values())}: train it with data.class_names set to these."
+            )
+    return {side: classes.index(name) for side, name in domains.items()}
