@@ -122,17 +122,18 @@ class SampleEvaluation(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "predict" or self.scores is not None:
             return
-        network, data = feature_network(self.features).to(pl_module.device), trainer.datamodule  # type: ignore[attr-defined]
+        device, data = trainer.strategy.root_device, trainer.datamodule  # type: ignore[attr-defined]
+        network = feature_network(self.features).to(device)  # the module itself is moved there later
         if not hasattr(data, "pictures"):
             raise ValueError(f"features={self.features!r} needs real pictures: fit with an ImageDataModule.")
         real = data.pictures("train")
         for turn in (True, False):  # the first rank computes what the others then find on disk
             if turn == trainer.is_global_zero:
-                statistics = real_statistics(real, network, allow_few=self.allow_few, device=pl_module.device)
+                statistics = real_statistics(real, network, allow_few=self.allow_few, device=device)
             trainer.strategy.barrier()
-        some = self.some_of(real, self.count).to(pl_module.device)
+        some = self.some_of(real, self.count).to(device)
         self.scores = SampleScores(network, statistics, features_of(network, some), allow_few=self.allow_few)
-        self.agreement = MeanMetric().to(pl_module.device)
+        self.agreement = MeanMetric().to(device)
 
     def some_of(self, real: PlainPictures, count: int) -> Tensor:
         """`count` real pictures, or all, in an order that is the same each time."""
