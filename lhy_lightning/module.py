@@ -1,6 +1,7 @@
 """What every Lightning module of the course shares: checkpoints that rebuild it, the Hub, seeded batches."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -24,6 +25,11 @@ def tuples(value: Any) -> Any:
     return tuple(tuples(item) for item in value) if isinstance(value, list | tuple) else value
 
 
+def as_tuple(value: Any) -> Any:
+    """A list as a tuple, anything else as it is."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 class CourseModule(LightningModule, ModelHubMixin):
     """Base of the course's Lightning modules.
 
@@ -39,6 +45,25 @@ class CourseModule(LightningModule, ModelHubMixin):
         strategy = self.trainer.strategy
         if type(strategy.checkpoint_io) is TorchCheckpointIO:
             strategy.checkpoint_io = WholeFileCheckpointIO()
+
+    def note(self, name: str, value: Any) -> None:
+        """Sets an argument that was left out, in the module and in what its checkpoints rebuild it from."""
+        setattr(self, name, value)
+        self.hparams[name] = value
+
+    def learn_from_data(self, names: Sequence[str], *, equal: Sequence[str]) -> None:
+        """Notes what the data module tells of the arguments `names` that were left out, lists as tuples.
+
+        Raises:
+            ValueError: one of `equal` was given, and the data module tells another value.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        for name in names:
+            here, there = as_tuple(getattr(self, name)), as_tuple(getattr(data, name, None))
+            if here is None and there is not None:
+                self.note(name, there)
+            elif there is not None and name in equal and here != there:
+                raise ValueError(f"the network was built for {name} {here}, the data has {there}: give both the same")
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Dropout and noise draw from here on; augmentation has drawn from the data module's own seed.

@@ -1,7 +1,9 @@
 """Pictures of a run: one file in its `samples/` folder, and the same in Weights & Biases where that is on."""
 
+import io
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from lightning.pytorch import Trainer
@@ -32,6 +34,13 @@ def to_bytes(images: Tensor) -> np.ndarray:
     """Pictures (N, C, H, W) in [-1, 1] to (N, H, W, C) uint8; what lies outside is clamped."""
     scaled = ((images.detach().float() + 1) * 127.5).round().clamp(0, 255)
     return scaled.byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
+def picture_file(pixels: np.ndarray, kind: str = "PNG", **options: Any) -> bytes:
+    """A picture (H, W, C) uint8, C 1 or 3, as the content of a file; options as in Pillow's `save`."""
+    file = io.BytesIO()
+    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(file, kind, **options)
+    return file.getvalue()
 
 
 def picture_grid(images: Tensor, *, columns: int = 8, gap: int = 1) -> np.ndarray:

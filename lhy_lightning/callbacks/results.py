@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import rich
+from lightning.pytorch import Trainer
 from rich.console import Console
 from rich.table import Table
 
-from lhy_lightning.whole_file import write_whole
+from lhy_lightning.callbacks.pictures import run_directory
+from lhy_lightning.whole_file import csv_text, write_whole
 
 WORTH_A_LOOK = ("curves.png", "samples", "predictions.csv", "predict.csv", "predictions.tsv", "submission.txt")
 
@@ -23,6 +26,18 @@ def read_results(path: Path) -> dict[str, float] | None:
         return None
     results: dict[str, float] = json.loads(path.read_text("utf8"))["results"]
     return results
+
+
+def write_table(
+    trainer: Trainer, filename: str, header: list[str], rows: list[list[str]], *, title: str | None = None
+) -> None:
+    """Writes a table into the run folder as csv, and prints it unless the trainer is told to be quiet."""
+    write_whole(run_directory(trainer) / filename, csv_text([header, *rows]))
+    if trainer.progress_bar_callback is not None:
+        table = Table(*header, title=title)
+        for row in rows:
+            table.add_row(*row)
+        rich.print(table)
 
 
 def print_results(folder: Path, results: dict[str, float], *, of: str) -> None:

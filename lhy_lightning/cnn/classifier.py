@@ -200,22 +200,14 @@ class ImageClassifier(CourseModule):
         self.test_scores = ClassificationScores(num_classes)
         self.test_confidence = MeanMetric(nan_strategy="disable")
 
-    def note(self, name: str, value: Any) -> None:
-        """Sets an argument that was left out, in the module and in what its checkpoints rebuild it from."""
-        setattr(self, name, value)
-        self.hparams[name] = value
-
     def setup(self, stage: str) -> None:
         super().setup(stage)
         data = getattr(self.trainer, "datamodule", None)
-        for name in ("num_classes", "image_size", "channels", "class_names"):
-            here, there = getattr(self, name), getattr(data, name, None)
-            if here is None and there is not None:
-                self.note(name, tuple(there) if isinstance(there, list | tuple) else there)
-            elif there is not None and name in ("image_size", "channels") and tuple_of(here) != tuple_of(there):
-                raise ValueError(f"the network was built for {name} {here}, the data has {there}: give both the same")
-            elif there is not None and name == "num_classes" and there > here and stage == "fit":
-                raise ValueError(f"the data has labels up to {there - 1}, the network num_classes={here}")
+        here, there = self.num_classes, getattr(data, "num_classes", None)
+        if here is not None and there is not None and there > here and stage == "fit":
+            raise ValueError(f"the data has labels up to {there - 1}, the network num_classes={here}")
+        sizes = ("image_size", "channels")
+        self.learn_from_data(("num_classes", *sizes, "class_names"), equal=sizes)
         if self.resize is None and (resize := getattr(getattr(data, "hparams", None), "resize", None)):
             self.note("resize", resize)
         if self.network is None:
@@ -391,8 +383,3 @@ class ImageClassifier(CourseModule):
     @classmethod
     def ensemble(cls, checkpoints: list[Path]) -> ProbabilityAverage:
         return ProbabilityAverage.from_checkpoints(checkpoints)
-
-
-def tuple_of(value: Any) -> tuple[Any, ...]:
-    """A list or tuple as a tuple, anything else as a tuple of one."""
-    return tuple(value) if isinstance(value, list | tuple) else (value,)

@@ -8,23 +8,17 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lhy_lightning.data.augmentation import Augmentation
 from lhy_lightning.data.augmentation_steps import centre_crop, scale_to_contract
 from lhy_lightning.data.edges import INPUT_TRANSFORMS
+from lhy_lightning.data.image_arguments import check_numbers, kept_and_cut
 from lhy_lightning.data.image_sets import ImageSets
-from lhy_lightning.data.image_sides import (
-    Side,
-    check_numbers,
-    find_sides,
-    kept_and_cut,
-    roles_of_stage,
-    splits_of_stage,
-)
+from lhy_lightning.data.image_sides import Side, find_sides
 from lhy_lightning.data.image_splits import Division, Split
+from lhy_lightning.data.image_stages import roles_of_stage, splits_of_stage
 from lhy_lightning.data.module import CourseDataModule, ResumableLoader
 from lhy_lightning.data.pair_batches import PairPictures
 from lhy_lightning.data.paired_pictures import PairedPool, cut_in_halves, looks_single, matched
@@ -119,7 +113,6 @@ class PairedImageDataModule(CourseDataModule):
         self._sets: dict[str, ImageSets] = {}
         self._splits: dict[str, Split] = {}
         self._stages: set[str] = set()
-        self._reported: set[str] = set()
 
     @property
     def _given(self) -> Any:  # the arguments, completed by setup
@@ -133,7 +126,7 @@ class PairedImageDataModule(CourseDataModule):
 
     def prepare_data(self) -> None:
         """Decodes on one process a machine; the others open the file."""
-        self._read(str(self.trainer.state.fn.value) if self.trainer is not None and self.trainer.state.fn else "fit")
+        self._read(self._stage())
 
     def setup(self, stage: str | None = None) -> None:
         """Makes the splits; without a trainer, call it yourself (`prepare_data` need not be called)."""
@@ -217,11 +210,6 @@ class PairedImageDataModule(CourseDataModule):
             name: sets.read(roles[name], size, shapes[name][1], given.resize, given.cache_limit_gb)
             for name, sets in self._sets.items()
         }
-
-    def _report(self, message: str) -> None:
-        if message not in self._reported:
-            self._reported.add(message)
-            rank_zero_warn(message)
 
     def _split(self, name: str) -> Split:
         if name not in self._splits:

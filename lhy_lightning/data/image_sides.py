@@ -1,16 +1,12 @@
-"""Folders that hold two sides, such as `trainA` and `trainB`, and what data modules of two sides have in common."""
+"""Folders that hold two sides, such as `trainA` and `trainB`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from lhy_lightning.data.folders import Role, nearest_existing, role_of, subfolders
-from lhy_lightning.data.image_sets import ImageSets
-from lhy_lightning.data.image_splits import Division, Split, divide, report_duplicates, report_unreadable
-from lhy_lightning.data.picture_store import Pool
 
 _LETTERED = re.compile(r"^(.+?)[ _.-]?([ab])$")
 _NAMED = (("a", "b"), ("input", "target"))
@@ -91,105 +87,3 @@ def _two_folders(folder: Path, any_two: bool) -> tuple[Path, Path] | None:
     if any_two and len(children) == 2 and not any(role_of(child.name) for child in children):
         return children[0], children[1]
     return None
-
-
-def roles_of_stage(sets: ImageSets, stage: str, test_fraction: float) -> tuple[Role, ...]:
-    """Which of the splits that a source hands out a stage reads.
-
-    Args:
-        sets: the opened source.
-        stage: "fit", "validate", "test" or "predict".
-        test_fraction: what is taken for the test where the source has none.
-
-    Raises:
-        ValueError: it has none, and none is to be made, or nothing to train on.
-    """
-    handed = sets.roles
-    if stage == "predict":
-        return ("test",) if "test" in handed else handed
-    if stage == "test" and "test" in handed:
-        return ("test",)
-    if stage == "validate" and "val" in handed:
-        return ("val",)
-    if stage == "test" and not test_fraction:
-        raise ValueError(f"{sets.source} has no test split and test_fraction is 0.")
-    found = tuple(role for role in handed if role != "unlabelled" or "train" not in handed)
-    if not {"train", "unlabelled"} & set(found):
-        raise ValueError(f"{sets.source} has only a {' and a '.join(handed)} split: nothing to train on.")
-    return found
-
-
-def splits_of_stage(
-    sets: ImageSets, roles: tuple[Role, ...], pool: Pool, stage: str, how: Division, report: Callable[[str], None]
-) -> dict[str, Split]:
-    """The splits that a stage asks for: those that are handed out, and those made of the training rows.
-
-    Args:
-        sets: the opened source.
-        roles: what `roles_of_stage` says.
-        pool: their pictures.
-        stage: "fit", "validate", "test" or "predict".
-        how: fractions and seed.
-        report: is told about corrupt and repeated pictures.
-
-    Raises:
-        ValueError: a split is empty.
-    """
-    labels, rows = sets.labels_of(roles, sets.classes(None, None), strict=False), sets.rows_of(roles)
-    if stage == "predict":
-        order = sets.in_path_order(roles, pool)
-        splits = {"predict": Split(pool, order, labels[order])}
-    elif roles in (("test",), ("val",)):
-        splits = {role: Split(pool, chosen, labels[chosen]) for role, chosen in rows.items()}
-    else:
-        splits = divide(pool, labels, rows, how, report)
-        report_duplicates(splits, report)
-    for name in {"test", "predict"} & splits.keys():
-        report_unreadable(name, splits[name], report)
-    return splits
-
-
-def check_numbers(given: dict[str, object]) -> None:
-    """Refuses numbers of a data module's arguments that make no sense.
-
-    Raises:
-        ValueError: names the argument.
-    """
-    val, test = given["val_fraction"], given["test_fraction"]
-    assert isinstance(val, int | float)
-    assert isinstance(test, int | float)
-    if val <= 0 or test < 0 or val + test >= 1:
-        raise ValueError(
-            f"val_fraction={val} and test_fraction={test} must be positive and leave something to train on "
-            "(test_fraction may be 0)."
-        )
-    for name in ("batch_size", "eval_batch_size", "steps_per_epoch"):
-        value = given.get(name)
-        if isinstance(value, int) and value < 1:
-            raise ValueError(f"{name}={value}: must be at least 1.")
-    for name in ("channels", "input_channels", "target_channels"):
-        if given.get(name) not in (None, 1, 3):
-            raise ValueError(f"{name}={given[name]}: pictures are grey (1) or colour (3).")
-
-
-def kept_and_cut(load_size: object, image_size: object) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
-    """The size that pictures are kept at and the one that is cut out of it, (height, width) each; None: as they are.
-
-    Raises:
-        ValueError: `load_size` without `image_size`, or smaller.
-    """
-    kept, cut = _pair(load_size), _pair(image_size)
-    if kept is None:
-        return cut, cut
-    if cut is None:
-        raise ValueError("load_size needs image_size, the size that is cut out of it.")
-    if kept[0] < cut[0] or kept[1] < cut[1]:
-        raise ValueError(f"load_size={load_size} must not be smaller than image_size={image_size}.")
-    return kept, cut
-
-
-def _pair(size: object) -> tuple[int, int] | None:
-    if size is None or isinstance(size, int):
-        return None if size is None else (size, size)
-    assert isinstance(size, list | tuple)
-    return int(size[0]), int(size[1])

@@ -1,20 +1,20 @@
 """`ImageDataModule`: pictures from any source, labelled or not, as batches in [-1, 1]."""
 
-from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lhy_lightning.data.augmentation import Augmentation
 from lhy_lightning.data.augmentation_steps import Fill, centre_crop, scale_to_contract
 from lhy_lightning.data.folders import Role
+from lhy_lightning.data.image_arguments import check_numbers, kept_and_cut
 from lhy_lightning.data.image_sets import ImageSets
-from lhy_lightning.data.image_splits import Division, Split, divide, report_duplicates, report_unreadable
+from lhy_lightning.data.image_splits import Division, Split
+from lhy_lightning.data.image_stages import roles_of_stage, splits_of_stage
 from lhy_lightning.data.module import CourseDataModule, ResumableLoader
 from lhy_lightning.data.picture_batches import (
     EvalPictures,
@@ -31,10 +31,6 @@ WEAK = ("horizontal_flip", "vertical_flip", "crop", "crop_scale", "translation",
 MORE = ("rotation", "scale", "shear", "brightness", "contrast", "saturation", "hue", "erasing", "mixup", "cutmix")
 
 SplitName = Literal["train", "val", "test", "predict", "unlabelled"]
-
-
-def _pair(size: int | Sequence[int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
 
 class ImageDataModule(CourseDataModule):
@@ -153,7 +149,6 @@ class ImageDataModule(CourseDataModule):
         self._sets: dict[tuple[str, ...], ImageSets] = {}
         self._splits: dict[str, Split] = {}
         self._stages: set[str] = set()
-        self._reported: set[str] = set()
         self._pseudo_labels: PseudoLabels | None = None  # made when the unlabelled split is
 
     @property
@@ -168,21 +163,8 @@ class ImageDataModule(CourseDataModule):
             raise ValueError(f"folds={given.folds}: cross-validation needs at least 2.")
         if given.fold is not None and not 0 <= given.fold < given.folds:
             raise ValueError(f"fold={given.fold} is out of range: folds={given.folds} has 0 to {given.folds - 1}.")
-        if given.val_fraction <= 0 or given.test_fraction < 0 or given.val_fraction + given.test_fraction >= 1:
-            raise ValueError(
-                f"val_fraction={given.val_fraction} and test_fraction={given.test_fraction} must be positive and leave "
-                "something to train on (test_fraction may be 0)."
-            )
-        if given.channels not in (None, 1, 3):
-            raise ValueError(f"channels={given.channels}: pictures are grey (1) or colour (3).")
-        for name in ("batch_size", "eval_batch_size", "steps_per_epoch", "labelled_per_class"):
-            if given[name] is not None and given[name] < 1:
-                raise ValueError(f"{name}={given[name]}: must be at least 1.")
-        if given.load_size is not None:
-            if given.image_size is None:
-                raise ValueError("load_size needs image_size, the size that is cut out of it.")
-            if any(kept < cut for kept, cut in zip(_pair(given.load_size), _pair(given.image_size), strict=True)):
-                raise ValueError(f"load_size={given.load_size} must not be smaller than image_size={given.image_size}.")
+        check_numbers(dict(given))
+        kept_and_cut(given.load_size, given.image_size)
         self._augmentations((1, 1))
 
     def _augmentations(self, size: tuple[int, int]) -> tuple[Augmentation, Augmentation, Augmentation]:
@@ -197,7 +179,7 @@ class ImageDataModule(CourseDataModule):
 
     def prepare_data(self) -> None:
         """Decodes on one process a machine; the others open the file."""
-        stage = str(self.trainer.state.fn.value) if self.trainer is not None and self.trainer.state.fn else "fit"
+        stage = self._stage()
         sets = self._open_sets(stage)
         self._read(sets, self._roles(sets, stage))
 
@@ -215,21 +197,12 @@ class ImageDataModule(CourseDataModule):
         roles = self._roles(sets, stage)
         pool = self._read(sets, roles)
         labels = sets.labels_of(roles, self.class_names, strict=strict)
-        rows = sets.rows_of(roles)
-        if stage == "predict":
-            order = sets.in_path_order(roles, pool)
-            self._splits["predict"] = Split(pool, order, labels[order])
-        elif roles in (("test",), ("val",)):
-            [(role, chosen)] = rows.items()
-            self._splits[role] = Split(pool, chosen, labels[chosen])
-        else:
-            how = Division(**{field.name: given[field.name] for field in fields(Division)})
-            self._splits.update(divide(pool, labels, rows, how, self._report))
-            report_duplicates(self._splits, self._report)
-            if given.unlabelled_per_batch and given.unlabelled == "pseudo" and self._pseudo_labels is None:
-                self._pseudo_labels = PseudoLabels(len(self._splits["unlabelled"]))
-        for name in {"test", "predict"} & self._splits.keys():
-            report_unreadable(name, self._splits[name], self._report)
+        how = Division(**{field.name: given[field.name] for field in fields(Division)})
+        found = splits_of_stage(sets, roles, pool, stage, how, self._report, labels)
+        self._splits.update(found)
+        pseudo = given.unlabelled_per_batch and given.unlabelled == "pseudo" and self._pseudo_labels is None
+        if pseudo and "unlabelled" in found:
+            self._pseudo_labels = PseudoLabels(len(found["unlabelled"]))
         self._stages.add(stage)
         self.has_test = "test" in sets.roles or given.test_fraction > 0
         self.test_labelled = sets.labelled("test" if "test" in sets.roles else "train")
@@ -247,34 +220,20 @@ class ImageDataModule(CourseDataModule):
 
     def _roles(self, sets: ImageSets, stage: str) -> tuple[Role, ...]:
         """Which of the splits that the source hands out this stage reads."""
-        handed = sets.roles
-        if stage == "predict":
-            return ("test",) if "test" in handed else handed
-        if stage == "test" and "test" in handed:
-            return ("test",)
-        if stage == "validate" and "val" in handed and self._given.folds is None:
-            return ("val",)
-        extra = self._given.unlabelled_per_batch or "train" not in handed
-        found = tuple(role for role in handed if role != "unlabelled" or extra)
-        if stage == "test" and not self._given.test_fraction:
-            raise ValueError(f"{self._given.source} has no test split and test_fraction is 0: set --data.test_source.")
-        if not {"train", "unlabelled"} & set(found):
-            raise ValueError(f"{self._given.source} has only a {' and a '.join(handed)} split: nothing to train on.")
-        return found
+        given = self._given
+        return roles_of_stage(
+            sets, stage, given.test_fraction, unlabelled=given.unlabelled_per_batch > 0, folds=given.folds is not None,
+            hint=": set --data.test_source.",
+        )  # fmt: skip
 
     def _read(self, sets: ImageSets, roles: tuple[Role, ...]) -> Pool:
         given = self._given
-        kept = given.load_size or given.image_size
-        size, channels = sets.shape(roles, None if kept is None else _pair(kept), given.channels)
-        self.image_size: tuple[int, int] = _pair(given.image_size) if given.image_size else size
+        kept, cut = kept_and_cut(given.load_size, given.image_size)
+        size, channels = sets.shape(roles, kept, given.channels)
+        self.image_size: tuple[int, int] = cut or size
         self.channels: int = channels
         self._augmentation, self._weak, self._strong = self._augmentations(self.image_size)
         return sets.read(roles, size, channels, given.resize, given.cache_limit_gb)
-
-    def _report(self, message: str) -> None:
-        if message not in self._reported:
-            self._reported.add(message)
-            rank_zero_warn(message)
 
     def _split(self, name: str) -> Split:
         if name not in self._splits:

@@ -5,6 +5,7 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset
 
 from lhy_lightning.data.samplers import EvalBatches, TrainBatches
@@ -62,6 +63,20 @@ class CourseDataModule(LightningDataModule):
 
     _loader: ResumableLoader | None = None
     _place: dict[str, int] | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reported: set[str] = set()
+
+    def _report(self, message: str) -> None:
+        """Warns on the first rank, once of each message however often a stage is set up."""
+        if message not in self._reported:
+            self._reported.add(message)
+            rank_zero_warn(message)
+
+    def _stage(self) -> str:
+        """What the Trainer is at; "fit" without one."""
+        return str(self.trainer.state.fn.value) if self.trainer is not None and self.trainer.state.fn else "fit"
 
     def train_loader(self, dataset: Dataset, sampler: TrainBatches, *, num_workers: int = 0) -> ResumableLoader:
         loader = ResumableLoader(

@@ -171,7 +171,7 @@ class TranslationDataModule(CourseDataModule):
 
     def prepare_data(self) -> None:
         """Tokenises on one process a machine; the others open the file."""
-        self.setup(str(self.trainer.state.fn.value) if self.trainer is not None and self.trainer.state.fn else "fit")
+        self.setup(self._stage())
 
     def setup(self, stage: str | None = None) -> None:
         """Reads and tokenises what the stage needs; without a trainer, call it yourself."""

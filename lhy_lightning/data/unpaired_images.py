@@ -5,23 +5,17 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lhy_lightning.data.augmentation import Augmentation
 from lhy_lightning.data.augmentation_steps import centre_crop, scale_to_contract
 from lhy_lightning.data.folders import Role
+from lhy_lightning.data.image_arguments import check_numbers, kept_and_cut
 from lhy_lightning.data.image_sets import ImageSets
-from lhy_lightning.data.image_sides import (
-    Side,
-    check_numbers,
-    find_sides,
-    kept_and_cut,
-    roles_of_stage,
-    splits_of_stage,
-)
+from lhy_lightning.data.image_sides import Side, find_sides
 from lhy_lightning.data.image_splits import Division, Split
+from lhy_lightning.data.image_stages import roles_of_stage, splits_of_stage
 from lhy_lightning.data.module import CourseDataModule, ResumableLoader
 from lhy_lightning.data.pair_batches import SIDES, EvalUnpairedPictures, UnpairedBatches, UnpairedPictures
 from lhy_lightning.data.picture_store import Pool
@@ -100,7 +94,6 @@ class UnpairedImageDataModule(CourseDataModule):
         self._sets: dict[str, ImageSets] = {}
         self._splits: dict[str, dict[str, Split]] = {}  # by split, then by side
         self._stages: set[str] = set()
-        self._reported: set[str] = set()
 
     @property
     def _given(self) -> Any:  # the arguments, completed by setup
@@ -114,7 +107,7 @@ class UnpairedImageDataModule(CourseDataModule):
 
     def prepare_data(self) -> None:
         """Decodes on one process a machine; the others open the file."""
-        self._read(str(self.trainer.state.fn.value) if self.trainer is not None and self.trainer.state.fn else "fit")
+        self._read(self._stage())
 
     def setup(self, stage: str | None = None) -> None:
         """Makes the splits; without a trainer, call it yourself (`prepare_data` need not be called)."""
@@ -199,11 +192,6 @@ class UnpairedImageDataModule(CourseDataModule):
         common = int(duplicates_between(first.content, second.content).sum())
         if common:
             self._report(f"{common:,} training pictures of domain B are in domain A too, pixel by pixel.")
-
-    def _report(self, message: str) -> None:
-        if message not in self._reported:
-            self._reported.add(message)
-            rank_zero_warn(message)
 
     def _split(self, name: str) -> dict[str, Split]:
         if name not in self._splits:

@@ -218,15 +218,8 @@ class CycleGAN(SeveralOptimizers):
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
-        data = getattr(self.trainer, "datamodule", None)
-        for name in ("image_size", "channels"):
-            here, there = getattr(self, name), getattr(data, name, None)
-            there = tuple(there) if isinstance(there, list | tuple) else there
-            if here is None and there is not None:
-                setattr(self, name, there)
-                self.hparams[name] = there
-            elif there is not None and here != there:
-                raise ValueError(f"the networks were built for {name} {here}, the data has {there}: give both the same")
+        sizes = ("image_size", "channels")
+        self.learn_from_data(sizes, equal=sizes)
         if not self.generators:
             self.build()
         if stage == "fit":

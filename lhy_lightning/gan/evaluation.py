@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rich
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
-from rich.table import Table
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from lhy_lightning.callbacks.pictures import picture_grid, run_directory, save_picture
+from lhy_lightning.callbacks.pictures import picture_grid, save_picture
+from lhy_lightning.callbacks.results import write_table
 from lhy_lightning.checkpoints import load_modules
 from lhy_lightning.data.picture_batches import PlainPictures
 from lhy_lightning.determinism import derive_seed, run_seed
@@ -28,7 +27,6 @@ from lhy_lightning.metrics.inception_score import InceptionScore
 from lhy_lightning.metrics.mode_coverage import Coverage, ModeCoverage
 from lhy_lightning.metrics.nearest_pictures import nearest_pictures
 from lhy_lightning.metrics.precision_recall import ImprovedPrecisionRecall
-from lhy_lightning.whole_file import csv_text, write_whole
 
 INCEPTION = "inception:"
 AT_ONCE = 250
@@ -74,17 +72,25 @@ class SampleScores:
         self.distance = FrechetDistance(dimension, real=real, allow_few=allow_few).to(device)
         self.precision_recall = ImprovedPrecisionRecall(dimension, real=real_features).to(device)
         self.score, self.coverage = InceptionScore(classes).to(device), ModeCoverage(classes).to(device)
+        self.agreement = MeanMetric().to(device)
         self.found: Coverage | None = None
 
-    def __call__(self, pictures: Iterable[Tensor]) -> dict[str, Tensor]:
-        """Figures of pictures that come in batches (N, C, H, W), over all ranks: a collective call."""
-        metrics = (self.distance, self.precision_recall, self.score, self.coverage)
-        for batch in pictures:
+    def __call__(self, pictures: Iterable[Tensor], labels: Sequence[Tensor] = ()) -> dict[str, Tensor]:
+        """Figures of pictures that come in batches (N, C, H, W), over all ranks: a collective call.
+
+        Args:
+            pictures: batches.
+            labels: for every batch the classes (N,) that were asked for, for `class_agreement`; none for none.
+        """
+        metrics = (self.distance, self.precision_recall, self.score, self.coverage, self.agreement)
+        for number, batch in enumerate(pictures):
             features, probabilities = self.network.features_and_probabilities(batch)
             self.distance.update(features)
             self.precision_recall.update(features)
             self.score.update(probabilities)
             self.coverage.update(probabilities)
+            if labels:
+                self.agreement.update(probabilities.argmax(1) == labels[number])
         nearness, self.found = self.precision_recall.compute(), self.coverage.compute()
         published = getattr(self.network, "published", False)
         figures = {
@@ -96,6 +102,8 @@ class SampleScores:
             "effective_modes": self.found.effective_classes,
             "recognised": self.found.recognised,
         }
+        if labels:
+            figures["class_agreement"] = self.agreement.compute()
         for metric in metrics:
             metric.reset()
         return {name: value.float() for name, value in figures.items()}
@@ -133,7 +141,6 @@ class SampleEvaluation(Callback):
             trainer.strategy.barrier()
         some = self.some_of(real, self.count).to(device)
         self.scores = SampleScores(network, statistics, features_of(network, some), allow_few=self.allow_few)
-        self.agreement = MeanMetric().to(device)
 
     def some_of(self, real: PlainPictures, count: int) -> Tensor:
         """`count` real pictures, or all, in an order that is the same each time."""
@@ -153,12 +160,9 @@ class SampleEvaluation(Callback):
     def report(self, trainer: Trainer, module: Any, stage: str) -> dict[str, Tensor]:
         assert self.scores is not None
         samples, network = list(self.drawn(trainer, module)), self.scores.network
-        figures = self.scores(pictures for pictures, _ in samples)
-        if module.conditional and module.num_classes == network.num_classes:
-            for pictures, asked in samples:
-                self.agreement.update(network.features_and_probabilities(pictures)[1].argmax(1) == asked)
-            figures["class_agreement"] = self.agreement.compute()
-            self.agreement.reset()
+        same_classes = module.num_classes == network.num_classes
+        asked = [labels for _, labels in samples if labels is not None and same_classes]
+        figures = self.scores((pictures for pictures, _ in samples), asked)
         names = getattr(trainer.datamodule, "class_names", None)  # type: ignore[attr-defined]
         known = names if names and len(names) == network.num_classes else None
         if self.scores.found is not None and (said := self.scores.found.warning(known)) is not None:
@@ -179,12 +183,8 @@ class SampleEvaluation(Callback):
             return
         names = list(next(iter(rows.values())))
         lines = [[of, *(f"{row[name]:.4f}" if name in row else "" for name in names)] for of, row in rows.items()]
-        write_whole(run_directory(trainer) / "sample_scores.csv", csv_text([["pictures", *names], *lines]))
-        table = Table("pictures", *names, title=f"{self.count:,} samples, features: {self.features}")
-        for line in lines:
-            table.add_row(*line)
-        if trainer.progress_bar_callback is not None:
-            rich.print(table)
+        title = f"{self.count:,} samples, features: {self.features}"
+        write_table(trainer, "sample_scores.csv", ["pictures", *names], lines, title=title)
         samples = module.sample(NEIGHBOURS_SHOWN, seed=run_seed())
         places = nearest_pictures(samples, (batch.to(samples.device) for batch in training)).rows[:, 0]
         beside = torch.stack([samples.cpu(), training.take(places.cpu().numpy())], 1).flatten(0, 1)

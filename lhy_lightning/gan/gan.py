@@ -214,16 +214,8 @@ class GAN(SeveralOptimizers):
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
-        data = getattr(self.trainer, "datamodule", None)
-        names = ("image_size", "channels", *(("num_classes", "class_names") if self.conditional else ()))
-        for name in names:
-            here, there = getattr(self, name), getattr(data, name, None)
-            if here is None and there is not None:
-                value = tuple(there) if isinstance(there, list | tuple) else there
-                setattr(self, name, value)
-                self.hparams[name] = value
-            elif there is not None and name in ("image_size", "channels") and here != there:
-                raise ValueError(f"the networks were built for {name} {here}, the data has {there}: give both the same")
+        sizes, classes = ("image_size", "channels"), ("num_classes", "class_names")
+        self.learn_from_data((*sizes, *classes) if self.conditional else sizes, equal=sizes)
         if self.conditional and not self.num_classes:
             raise ValueError(f"condition={self.condition!r} needs labelled pictures, the data has no labels.")
         if self.generator is None:

@@ -6,25 +6,16 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from PIL import Image
 
-from lhy_lightning.callbacks.pictures import run_directory, to_bytes
+from lhy_lightning.callbacks.pictures import picture_file, run_directory, to_bytes
 from lhy_lightning.determinism import run_seed
 from lhy_lightning.whole_file import write_whole
 
 COUNT = 1000
 LARGEST = 2_000_000
 """Bytes: the judge takes no more than 2 MB."""
-
-
-def jpeg(pixels: np.ndarray, quality: int = 75) -> bytes:
-    """A picture (H, W, C) uint8 as a JPEG file."""
-    file = io.BytesIO()
-    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(file, "JPEG", quality=quality)
-    return file.getvalue()
 
 
 def tar_gz(files: dict[str, bytes]) -> bytes:
@@ -69,7 +60,10 @@ class Homework6Faces(Callback):
             raise ValueError(
                 f"pictures have {height} x {width} pixels, homework 6 wants 64 x 64: set data.image_size to 64."
             )
-        files = {f"{number}.jpg": jpeg(picture, self.quality) for number, picture in enumerate(pictures, 1)}
+        files = {
+            f"{number}.jpg": picture_file(picture, "JPEG", quality=self.quality)
+            for number, picture in enumerate(pictures, 1)
+        }
         archive = tar_gz(files)
         if len(archive) > LARGEST:
             raise ValueError(

@@ -1,15 +1,13 @@
 """What a run shows of a generator: a grid from fixed noise each so many steps, and ways from one noise to another."""
 
-import io
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from PIL import Image
 from torch import Tensor
 
-from lhy_lightning.callbacks.pictures import picture_grid, run_directory, save_picture, to_bytes
+from lhy_lightning.callbacks.pictures import picture_file, picture_grid, run_directory, save_picture, to_bytes
 from lhy_lightning.determinism import derive_seed, run_seed
 from lhy_lightning.whole_file import write_whole
 
@@ -94,7 +92,5 @@ class SampledPictures(Callback):
         module: Any = pl_module
         folder = run_directory(trainer) / "pictures"
         for number, picture in enumerate(to_bytes(module.sample(self.count, seed=run_seed())), 1):
-            file = io.BytesIO()
-            Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(file, "PNG")
-            write_whole(folder / f"{number}.png", file.getvalue())
+            write_whole(folder / f"{number}.png", picture_file(picture))
         print(f"{folder}: {self.count} pictures")

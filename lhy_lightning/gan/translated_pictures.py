@@ -1,6 +1,5 @@
 """What a run shows and writes of an image-to-image translator: rows of pictures while training, files in prediction."""
 
-import io
 import os
 from collections import Counter
 from pathlib import PurePath
@@ -9,10 +8,9 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from PIL import Image
 from torch import Tensor
 
-from lhy_lightning.callbacks.pictures import picture_grid, run_directory, save_picture, to_bytes
+from lhy_lightning.callbacks.pictures import picture_file, picture_grid, run_directory, save_picture, to_bytes
 from lhy_lightning.data.edges import grey
 from lhy_lightning.whole_file import write_whole
 
@@ -99,9 +97,7 @@ class TranslatedPictures(Callback):
                 paths = data.paths("predict") if side is None else data.paths("predict", side)
                 self.names[folder] = file_names(paths)
             for row, picture in zip(index.tolist(), to_bytes(outputs[folder]), strict=True):
-                file = io.BytesIO()
-                Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(file, "PNG")
-                write_whole(run_directory(trainer) / folder / self.names[folder][row], file.getvalue())
+                write_whole(run_directory(trainer) / folder / self.names[folder][row], picture_file(picture))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:

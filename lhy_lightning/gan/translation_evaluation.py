@@ -5,17 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import rich
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from rich.table import Table
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from lhy_lightning.callbacks.pictures import run_directory
+from lhy_lightning.callbacks.results import write_table
 from lhy_lightning.checkpoints import load_modules
 from lhy_lightning.metrics.classifier_features import ClassifierFeatures
-from lhy_lightning.whole_file import csv_text, write_whole
 
 DIRECTIONS = {"a_to_b": ("a", "b"), "b_to_a": ("b", "a")}
 CONTROLS = ("inputs", "targets")
@@ -132,12 +129,7 @@ class TranslationEvaluation(Callback):
             return
         names = list(found["translated"])
         lines = [[of, *(f"{figures[name]:.4f}" for name in names)] for of, figures in found.items()]
-        write_whole(run_directory(trainer) / "translation_scores.csv", csv_text([["pictures", *names], *lines]))
-        if trainer.progress_bar_callback is not None:
-            table = Table("pictures", *names)
-            for line in lines:
-                table.add_row(*line)
-            rich.print(table)
+        write_table(trainer, "translation_scores.csv", ["pictures", *names], lines)
 
 
 def domain_classes(classifier: Any, data: Any) -> dict[str, int]:

@@ -1,0 +1,49 @@
+"""Checks of arguments that the data modules of pictures share."""
+
+from __future__ import annotations
+
+
+def check_numbers(given: dict[str, object]) -> None:
+    """Refuses numbers of a data module's arguments that make no sense.
+
+    Raises:
+        ValueError: names the argument.
+    """
+    val, test = given["val_fraction"], given["test_fraction"]
+    assert isinstance(val, int | float)
+    assert isinstance(test, int | float)
+    if val <= 0 or test < 0 or val + test >= 1:
+        raise ValueError(
+            f"val_fraction={val} and test_fraction={test} must be positive and leave something to train on "
+            "(test_fraction may be 0)."
+        )
+    for name in ("batch_size", "eval_batch_size", "steps_per_epoch", "labelled_per_class"):
+        value = given.get(name)
+        if isinstance(value, int) and value < 1:
+            raise ValueError(f"{name}={value}: must be at least 1.")
+    for name in ("channels", "input_channels", "target_channels"):
+        if given.get(name) not in (None, 1, 3):
+            raise ValueError(f"{name}={given[name]}: pictures are grey (1) or colour (3).")
+
+
+def kept_and_cut(load_size: object, image_size: object) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    """The size that pictures are kept at and the one that is cut out of it, (height, width) each; None: as they are.
+
+    Raises:
+        ValueError: `load_size` without `image_size`, or smaller.
+    """
+    kept, cut = _pair(load_size), _pair(image_size)
+    if kept is None:
+        return cut, cut
+    if cut is None:
+        raise ValueError("load_size needs image_size, the size that is cut out of it.")
+    if kept[0] < cut[0] or kept[1] < cut[1]:
+        raise ValueError(f"load_size={load_size} must not be smaller than image_size={image_size}.")
+    return kept, cut
+
+
+def _pair(size: object) -> tuple[int, int] | None:
+    if size is None or isinstance(size, int):
+        return None if size is None else (size, size)
+    assert isinstance(size, list | tuple)
+    return int(size[0]), int(size[1])
