@@ -43,18 +43,21 @@ def picture_file(pixels: np.ndarray, kind: str = "PNG", **options: Any) -> bytes
     return file.getvalue()
 
 
-def picture_grid(images: Tensor, *, columns: int = 8, gap: int = 1) -> np.ndarray:
+def picture_grid(images: Tensor, *, columns: int = 8, gap: int = 1, at_least: int = 64) -> np.ndarray:
     """Pictures side by side on a white sheet, row by row.
 
     Args:
         images: (N, C, H, W) in [-1, 1], C 1 or 3.
         columns: pictures a row.
         gap: pixels between them.
+        at_least: smaller pictures are enlarged, each pixel to a square of pixels, as far as that does not exceed this.
 
     Returns:
-        (rows * (H + gap) - gap, columns * (W + gap) - gap, 3) uint8.
+        (rows * (H + gap) - gap, columns * (W + gap) - gap, 3) uint8, H and W after enlarging.
     """
     pixels = to_bytes(images)
+    larger = max(1, at_least // max(pixels.shape[1:3]))
+    pixels = pixels.repeat(larger, 1).repeat(larger, 2)
     count, height, width = pixels.shape[:3]
     columns = min(columns, count)
     sheet = np.full((math.ceil(count / columns) * (height + gap), columns * (width + gap), 3), 255, dtype=np.uint8)

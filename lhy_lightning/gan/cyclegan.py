@@ -91,7 +91,8 @@ class CycleGAN(SeveralOptimizers):
         label_classifier: a checkpoint of an `ImageClassifier` of what must not change, on pictures of both domains;
             validation and test then log the share of translated labelled pictures whose label it still names.
         domain_classifier: one that tells the domains apart, whose classes are called like them; they then log the share
-            of translated pictures that it takes for the target domain.
+            of translated pictures that it takes for the target domain. The best epoch is the one with most of these,
+            with both classifiers the one with most pictures of which both are true, otherwise the last.
         image_size: (height, width) of a picture; from the data if not given, as the next one.
         channels: 1 (grey) or 3 (colour), of both domains.
 
@@ -99,7 +100,8 @@ class CycleGAN(SeveralOptimizers):
         ValueError: a name or number that does not exist or does not fit the pictures.
     """
 
-    headline_metric: tuple[str, Literal["max", "min"]] = ("val/cycle_l1", "min")
+    # the way back is best where pictures are copied: without a classifier of the domains the last epoch is kept
+    headline_metric: tuple[str, Literal["max", "min"]] = ("step", "max")
 
     def __init__(
         self,
@@ -171,6 +173,8 @@ class CycleGAN(SeveralOptimizers):
         }  # fmt: skip
         self.picture_every = picture_every
         self.label_classifier, self.domain_classifier = label_classifier, domain_classifier
+        if domain_classifier is not None:
+            self.headline_metric = ("val/target_domain" if label_classifier is None else "val/translated", "max")
         self.image_size = None if image_size is None else (int(image_size[0]), int(image_size[1]))
         self.channels = channels
         self.generators, self.discriminators, self.averaged = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()

@@ -15,6 +15,7 @@ from lhy_lightning.checkpoints import load_modules
 from lhy_lightning.metrics.classifier_features import ClassifierFeatures
 
 DIRECTIONS = {"a_to_b": ("a", "b"), "b_to_a": ("b", "a")}
+BOTH = "translated"
 CONTROLS = ("inputs", "targets")
 
 
@@ -22,9 +23,11 @@ class TranslationEvaluation(Callback):
     """Logs `label_kept` and `target_domain` of translated pictures in validation and test, for each direction and mean.
 
     `label_kept` is the share of translated labelled pictures whose label the first classifier still names,
-    `target_domain` the share that the second one takes for the domain that they were translated to. A test also prints
-    both of two controls and writes them to `translation_scores.csv`: the inputs themselves, which keep every label that
-    the classifier knows but reach no domain, and real pictures of the target domain.
+    `target_domain` the share that the second one takes for the domain that they were translated to, `translated` the
+    share of labelled ones of which both are true: a copy of its input keeps its label, any picture of the target domain
+    reaches that. A test also prints these of two controls and writes them to `translation_scores.csv`: the inputs
+    themselves, which keep every label that the classifier knows but reach no domain, and real pictures of the target
+    domain.
 
     Args:
         label_classifier: checkpoint of an `ImageClassifier` of the labels, for pictures of both domains; None for none.
@@ -54,37 +57,49 @@ class TranslationEvaluation(Callback):
             if figure == "target_domain":
                 self.class_of = domain_classes(classifier, trainer.datamodule)  # type: ignore[attr-defined]
             self.classifiers[figure] = ClassifierFeatures(classifier).to(device)
+        for figure in (*self.classifiers, *([BOTH] if len(self.classifiers) == len(self.paths) else [])):
             for way in DIRECTIONS:
-                for of in ("translated", *CONTROLS):
+                for of in ("outputs", *CONTROLS):
                     self.means[figure, way, of] = MeanMetric(nan_strategy="error").to(device)
 
     def judge(self, batch: dict[str, Tensor], outputs: dict[str, Tensor], *, controls: bool) -> None:
         """Adds a batch: what became of its pictures, and in a test these and the targets themselves."""
         for way, (of, to) in DIRECTIONS.items():
-            seen = [("translated", outputs.get(way), of)]
+            seen = [("outputs", outputs.get(way), of)]
             if controls:
                 seen += [("inputs", batch.get(of), of), ("targets", batch.get(to), to)]
             for name, pictures, side in seen:
-                if pictures is None:
-                    continue
-                for figure, classifier in self.classifiers.items():
-                    labels = batch.get(f"label_{side}")
-                    if figure == "label_kept" and labels is None:
-                        continue
-                    said = classifier.features_and_logits(pictures)[1].argmax(1)
-                    if figure == "label_kept":
-                        assert labels is not None
-                        right = (said == labels)[labels >= 0].float()
-                    else:
-                        right = (said == self.class_of[to]).float()
-                    if len(right):
-                        self.means[figure, way, name].update(right)
+                if pictures is not None:
+                    for figure, right in self.right(pictures, batch.get(f"label_{side}"), to).items():
+                        if len(right):
+                            self.means[figure, way, name].update(right)
+
+    def right(self, pictures: Tensor, labels: Tensor | None, domain: str) -> dict[str, Tensor]:
+        """Of each figure the pictures that it counts, 1 for a right one (n,) float32.
+
+        Args:
+            pictures: (N, C, H, W) in [-1, 1].
+            labels: (N,) int64, below 0 where not known; None where no picture has one.
+            domain: the one that they are to be of.
+        """
+        said = {
+            figure: network.features_and_logits(pictures)[1].argmax(1) for figure, network in self.classifiers.items()
+        }
+        found = {}
+        if "target_domain" in said:
+            found["target_domain"] = said["target_domain"] == self.class_of[domain]
+        if "label_kept" in said and labels is not None:
+            known = labels >= 0
+            found["label_kept"] = (said["label_kept"] == labels)[known]
+            if "target_domain" in said:
+                found[BOTH] = found["label_kept"] & found["target_domain"][known]
+        return {figure: right.float() for figure, right in found.items()}
 
     def collect(self, *, controls: bool) -> dict[str, dict[str, Tensor]]:
         """Figures by whose they are, over all ranks: a collective call; nothing is left added up."""
         found: dict[str, dict[str, Tensor]] = {}
         for (figure, way, of), mean in self.means.items():
-            if of != "translated" and not controls:
+            if of != "outputs" and not controls:
                 continue
             value = mean.compute()
             if value.isnan() and figure == "label_kept":
@@ -92,7 +107,7 @@ class TranslationEvaluation(Callback):
             found.setdefault(of, {})[f"{figure}_{way}"] = value
             mean.reset()
         for figures in found.values():
-            for figure in self.classifiers:
+            for figure in dict.fromkeys(name for name, _, _ in self.means):
                 figures[figure] = (figures[f"{figure}_a_to_b"] + figures[f"{figure}_b_to_a"]) / 2
         return found
 
@@ -108,7 +123,7 @@ class TranslationEvaluation(Callback):
         self.judge(batch, outputs, controls=False)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        figures = self.collect(controls=False)["translated"]
+        figures = self.collect(controls=False)["outputs"]
         pl_module.log_dict({f"val/{name}": value for name, value in figures.items()}, prog_bar=True)
 
     def on_test_batch_end(
@@ -124,10 +139,10 @@ class TranslationEvaluation(Callback):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         found = self.collect(controls=True)
-        pl_module.log_dict({f"test/{name}": value for name, value in found["translated"].items()})
+        pl_module.log_dict({f"test/{name}": value for name, value in found["outputs"].items()})
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        names = list(found["translated"])
+        names = list(found["outputs"])
         lines = [[of, *(f"{figures[name]:.4f}" for name in names)] for of, figures in found.items()]
         write_table(trainer, "translation_scores.csv", ["pictures", *names], lines)
 

@@ -18,6 +18,7 @@ from lhy_lightning.data.module import CourseDataModule, ResumableLoader
 from lhy_lightning.data.pair_batches import UnpairedBatches
 from lhy_lightning.gan.cyclegan import CycleGAN
 from lhy_lightning.gan.translated_pictures import file_names
+from lhy_lightning.gan.translation_evaluation import TranslationEvaluation
 from tests.cnn.pictures_to_fit import silent_trainer
 
 TINY: dict[str, Any] = {
@@ -249,13 +250,12 @@ def test_relatives_are_settings_of_it(settings: dict[str, Any], tmp_path: Path) 
         assert f"{name}={written}" in documented
 
 
-def test_the_headline_is_the_mean_way_back_of_both_domains_however_many_rows_they_have(tmp_path: Path) -> None:
+def test_the_way_back_counts_both_domains_however_many_rows_they_have(tmp_path: Path) -> None:
     module = fitted(CycleGAN(**TINY), tmp_path, limit_val_batches=1.0, max_steps=8).eval()
     with torch.no_grad():
         a, b = domain("a", 7), domain("b", 4)
         back_a, back_b = module(module(a), "b_to_a"), module(module(b, "b_to_a"))
     expected = ((back_a - a).abs().mean() + (back_b - b).abs().mean()) / 2
-    assert CycleGAN.headline_metric == ("val/cycle_l1", "min")
     torch.testing.assert_close(module.trainer.callback_metrics["val/cycle_l1"], expected)
 
 
@@ -277,15 +277,42 @@ def test_classifiers_tell_whether_labels_are_kept_and_domains_reached(
     for way in ("", "_a_to_b", "_b_to_a"):
         assert figures[f"test/target_domain{way}"] == 1
         assert figures[f"test/label_kept{way}"] == 0
+        assert figures[f"test/translated{way}"] == 0
     with (tmp_path / "translation_scores.csv").open() as file:
         rows = {row["pictures"]: row for row in csv.DictReader(file)}
-    assert [(rows[of]["label_kept"], rows[of]["target_domain"]) for of in ("inputs", "targets")] == [
-        ("1.0000", "0.0000"), ("1.0000", "1.0000"),
+    names = ("label_kept", "target_domain", "translated")
+    assert [tuple(rows[of][name] for name in names) for of in ("inputs", "targets")] == [
+        ("1.0000", "0.0000", "0.0000"), ("1.0000", "1.0000", "1.0000"),
     ]  # fmt: skip
 
     known["domain"].class_names = ("night", "day")
     with pytest.raises(ValueError, match="classes night, day, the domains are called dark and bright"):
         trainer.test(Perfect(**paths, **SIZES, **TINY), datamodule=DarkAndBright(), verbose=False)
+
+
+def test_a_picture_is_translated_where_both_its_label_is_kept_and_the_domain_reached() -> None:
+    class Said(nn.Module):
+        def __init__(self, classes: list[int]) -> None:
+            super().__init__()
+            self.classes = classes
+
+        def features_and_logits(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+            return pictures, nn.functional.one_hot(torch.tensor(self.classes), 2).float()
+
+    evaluation = TranslationEvaluation("label.ckpt", "domain.ckpt")
+    evaluation.class_of = {"a": 0, "b": 1}
+    evaluation.classifiers = {"label_kept": Said([0, 1, 0, 1]), "target_domain": Said([1, 1, 0, 0])}  # type: ignore[dict-item]
+    right = evaluation.right(torch.zeros(4, 1, 1, 1), torch.tensor([0, 0, 0, -1]), "b")
+    assert {name: value.tolist() for name, value in right.items()} == {
+        "target_domain": [1, 1, 0, 0], "label_kept": [1, 0, 1], "translated": [1, 0, 0],
+    }  # fmt: skip
+
+
+def test_the_best_epoch_is_one_that_translates_not_one_that_copies() -> None:
+    assert CycleGAN().headline_metric == ("step", "max")
+    assert CycleGAN(label_classifier="l.ckpt").headline_metric == ("step", "max")
+    assert CycleGAN(domain_classifier="d.ckpt").headline_metric == ("val/target_domain", "max")
+    assert CycleGAN(label_classifier="l.ckpt", domain_classifier="d.ckpt").headline_metric == ("val/translated", "max")
 
 
 def test_a_missing_classifier_is_named(tmp_path: Path) -> None:

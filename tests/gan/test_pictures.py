@@ -12,12 +12,20 @@ from tests.cnn.pictures_to_fit import BrightOrDark, silent_trainer
 
 def test_a_grid_has_its_pictures_row_by_row_with_a_white_line_between() -> None:
     images = torch.tensor([-1.0, 0.0, 1.0])[:, None, None, None].expand(3, 1, 2, 2)
-    sheet = picture_grid(images, columns=2)
+    sheet = picture_grid(images, columns=2, at_least=2)
     assert sheet.shape == (5, 5, 3)
     assert (sheet[:2, :2] == 0).all()
     assert (sheet[:2, 3:] == 128).all()
     assert (sheet[:, 2] == 255).all()
     assert (sheet[3:, :2] == 255).all()
+
+
+def test_small_pictures_are_enlarged_to_squares_of_pixels_and_large_ones_left() -> None:
+    image = torch.linspace(-1, 1, 28 * 28).view(1, 1, 28, 28)
+    sheet = picture_grid(image, at_least=64)
+    assert sheet.shape == (56, 56, 3)
+    assert (sheet[0::2, 1::2] == picture_grid(image, at_least=28)).all()
+    assert picture_grid(torch.zeros(1, 3, 65, 10)).shape == (65, 10, 3)
 
 
 def test_the_way_between_two_noises_keeps_their_length_and_ends_at_them() -> None:
