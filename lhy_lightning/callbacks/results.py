@@ -1,7 +1,9 @@
 """The table at the end of a run, and `results.json` beside it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import rich
 from lightning.pytorch import Trainer
@@ -38,6 +40,25 @@ def write_table(
         for row in rows:
             table.add_row(*row)
         rich.print(table)
+
+
+def write_scores(
+    trainer: Trainer, filename: str, scores: Mapping[str, Mapping[str, Any]], *, title: str | None = None
+) -> None:
+    """Writes and prints a table with a line for each figure and a column for each thing that was scored.
+
+    Args:
+        trainer: the trainer at work.
+        filename: in the run folder.
+        scores: figures by what was scored, such as samples and their controls; not all need have every figure.
+        title: of what is printed.
+    """
+    names = list(dict.fromkeys(name for figures in scores.values() for name in figures))
+    rows = [
+        [name, *(f"{float(figures[name]):.4f}" if name in figures else "" for figures in scores.values())]
+        for name in names
+    ]
+    write_table(trainer, filename, ["figure", *scores], rows, title=title)
 
 
 def print_results(folder: Path, results: dict[str, float], *, of: str) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from lhy_lightning.callbacks.pictures import picture_grid, save_picture
-from lhy_lightning.callbacks.results import write_table
+from lhy_lightning.callbacks.results import write_scores
 from lhy_lightning.checkpoints import load_modules
 from lhy_lightning.data.picture_batches import PlainPictures
 from lhy_lightning.determinism import derive_seed, run_seed
@@ -181,10 +181,8 @@ class SampleEvaluation(Callback):
         rows = {"samples": figures, **self.controls(trainer, training, pl_module.device)}
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        names = list(next(iter(rows.values())))
-        lines = [[of, *(f"{row[name]:.4f}" if name in row else "" for name in names)] for of, row in rows.items()]
         title = f"{self.count:,} samples, features: {self.features}"
-        write_table(trainer, "sample_scores.csv", ["pictures", *names], lines, title=title)
+        write_scores(trainer, "sample_scores.csv", rows, title=title)
         samples = module.sample(NEIGHBOURS_SHOWN, seed=run_seed())
         places = nearest_pictures(samples, (batch.to(samples.device) for batch in training)).rows[:, 0]
         beside = torch.stack([samples.cpu(), training.take(places.cpu().numpy())], 1).flatten(0, 1)

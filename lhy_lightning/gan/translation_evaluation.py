@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from lhy_lightning.callbacks.results import write_table
+from lhy_lightning.callbacks.results import write_scores
 from lhy_lightning.checkpoints import load_modules
 from lhy_lightning.metrics.classifier_features import ClassifierFeatures
 
@@ -142,9 +142,7 @@ class TranslationEvaluation(Callback):
         pl_module.log_dict({f"test/{name}": value for name, value in found["outputs"].items()})
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        names = list(found["outputs"])
-        lines = [[of, *(f"{figures[name]:.4f}" for name in names)] for of, figures in found.items()]
-        write_table(trainer, "translation_scores.csv", ["pictures", *names], lines)
+        write_scores(trainer, "translation_scores.csv", found)
 
 
 def domain_classes(classifier: Any, data: Any) -> dict[str, int]:

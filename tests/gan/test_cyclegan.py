@@ -279,9 +279,9 @@ def test_classifiers_tell_whether_labels_are_kept_and_domains_reached(
         assert figures[f"test/label_kept{way}"] == 0
         assert figures[f"test/translated{way}"] == 0
     with (tmp_path / "translation_scores.csv").open() as file:
-        rows = {row["pictures"]: row for row in csv.DictReader(file)}
+        rows = {row["figure"]: row for row in csv.DictReader(file)}
     names = ("label_kept", "target_domain", "translated")
-    assert [tuple(rows[of][name] for name in names) for of in ("inputs", "targets")] == [
+    assert [tuple(rows[name][of] for name in names) for of in ("inputs", "targets")] == [
         ("1.0000", "0.0000", "0.0000"), ("1.0000", "1.0000", "1.0000"),
     ]  # fmt: skip
 

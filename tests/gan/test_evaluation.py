@@ -50,8 +50,10 @@ def figures_of(module: GAN, folder: Path) -> tuple[dict[str, float], dict[str, d
     trainer = silent_trainer(folder, logger=False)
     figures = trainer.test(module, datamodule=ImageDataModule(**DIGITS), verbose=False)[0]
     with (folder / "sample_scores.csv").open() as file:
-        rows = {row.pop("pictures"): {k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)}
-    return {name: float(value) for name, value in figures.items()}, rows
+        lines = {line.pop("figure"): line for line in csv.DictReader(file)}
+    scored = next(iter(lines.values()))
+    found = {of: {name: float(line[of]) for name, line in lines.items() if line[of]} for of in scored}
+    return {name: float(value) for name, value in figures.items()}, found
 
 
 def test_copies_of_real_pictures_pass_and_the_controls_fail(classifier: Path, tmp_path: Path) -> None:
