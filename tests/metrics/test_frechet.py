@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from lhy_lightning.metrics import frechet
 from lhy_lightning.metrics.feature_statistics import FeatureStatistics
 from lhy_lightning.metrics.frechet import (
     FrechetDistance,
@@ -12,6 +11,7 @@ from lhy_lightning.metrics.frechet import (
     distance_name,
     frechet_distance,
     frechet_distance_of_samples,
+    root_of_product_trace,
 )
 
 
@@ -66,15 +66,36 @@ def test_a_covariance_root_is_a_triangle_or_has_as_many_columns_as_the_rank() ->
         assert torch.equal(root, root.tril()) == (rows == 30)
 
 
-@pytest.mark.parametrize("block", [3, 7, 256])
-def test_the_product_of_a_triangle_is_formed_in_blocks_of_any_size(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frechet, "BLOCK", block)
-    covariance = FeatureStatistics.of(samples(30, 7, 1)).covariance
-    root = torch.randn(7, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    for factor in (root.tril(), root[:, :5]):
-        expected = torch.linalg.eigvals(factor @ factor.T @ covariance).sqrt().real.sum()
-        found = frechet.root_of_product_trace(factor, covariance)
-        assert found.item() == pytest.approx(expected.item(), rel=1e-7)
+@pytest.mark.parametrize("rank", range(8))
+def test_the_trace_is_the_definition_s_whatever_the_rank_of_either_covariance(rank: int) -> None:
+    full = FeatureStatistics.of(samples(30, 7, 1)).covariance
+    part = samples(rank, 7, 2).double()
+    other = part.T @ part
+    expected = torch.linalg.eigvals(full @ other).abs().sqrt().sum().item()
+    for first, second in ((full, other), (other, full)):
+        found = root_of_product_trace(covariance_root(first), second).item()
+        assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_features_that_never_vary_have_a_root_of_rounding_or_none() -> None:
+    still = samples(1, 7, 1).double().expand(9, 7)
+    rounding = FeatureStatistics.from_sums(still.sum(0), still.T @ still, 9).covariance
+    assert covariance_root(rounding).square().sum() < 1e-12 * still.square().sum()
+    assert covariance_root(torch.zeros(7, 7)).shape == (7, 0)
+
+
+def test_a_direction_of_negative_variance_counts_as_one_without() -> None:
+    root = covariance_root(torch.tensor([[1.0, 2.0], [2.0, 1.0]]))  # eigenvalues 3 and -1
+    torch.testing.assert_close(root @ root.T, torch.full((2, 2), 1.5, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("rows", [40, 12, 5], ids=["full rank", "nearly full", "few"])
+def test_float32_covariances_whose_rounding_makes_variances_negative_will_do(rows: int) -> None:
+    x, y = samples(rows, 12, 1).double(), samples(60, 12, 2).double()
+    a, b = FeatureStatistics.of(x), FeatureStatistics.of(y)
+    exact = frechet_distance(a.mean, a.covariance, b.mean, b.covariance).item()
+    rounded = frechet_distance(a.mean.float(), a.covariance.float(), b.mean.float(), b.covariance.float()).item()
+    assert rounded == pytest.approx(exact, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +162,10 @@ def test_what_cannot_be_compared_is_named() -> None:
         frechet_distance(torch.zeros(2), torch.eye(3), torch.zeros(2), torch.eye(2))
     with pytest.raises(ValueError, match="not finite"):
         frechet_distance(torch.zeros(2), torch.eye(2), torch.tensor([0.0, torch.nan]), torch.eye(2))
+    hole, fine = torch.tensor([[1.0, torch.nan], [torch.nan, 1.0]]), torch.eye(2)
+    for first, second in ((hole, fine), (fine, hole)):
+        with pytest.raises(ValueError, match="NaN"):
+            frechet_distance(torch.zeros(2), first, torch.zeros(2), second)
     with pytest.raises(ValueError, match="not finite"):
         frechet_distance_of_samples(torch.full((3, 2), torch.inf), torch.zeros(3, 2))
     with pytest.raises(ValueError, match="at least two samples, not 1"):
