@@ -88,8 +88,8 @@ def _check_fit(name: str, config: Any, tokenizer: EncoderTokenizer) -> None:
     """A tokenizer of another encoder gives ids that mean something else, or nothing at all."""
     if len(tokenizer) > config.vocab_size:
         raise ValueError(
-            f"the tokenizer has {len(tokenizer):,} pieces, but encoder {name} has embeddings for {config.vocab_size:,}: they "
-            "do not belong together. Leave --data.tokenizer_file out, and the encoder's own is taken."
+            f"the tokenizer has {len(tokenizer):,} pieces, encoder {name} has embeddings for {config.vocab_size:,}: "
+            "they do not belong together. Leave --data.tokenizer_file out, and the encoder's own is taken."
         )
     if config.pad_token_id is not None and config.pad_token_id != tokenizer.pad_id:
         raise ValueError(
@@ -152,7 +152,9 @@ def build_encoder(
     arguments: dict[str, Any] = {"attn_implementation": chosen, "dtype": torch.float32}
     network = kind.from_config(config, **arguments) if weights is None else _trained(kind, weights, config, arguments)
     if gradient_checkpointing:
-        network.gradient_checkpointing_enable({"use_reentrant": False})
+        # its name in later and in earlier releases of transformers 5
+        names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
+        next(getattr(network, name) for name in names if hasattr(network, name))({"use_reentrant": False})
     return network.train()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from copy import deepcopy
 from typing import Any
 
@@ -37,7 +38,9 @@ def add_lora(network: Any, *, rank: int, alpha: float, dropout: float) -> Any:
     if getattr(network.base_model, "pooler", None) is not None:
         head.append(f"{base}.pooler")
     numbers: dict[str, Any] = {"r": rank, "lora_alpha": alpha, "lora_dropout": dropout}
-    return get_peft_model(network, LoraConfig(target_modules=targets, modules_to_save=head, **numbers))
+    with warnings.catch_warnings():  # peft asks transformers by a name that has a new one
+        warnings.simplefilter("ignore", FutureWarning)
+        return get_peft_model(network, LoraConfig(target_modules=targets, modules_to_save=head, **numbers))
 
 
 def without_lora(network: Any) -> Any:

@@ -160,8 +160,6 @@ class BertModule(CourseModule):
         if self.freeze_layers is not None:
             freeze(network, self.freeze_layers)
         if self.lora["rank"]:
-            if self.gradient_checkpointing:
-                network.enable_input_require_grads()  # nothing below the updates is trained
             network = add_lora(network, **self.lora)  # type: ignore[arg-type]
         return network
 
@@ -180,11 +178,17 @@ class BertModule(CourseModule):
                 )
                 weights = self.encoder if self.pretrained else None
             self.note("encoder_config", settings)
+        self.check_length(self.max_length)
+        self.network = self.build_network(weights)
+
+    def check_length(self, max_length: int | None) -> None:
+        """Raises ValueError where sequences may become longer than the encoder has positions for."""
         assert self.encoder_config is not None
         limit = longest_sequence(self.encoder_config, self.vocabulary)
-        if limit is not None and self.max_length is not None and self.max_length > limit:
-            raise ValueError(f"max_length={self.max_length}, but the encoder takes at most {limit}: --data.max_length.")
-        self.network = self.build_network(weights)
+        if limit is not None and max_length is not None and max_length > limit:
+            raise ValueError(
+                f"max_length={max_length}, but the encoder takes at most {limit}: lower --data.max_length."
+            )
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
@@ -199,6 +203,7 @@ class BertModule(CourseModule):
                     f"give {type(self).__name__} tokenizer and {', '.join(self.learned)}, or fit it with a data module."
                 )
             self.build()
+        self.check_length(getattr(data, "max_length", None))
         strategy = self.trainer.strategy
         if stage == "fit" and isinstance(strategy, DDPStrategy):  # some encoders have weights that a head does not use
             strategy._ddp_kwargs.setdefault("find_unused_parameters", True)

@@ -19,6 +19,8 @@ from lhy_lightning.data.encoder_source import loaded
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 """Special tokens of a trained tokenizer, in the order of their ids, which begin with 0."""
+GOES_ON = "##"
+"""What a piece begins with that goes on a word."""
 ROLES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token", "bos_token", "eos_token")
 
 Pieces = list[np.ndarray]
@@ -116,35 +118,16 @@ class EncoderTokenizer:
         Raises:
             ValueError: no texts, or no room for a piece.
         """
-        tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIALS[1], max_input_chars_per_word=100))
-        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=lowercase)
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        tokenizer.decoder = decoders.WordPiece(prefix="##")
-        lines = [tokenizer.normalizer.normalize_str(text) for text in texts]
-        counts = Counter(character for line in lines for character in line if not character.isspace())
-        if not counts:
-            raise ValueError("no text to train a tokenizer on: every text is empty, or there is none.")
         room = vocabulary_size - len(SPECIALS)
         if room < 1:
             raise ValueError(f"vocab_size={vocabulary_size} has no room beside the {len(SPECIALS)} special tokens.")
-        # The trainer has a limit of its own, but which of equally rare characters it drops changes from run to run.
-        frequent = sorted(counts, key=lambda character: (-counts[character], character))
-        rare = {ord(character): " " for character in frequent[room:]}
-        trainer = trainers.WordPieceTrainer(
-            vocab_size=vocabulary_size,
-            special_tokens=list(SPECIALS),
-            limit_alphabet=len(frequent) + 1,
-            show_progress=False,
-        )
-        tokenizer.train_from_iterator((line.translate(rare) for line in lines), trainer)
-        vocabulary = tokenizer.get_vocab()
-        if len(vocabulary) > vocabulary_size:  # each character may also go on a word, as ##c, above the size asked for
-            kept = sorted(vocabulary, key=lambda piece: vocabulary[piece])[:vocabulary_size]
-            tokenizer.model = models.WordPiece(
-                {piece: number for number, piece in enumerate(kept)},
-                unk_token=SPECIALS[1],
-                max_input_chars_per_word=100,
-            )
+        normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=lowercase)
+        words = _words(normalizer.normalize_str(text) for text in texts)
+        if not words:
+            raise ValueError("no text to train a tokenizer on: every text is empty, or there is none.")
+        tokenizer = _word_pieces(_vocabulary(words, room))
+        tokenizer.normalizer = normalizer
+        tokenizer.add_special_tokens(list(SPECIALS))
         specials = [(name, SPECIALS.index(name)) for name in ("[CLS]", "[SEP]")]
         tokenizer.post_processor = processors.TemplateProcessing(
             single="[CLS]:0 $A:0 [SEP]:0", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1", special_tokens=specials
@@ -264,3 +247,48 @@ class EncoderTokenizer:
             tuple(np.array(part, dtype=np.int64) for part in types),
             tuple(text_types),
         )
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def _word_pieces(vocabulary: dict[str, int]) -> Tokenizer:
+    model = models.WordPiece(vocabulary, unk_token=SPECIALS[1], max_input_chars_per_word=100)
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix=GOES_ON)
+    return tokenizer
+
+
+def _words(lines: Iterable[str]) -> Counter[str]:
+    """How often each word occurs, punctuation marks and Chinese characters among them."""
+    apart = Counter(part for line in lines for part in line.split())
+    cut, words = pre_tokenizers.BertPreTokenizer(), Counter[str]()
+    for part, count in apart.items():
+        for word, _ in cut.pre_tokenize_str(part):
+            words[word] += count
+    return words
+
+
+def _vocabulary(words: Counter[str], room: int) -> dict[str, int]:
+    """At most `room` pieces beside the special tokens, by the trainer of the `tokenizers` library.
+
+    That trainer numbers the pieces of one character in the order of a hash table, which changes from process to
+    process, and decides by these numbers between pairs that are equally frequent. So they are given to it in order, as
+    if they were special tokens, which it numbers first.
+    """
+    single = Counter[str]()
+    for word, count in words.items():
+        single[word[0]] += count
+        for character in word[1:]:
+            single[GOES_ON + character] += count
+    first = [*SPECIALS, *sorted(single, key=lambda piece: (-single[piece], piece))[:room]]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=len(SPECIALS) + room, special_tokens=first, limit_alphabet=len(single) + 1, show_progress=False
+    )
+    trained = _word_pieces({})
+    lines = (" ".join([word] * count) for word, count in sorted(words.items()))
+    trained.train_from_iterator(lines, trainer)
+    found = trained.get_vocab(with_added_tokens=False)
+    kept = sorted(found, key=lambda piece: found[piece])[: len(SPECIALS) + room]
+    return {piece: number for number, piece in enumerate(kept)}
