@@ -9,11 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lhy_lightning.bert.question_answering import BertQuestionAnswering
     from lhy_lightning.cnn.classifier import ImageClassifier
     from lhy_lightning.cnn.fixmatch import FixMatchClassifier
     from lhy_lightning.cnn.pseudo_labels import PseudoLabelClassifier
     from lhy_lightning.data.image_pairs import PairedImageDataModule
     from lhy_lightning.data.images import ImageDataModule
+    from lhy_lightning.data.question_answering import QuestionAnsweringDataModule
     from lhy_lightning.data.translation import TranslationDataModule
     from lhy_lightning.data.unpaired_images import UnpairedImageDataModule
     from lhy_lightning.gan.cyclegan import CycleGAN
@@ -31,6 +33,7 @@ __all__ = [
     "SNGAN",
     "WGAN",
     "WGANGP",
+    "BertQuestionAnswering",
     "BleuTranslator",
     "CycleGAN",
     "FixMatchClassifier",
@@ -39,6 +42,7 @@ __all__ = [
     "PairedImageDataModule",
     "Pix2Pix",
     "PseudoLabelClassifier",
+    "QuestionAnsweringDataModule",
     "ScheduledSamplingTranslator",
     "TranslationDataModule",
     "Translator",
@@ -50,6 +54,7 @@ _PUBLIC = {
     "SNGAN": "lhy_lightning.gan.wgan",
     "WGAN": "lhy_lightning.gan.wgan",
     "WGANGP": "lhy_lightning.gan.wgan",
+    "BertQuestionAnswering": "lhy_lightning.bert.question_answering",
     "BleuTranslator": "lhy_lightning.seq2seq.bleu_training",
     "CycleGAN": "lhy_lightning.gan.cyclegan",
     "FixMatchClassifier": "lhy_lightning.cnn.fixmatch",
@@ -58,6 +63,7 @@ _PUBLIC = {
     "PairedImageDataModule": "lhy_lightning.data.image_pairs",
     "Pix2Pix": "lhy_lightning.gan.pix2pix",
     "PseudoLabelClassifier": "lhy_lightning.cnn.pseudo_labels",
+    "QuestionAnsweringDataModule": "lhy_lightning.data.question_answering",
     "ScheduledSamplingTranslator": "lhy_lightning.seq2seq.exposure",
     "TranslationDataModule": "lhy_lightning.data.translation",
     "Translator": "lhy_lightning.seq2seq.translator",

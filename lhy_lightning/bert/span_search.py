@@ -10,6 +10,9 @@ from torch.nn import functional
 
 Search = Literal["joint", "independent"]
 
+BROKEN = 10_000.0
+"""By how much the score of a window falls whose best start and best end are no span."""
+
 
 @dataclass(frozen=True)
 class WindowSpans:
@@ -40,8 +43,8 @@ def best_spans(
     """Searches every window: spans lie in the paragraph, end no sooner than they start, and are not too long.
 
     Joint search looks at start + end of all such spans. The independent search of homework 7 takes the best start and
-    the best end, each for itself; where they are no span the window has none, and only where that happens in all
-    windows of a batch's row does nothing remain (`combine` then has no candidate of it).
+    the best end, each for itself. Where these are no span, which the homework's notebook answers with an empty string,
+    the joint search's best stands in, `BROKEN` lower: any window with a real span comes before it.
 
     Args:
         start_logits, end_logits: (W, L).
@@ -49,7 +52,7 @@ def best_spans(
         context_length: (W,) int64, how many of its tokens the window has.
         search: "joint" or "independent".
         max_answer: most tokens of a span.
-        n_best: K, spans of a window; fewer where there cannot be so many.
+        n_best: K, spans of a window; 1 for the independent search.
     """
     start, end = start_logits.float(), end_logits.float()
     null = start[:, 0] + end[:, 0]
@@ -59,11 +62,6 @@ def best_spans(
     columns = (context_start[:, None] + place).clamp(max=start.shape[1] - 1)
     start = start.gather(1, columns).masked_fill(~inside, -torch.inf)  # (W, width)
     end = end.gather(1, columns).masked_fill(~inside, -torch.inf)
-    if search == "independent":
-        score, first = start.max(dim=1, keepdim=True)
-        ending, last = end.max(dim=1, keepdim=True)
-        span = (first <= last) & (last < first + max_answer)
-        return WindowSpans((score + ending).masked_fill(~span, -torch.inf), first, last, null)
     longest = min(max_answer, width)
     padded = functional.pad(end, (0, longest - 1), value=-torch.inf)
     reach = padded.unfold(1, longest, 1)  # (W, width, longest), a view: the ends that each start may have
@@ -75,7 +73,16 @@ def best_spans(
     scores = (start.gather(1, first)[..., None] + ends).flatten(1)
     score, chosen = scores.topk(min(n_best, scores.shape[1]), dim=1)
     first = first.gather(1, chosen // longest)
-    return WindowSpans(score, first, first + chosen % longest, null)
+    last = first + chosen % longest
+    if search == "independent":
+        (top_start, top_first), (top_end, top_last) = start.max(dim=1, keepdim=True), end.max(dim=1, keepdim=True)
+        span = (top_first <= top_last) & (top_last < top_first + max_answer)
+        score = torch.where(span, top_start + top_end, score[:, :1] - BROKEN)
+        first, last = torch.where(span, top_first, first[:, :1]), torch.where(span, top_last, last[:, :1])
+        return WindowSpans(score, first, last, null)
+    missing = (0, n_best - score.shape[1])
+    score = functional.pad(score, missing, value=-torch.inf)
+    return WindowSpans(score, functional.pad(first, missing), functional.pad(last, missing), null)
 
 
 # --- all windows of a question ----------------------------------------------------------------------------------------
@@ -113,8 +120,8 @@ def combine(
             trained on having no answer; otherwise by span score, as homework 7 does.
         n_best: spans kept of a question.
     """
-    null = spans.null.double().cpu().numpy()
-    score = spans.score.double().cpu().numpy()
+    null = spans.null.cpu().double().numpy()
+    score = spans.score.cpu().double().numpy()
     score = score - null[:, None] if minus_null else score
     there = np.isfinite(score)
     owner = np.broadcast_to(row[:, None], score.shape)[there]
