@@ -150,9 +150,7 @@ class QuestionAnsweringDataModule(CourseDataModule):
             if given[name] is not None and given[name] < 1:
                 raise ValueError(f"{name}={given[name]}: must be at least 1.")
         if given.max_tokens is not None and given.max_tokens < given.max_length:
-            raise ValueError(
-                f"max_tokens={given.max_tokens} is less than one sequence of max_length={given.max_length}."
-            )
+            raise ValueError(f"max_tokens={given.max_tokens} is less than a sequence of max_length={given.max_length}.")
         if given.window_position not in ("random", "centre"):
             raise ValueError(f"window_position is 'random' or 'centre', not {given.window_position!r}.")
         if not 0 <= given.no_answer_share < 1:
