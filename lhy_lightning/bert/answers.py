@@ -2,8 +2,7 @@
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,8 +13,7 @@ _JOINER = "\u200d"
 _SKIN = range(0x1F3FB, 0x1F400)
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """One candidate.
 
     Attributes:
@@ -32,8 +30,7 @@ class Span:
     probability: float
 
 
-@dataclass(frozen=True)
-class Answered:
+class Answered(NamedTuple):
     """The answer to a question.
 
     Attributes:
@@ -53,7 +50,7 @@ class Answered:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, for JSON."""
-        return asdict(self)
+        return {**self._asdict(), "n_best": [span._asdict() for span in self.n_best]}
 
 
 def read_answers(

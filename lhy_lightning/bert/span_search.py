@@ -54,7 +54,7 @@ def best_spans(
         max_answer: most tokens of a span.
         n_best: K, spans of a window; 1 for the independent search.
     """
-    start, end = start_logits.float(), end_logits.float()
+    start, end = start_logits.detach().float(), end_logits.detach().float()
     null = start[:, 0] + end[:, 0]
     width = max(1, int(context_length.max())) if len(context_length) else 1
     place = torch.arange(width, device=start.device)

@@ -1,9 +1,15 @@
-"""Small files of questions in homework 7's form."""
+"""Small files of questions in homework 7's form, and settings of an encoder and windows for them."""
 
 import json
 import random
 from pathlib import Path
 from typing import Any
+
+DATA: dict[str, Any] = {
+    "max_length": 48, "max_question": 10, "window_overlap": 8, "batch_size": 8, "vocab_size": 300,
+    "no_answer_share": 0.2,
+}  # fmt: skip
+MODEL: dict[str, Any] = {"layers": 1, "width": 16, "heads": 2, "feedforward": 32, "dropout": 0.0, "lr": 1e-2}
 
 PLACES = ("台北", "東京", "加爾各答", "柏林，德國", "New York, USA", "café 😀")
 NAMES = ("陸特", "威廉·瓊斯", "漢斯", "Ada")
@@ -40,3 +46,9 @@ def write_homework(folder: Path, *, train: int = 12, dev: int = 5, test: int = 3
         content = homework_split(seed, size, answers=name != "test")
         (folder / f"hw7_{name}.json").write_text(json.dumps(content, ensure_ascii=False), "utf8")
     return folder
+
+
+def long_text(folder: Path) -> str:
+    """All paragraphs of `hw7_dev.json` as one."""
+    texts: list[str] = json.loads((folder / "hw7_dev.json").read_text("utf8"))["paragraphs"]
+    return "\n".join(texts)
