@@ -19,12 +19,14 @@ def tokenizer() -> EncoderTokenizer:
     return EncoderTokenizer.train(TEXTS * 3, vocabulary_size=160)
 
 
-def write_encoder(folder: Path, tokenizer: EncoderTokenizer, *, layers: int = 2, seed: int = 0) -> Path:
+def write_encoder(
+    folder: Path, tokenizer: EncoderTokenizer, *, layers: int = 2, positions: int = 128, seed: int = 0
+) -> Path:
     """A BERT of 32 features with random weights, and its tokenizer."""
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=layers, num_attention_heads=2,
-        intermediate_size=64, max_position_embeddings=128, pad_token_id=tokenizer.pad_id,
+        intermediate_size=64, max_position_embeddings=positions, pad_token_id=tokenizer.pad_id,
     )  # fmt: skip
     BertModel(config).save_pretrained(folder)
     tokenizer.transformers().save_pretrained(folder)
