@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -24,6 +24,7 @@ from lhy_lightning.bert.encoder import (
 )
 from lhy_lightning.bert.lora import add_lora, without_lora
 from lhy_lightning.bert.optimization import layer_groups
+from lhy_lightning.bert.pictures import AttentionPictures
 from lhy_lightning.checkpoints import class_path
 from lhy_lightning.data.encoder_source import loaded
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
@@ -75,6 +76,8 @@ class BertModule(CourseModule):
     """
 
     head: Head
+    regression: bool | None = False
+    """Whether the head gives one number instead of classes."""
     learned: tuple[str, ...] = ("max_length",)
     """Arguments that the data module tells; those that are needed to build the network come with it."""
 
@@ -139,11 +142,6 @@ class BertModule(CourseModule):
         """Names of the classes or tags; empty for a head without."""
         return ()
 
-    @property
-    def regression(self) -> bool:
-        """Whether the head gives one number instead of classes."""
-        return False
-
     def build_network(self, weights: str | None) -> nn.Module:
         """Returns the network, which takes what a batch holds of `INPUTS` by name. Override it to train your own.
 
@@ -154,7 +152,7 @@ class BertModule(CourseModule):
         """
         assert self.encoder_config is not None
         network = build_encoder(
-            self.encoder_config, self.head, labels=self.labels(), regression=self.regression, weights=weights,
+            self.encoder_config, self.head, labels=self.labels(), regression=bool(self.regression), weights=weights,
             attention=self.attention, gradient_checkpointing=self.gradient_checkpointing,
         )  # fmt: skip
         if self.freeze_layers is not None:
@@ -234,6 +232,9 @@ class BertModule(CourseModule):
         scheduler = build_schedule(optimizer, self.schedule, total_steps=steps, warmup_steps=warmup)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    def configure_callbacks(self) -> list[Callback]:
+        return [AttentionPictures()]
+
     # --- export ----------------------------------------------------------------------------------------------------
 
     def save_pretrained(
@@ -299,8 +300,3 @@ class BertModule(CourseModule):
         )
         module.network.load_state_dict(saved.state_dict())
         return module.eval()
-
-
-def as_labels(names: Sequence[str] | None) -> tuple[str, ...]:
-    """Names as the head wants them."""
-    return () if names is None else tuple(map(str, names))
