@@ -9,11 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lhy_lightning.bert.classifier import BertClassifier
+    from lhy_lightning.bert.question_answering import BertQuestionAnswering
+    from lhy_lightning.bert.tagger import BertTagger
     from lhy_lightning.cnn.classifier import ImageClassifier
     from lhy_lightning.cnn.fixmatch import FixMatchClassifier
     from lhy_lightning.cnn.pseudo_labels import PseudoLabelClassifier
     from lhy_lightning.data.image_pairs import PairedImageDataModule
     from lhy_lightning.data.images import ImageDataModule
+    from lhy_lightning.data.question_answering import QuestionAnsweringDataModule
+    from lhy_lightning.data.tagging import TaggingDataModule
+    from lhy_lightning.data.text import TextDataModule
     from lhy_lightning.data.translation import TranslationDataModule
     from lhy_lightning.data.unpaired_images import UnpairedImageDataModule
     from lhy_lightning.gan.cyclegan import CycleGAN
@@ -31,6 +37,9 @@ __all__ = [
     "SNGAN",
     "WGAN",
     "WGANGP",
+    "BertClassifier",
+    "BertQuestionAnswering",
+    "BertTagger",
     "BleuTranslator",
     "CycleGAN",
     "FixMatchClassifier",
@@ -39,7 +48,10 @@ __all__ = [
     "PairedImageDataModule",
     "Pix2Pix",
     "PseudoLabelClassifier",
+    "QuestionAnsweringDataModule",
     "ScheduledSamplingTranslator",
+    "TaggingDataModule",
+    "TextDataModule",
     "TranslationDataModule",
     "Translator",
     "UnpairedImageDataModule",
@@ -50,6 +62,9 @@ _PUBLIC = {
     "SNGAN": "lhy_lightning.gan.wgan",
     "WGAN": "lhy_lightning.gan.wgan",
     "WGANGP": "lhy_lightning.gan.wgan",
+    "BertClassifier": "lhy_lightning.bert.classifier",
+    "BertQuestionAnswering": "lhy_lightning.bert.question_answering",
+    "BertTagger": "lhy_lightning.bert.tagger",
     "BleuTranslator": "lhy_lightning.seq2seq.bleu_training",
     "CycleGAN": "lhy_lightning.gan.cyclegan",
     "FixMatchClassifier": "lhy_lightning.cnn.fixmatch",
@@ -58,7 +73,10 @@ _PUBLIC = {
     "PairedImageDataModule": "lhy_lightning.data.image_pairs",
     "Pix2Pix": "lhy_lightning.gan.pix2pix",
     "PseudoLabelClassifier": "lhy_lightning.cnn.pseudo_labels",
+    "QuestionAnsweringDataModule": "lhy_lightning.data.question_answering",
     "ScheduledSamplingTranslator": "lhy_lightning.seq2seq.exposure",
+    "TaggingDataModule": "lhy_lightning.data.tagging",
+    "TextDataModule": "lhy_lightning.data.text",
     "TranslationDataModule": "lhy_lightning.data.translation",
     "Translator": "lhy_lightning.seq2seq.translator",
     "UnpairedImageDataModule": "lhy_lightning.data.unpaired_images",

@@ -71,3 +71,29 @@ class TranslationBatch(TypedDict):
     copy_ids: NotRequired[Tensor]  # (N, S) int64, the source in ids of the extended target vocabulary
     copy_targets: NotRequired[Tensor]  # (N, T) int64, the target in them; UNK where the source has not the word either
     unknown_words: NotRequired[list[list[str]]]  # N lists: what ids V, V + 1 … of the row stand for
+
+
+class QuestionBatch(TypedDict):
+    """Training windows: special tokens, question, a part of the paragraph. Targets are places in the sequence."""
+
+    input_ids: Tensor  # (N, L) int64
+    attention_mask: Tensor  # (N, L) int64
+    token_type_ids: NotRequired[Tensor]  # (N, L) int64, where the encoder takes them
+    start_positions: Tensor  # (N,) int64, first token of the answer; 0, which is [CLS], where the window has none
+    end_positions: Tensor  # (N,) int64, last token of the answer
+
+
+class AnswerBatch(TypedDict):
+    """All W windows of N questions, the longest first: evaluation and prediction."""
+
+    input_ids: Tensor  # (W, L) int64
+    attention_mask: Tensor  # (W, L) int64
+    token_type_ids: NotRequired[Tensor]  # (W, L) int64
+    index: Tensor  # (N,) int64, row of each question in its split
+    question: Tensor  # (W,) int64, row of the question that a window belongs to
+    first: Tensor  # (W,) int64, the paragraph's token that it begins with
+    context_start: Tensor  # (W,) int64, place in the sequence of that token
+    context_length: Tensor  # (W,) int64, tokens of the paragraph in the window
+    chunks: list[tuple[int, int, int]]  # windows [first, end) that the encoder reads at once, cut to this width
+    start_positions: NotRequired[Tensor]  # (W,) int64, where answers are known; -100 for no part in the loss
+    end_positions: NotRequired[Tensor]  # (W,) int64

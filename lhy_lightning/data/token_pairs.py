@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lhy_lightning.batches import TranslationBatch
+from lhy_lightning.data.ragged import Ragged
 from lhy_lightning.data.text_tokenizer import BOS, EOS
-from lhy_lightning.data.token_store import Ragged, TokenStore
+from lhy_lightning.data.token_store import TokenStore
 
 
 class TokenPairs(Dataset):

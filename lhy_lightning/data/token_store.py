@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,44 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from lhy_lightning.data.extended_vocabulary import extended_ids
+from lhy_lightning.data.ragged import int_lists, open_table, ragged_column, write_table
 from lhy_lightning.data.text_tokenizer import TAG, TextTokenizer
-from lhy_lightning.whole_file import whole_file
 
 VERSION = 1  # of the files' layout: raise it and old files are not used any more
 AT_A_TIME = 20_000  # sentences that are tokenised in one go
-
-
-@dataclass(frozen=True)
-class Ragged:
-    """Rows of different length, end to end.
-
-    Attributes:
-        values: (L,) int32.
-        offsets: (N + 1,) int32 or int64: row n is `values[offsets[n] : offsets[n + 1]]`.
-        lengths: (N,) int32.
-    """
-
-    values: np.ndarray
-    offsets: np.ndarray
-    lengths: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def row(self, row: int) -> np.ndarray:
-        return self.values[self.offsets[row] : self.offsets[row + 1]]
-
-    def fill(self, out: np.ndarray, rows: np.ndarray, lengths: np.ndarray) -> None:
-        """Writes the first `lengths[i]` values of row `rows[i]` into the first columns of `out[i]`.
-
-        Args:
-            out: (B, W) with W at least the longest.
-            rows, lengths: (B,) int64.
-        """
-        total = int(lengths.sum())
-        # the k-th value written is the k-th of its batch, less those of the rows before it, from where its row starts
-        shift = np.repeat(self.offsets[rows] - (np.cumsum(lengths) - lengths), lengths)
-        out[np.arange(out.shape[1]) < lengths[:, None]] = self.values[shift + np.arange(total)]
 
 
 class TokenStore:
@@ -90,7 +55,7 @@ class TokenStore:
         self.path = folder / f"{self.key}.arrow"
         if not self._open():
             table = _tokenised(source, target, tokenizers, copying, tagged_from)
-            _write(table, self.path, self.key)
+            write_table(table, self.path, self.key)
             if not self._open():
                 raise OSError(f"{self.path} was written but cannot be read back.")
 
@@ -109,18 +74,15 @@ class TokenStore:
 
     def _open(self) -> bool:
         """Whether a whole file of these rows is there; maps it."""
-        try:
-            table = pa.ipc.open_file(pa.memory_map(str(self.path), "r")).read_all()
-        except (OSError, pa.ArrowInvalid):
+        table = open_table(self.path, self.key, self.rows)
+        if table is None:
             return False
-        if (table.schema.metadata or {}).get(b"key") != self.key.encode() or table.num_rows != self.rows:
-            return False
-        self.source = _ragged(table, "source")
-        self.target = _ragged(table, "target") if "target" in table.column_names else None
-        self.copy = _ragged(table, "copy") if self.copying else None
-        self.copy_target = _ragged(table, "copy_target") if self.copying and self.target is not None else None
-        self.unknown = _ragged(table, "unknown") if self.copying else None
-        self._words: Any = _column(table, "unknown").values.dictionary if self.copying else None
+        self.source = ragged_column(table, "source")
+        self.target = ragged_column(table, "target") if "target" in table.column_names else None
+        self.copy = ragged_column(table, "copy") if self.copying else None
+        self.copy_target = ragged_column(table, "copy_target") if self.copying and self.target is not None else None
+        self.unknown = ragged_column(table, "unknown") if self.copying else None
+        self._words: Any = table.column("unknown").chunk(0).values.dictionary if self.copying else None
         return True
 
     def unknown_words(self, row: int) -> list[str]:
@@ -160,7 +122,7 @@ def _tokenised(
     columns: dict[str, Any] = {}
 
     def add(name: str, rows: list[np.ndarray]) -> None:
-        columns[name], columns[f"{name}_length"] = _lists(rows)
+        columns[name], columns[f"{name}_length"] = int_lists(rows)
 
     def tag(rows: list[np.ndarray]) -> list[np.ndarray]:
         mark = np.array([TAG], dtype=np.int32)
@@ -175,7 +137,7 @@ def _tokenised(
         add("copy", tag(copies))
         if target is not None:
             add("copy_target", copy_targets)
-        lists, _ = _lists(unknown)
+        lists, _ = int_lists(unknown)
         named = pa.DictionaryArray.from_arrays(lists.values, pa.array(list(words), type=pa.string()))
         columns["unknown"] = pa.ListArray.from_arrays(lists.offsets, named)
         columns["unknown_length"] = pa.array([len(row) for row in unknown], type=pa.int32())
@@ -187,52 +149,3 @@ def _encoded(tokenizer: TextTokenizer, texts: Sequence[str]) -> list[np.ndarray]
     for first in range(0, len(texts), AT_A_TIME):
         rows += tokenizer.encode(list(texts[first : first + AT_A_TIME]))
     return rows
-
-
-def _lists(rows: list[np.ndarray]) -> tuple[Any, Any]:
-    """A list<int32> column and its lengths."""
-    lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    if offsets[-1] > np.iinfo(np.int32).max:
-        raise ValueError(f"{offsets[-1]:,} tokens in one split: a store holds at most 2³¹ - 1.")
-    values = np.concatenate(rows).astype(np.int32) if rows else np.zeros(0, dtype=np.int32)
-    lists = pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(values))
-    return lists, pa.array(lengths.astype(np.int32))
-
-
-def _write(table: Any, path: Path, key: str) -> None:
-    try:
-        with whole_file(path) as file, pa.ipc.new_file(file, table.schema.with_metadata({"key": key})) as writer:
-            for batch in table.combine_chunks().to_batches():
-                writer.write_batch(batch)
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"tokenised text could not be written to {path.parent} ({error.strerror}); make room there or choose "
-            "another place with --data.cache_dir",
-        ) from error
-
-
-def _column(table: Any, name: str) -> Any:
-    return table.column(name).chunk(0)
-
-
-def _ragged(table: Any, name: str) -> Ragged:
-    """Views of the mapped file."""
-    lists, lengths = _column(table, name), _column(table, f"{name}_length")
-    values = lists.values.indices if pa.types.is_dictionary(lists.values.type) else lists.values
-    return Ragged(*map(_view, (values, lists.offsets, lengths)))
-
-
-def _view(array: Any) -> np.ndarray:
-    """An int32 array without a copy. `to_numpy` would import pandas, which takes a second."""
-    if not len(array):
-        return np.zeros(0, dtype=np.int32)
-    return np.frombuffer(array.buffers()[1], dtype=np.int32, count=len(array), offset=4 * array.offset)
-
-
-def text_cache_folder(given: str | None) -> Path:
-    """Where tokenised text is kept: `given`, else `lhy_lightning/text` in the user's cache folder."""
-    if given is not None:
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")) / "lhy_lightning" / "text"

@@ -9,10 +9,11 @@ from torch.utils.data import DataLoader
 
 from lhy_lightning.data.back_translation import synthetic_per_epoch
 from lhy_lightning.data.module import CourseDataModule, ResumableLoader
+from lhy_lightning.data.ragged import text_cache_folder
 from lhy_lightning.data.text_tokenizer import UNK, TextTokenizer
 from lhy_lightning.data.token_batches import TokenBatches, TokenEvalBatches
 from lhy_lightning.data.token_pairs import TokenPairs
-from lhy_lightning.data.token_store import TokenStore, text_cache_folder
+from lhy_lightning.data.token_store import TokenStore
 from lhy_lightning.data.translation_texts import Reading, TextSplit, TranslationTexts
 from lhy_lightning.data.translation_tokenizers import Kind, Vocabularies, from_json, tokenizers_of
 

@@ -8,10 +8,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from matplotlib.figure import Figure
 
+from lhy_lightning.callbacks.glyphs import code_points, has_glyphs, label_fonts
 from lhy_lightning.callbacks.pictures import run_directory, save_picture
 from lhy_lightning.whole_file import write_whole
-
-CJK_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK TC", "Noto Sans CJK JP", "PingFang SC", "Microsoft YaHei", "SimHei")
 
 
 def attention_figure(rows: Sequence[tuple[np.ndarray, list[str], list[str]]]) -> Figure:
@@ -21,10 +20,8 @@ def attention_figure(rows: Sequence[tuple[np.ndarray, list[str], list[str]]]) ->
         rows: attention (T, S), the target's T tokens, the source's S tokens.
     """
     import matplotlib
-    from matplotlib import font_manager
 
-    known = {font.name for font in font_manager.fontManager.ttflist}
-    fonts = [name for name in CJK_FONTS if name in known] + list(matplotlib.rcParams["font.family"])
+    fonts = label_fonts()
     widths = [max(2.5, 0.28 * len(source)) for _, _, source in rows]
     heights = [max(2.5, 0.28 * len(target)) for _, target, _ in rows]
     with matplotlib.rc_context({"font.family": fonts}):
@@ -37,15 +34,6 @@ def attention_figure(rows: Sequence[tuple[np.ndarray, list[str], list[str]]]) ->
             axis.set_xlabel("source")
         axes[0].set_ylabel("translation")
     return figure
-
-
-def has_glyphs(texts: Sequence[str]) -> bool:
-    """Whether an installed font draws these texts: without a CJK font Chinese comes out as empty boxes."""
-    from matplotlib import font_manager
-
-    if all(ord(character) < 0x2E80 for text in texts for character in text):
-        return True
-    return any(font.name in CJK_FONTS for font in font_manager.fontManager.ttflist)
 
 
 class TranslationPictures(Callback):
@@ -78,8 +66,3 @@ class TranslationPictures(Callback):
         if drawn:
             numbered = drawn if has_glyphs(labels) else [(w, code_points(t), code_points(s)) for w, t, s in drawn]
             save_picture(trainer, "attention", attention_figure(numbered))
-
-
-def code_points(tokens: list[str]) -> list[str]:
-    """Tokens that no installed font can draw as their code points, `年` as U+5E74; `translations.txt` has the text."""
-    return [t if t.isascii() else " ".join(c if c.isascii() else f"U+{ord(c):04X}" for c in t) for t in tokens]

@@ -1,0 +1,130 @@
+"""Several trained encoders as one: mean logits where they read the same windows, added span scores where not."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from torch import nn
+
+from lhy_lightning.bert.answers import Answered, Span
+from lhy_lightning.bert.question_answering import BertQuestionAnswering
+from lhy_lightning.bert.reading import Reading
+from lhy_lightning.checkpoints import load_modules
+from lhy_lightning.data.questions import Question
+
+CANDIDATES = 20
+"""Spans of each question that models of different tokenizers are asked for."""
+
+
+class QuestionAnsweringEnsemble(LightningModule):
+    """Answers with several `BertQuestionAnswering`, in any mixture of encoders.
+
+    Members whose tokenizer and window settings are equal read the same windows, and their logits are averaged. Between
+    such groups the probabilities that each gives its best spans are averaged by the places of characters. The first
+    member's settings search, and the data module reads with its tokenizer.
+
+    Args:
+        members: trained modules.
+
+    Raises:
+        ValueError: no member, or one that does not answer questions.
+    """
+
+    def __init__(self, members: list[Any]) -> None:
+        super().__init__()
+        if not members:
+            raise ValueError("an ensemble needs at least one member.")
+        if others := [type(member).__name__ for member in members if not isinstance(member, BertQuestionAnswering)]:
+            raise ValueError(f"an ensemble that answers questions cannot have a {others[0]} as a member.")
+        self.members = nn.ModuleList(members)
+        groups: dict[Any, list[BertQuestionAnswering]] = {}
+        for member in members:
+            groups.setdefault((member.tokenizer, member.settings), []).append(member)
+        self.groups = list(groups.values())
+        self.save_hyperparameters(dict(members[0].hparams))
+
+    @classmethod
+    def from_checkpoints(cls, paths: list[Path]) -> "QuestionAnsweringEnsemble":
+        """Loads each checkpoint with the class that made it."""
+        return cls(load_modules(paths))
+
+    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
+        """As `BertQuestionAnswering.predict_step`."""
+        first, others = self.groups[0][0], self.groups[1:]
+        kept = max(first.n_best, CANDIDATES) if others else first.n_best
+        opened, rows = self.trainer.datamodule.opened("predict"), batch["index"].tolist()  # type: ignore[attr-defined]
+        answers = first.read(_search(self.groups[0], batch, kept), opened, rows)
+        if others:
+            questions = [opened.questions.questions[row] for row in rows]
+            each = [answers, *(self._read(group, questions, opened.questions.paragraphs, kept) for group in others)]
+            settings: Any = {"n_best": first.n_best, "null_threshold": first.null_threshold}
+            answers = [merge(of_one, **settings) for of_one in zip(*each, strict=True)]
+        return {"index": batch["index"], "answers": answers}
+
+    def _read(
+        self, group: list[BertQuestionAnswering], questions: list[Question], paragraphs: list[str], n_best: int
+    ) -> list[Answered]:
+        """Answers of members that read windows of their own."""
+        used = sorted({question.paragraph for question in questions})
+        place = {paragraph: number for number, paragraph in enumerate(used)}
+        reading = Reading.of(
+            [question.text for question in questions],
+            [paragraphs[paragraph] for paragraph in used],
+            [place[question.paragraph] for question in questions],
+            group[0].vocabulary,
+            group[0].settings,
+        )
+        found = _search(group, reading.on(self.device), n_best)
+        return reading.read(found, null_threshold=group[0].null_threshold)
+
+
+def _search(group: Sequence[BertQuestionAnswering], batch: dict[str, Any], n_best: int) -> Any:
+    """The best spans of the mean logits of members that read the same windows."""
+    first, spans = group[0], []
+    for of_members in zip(*(member.chunks(batch) for member in group), strict=True):
+        starts, ends = zip(*(logits for _, logits in of_members), strict=True)
+        mean = (torch.stack(starts).mean(0), torch.stack(ends).mean(0))
+        spans.append(first.best_spans(mean, batch, of_members[0][0], n_best))
+    return first.combine(spans, batch, n_best)
+
+
+def merge(answers: Sequence[Answered], *, n_best: int, null_threshold: float | None = None) -> Answered:
+    """One answer out of several models' candidates: the span with the highest mean probability.
+
+    Args:
+        answers: each model's, about the same question and text.
+        n_best: candidates kept.
+        null_threshold: as `read_answers`, in logarithms of mean probabilities; None for always an answer.
+
+    Returns:
+        Its score is the mean probability of its span, and its null score that of there being no answer.
+    """
+    chances: dict[tuple[int, int], float] = {}
+    texts: dict[tuple[int, int], str] = {}
+    nothing = 0.0
+    for answer in answers:
+        scores = np.array([span.score for span in answer.n_best] + [answer.null_score] * (null_threshold is not None))
+        shares = np.exp(scores - scores.max(initial=-np.inf)) if len(scores) else scores
+        shares = shares / max(shares.sum(), 1e-30) / len(answers)
+        for span, share in zip(answer.n_best, shares.tolist(), strict=False):
+            place = (span.start, span.end)
+            chances[place] = chances.get(place, 0.0) + share
+            texts[place] = span.text
+        nothing += float(shares[-1]) if null_threshold is not None else 0.0
+    ordered = sorted(chances, key=lambda place: (-chances[place], place))[:n_best]
+    total = sum(chances[place] for place in ordered)
+    spans = tuple(Span(texts[place], *place, chances[place], chances[place] / total) for place in ordered)
+    best = spans[0] if spans else None
+    if best and null_threshold is not None and np.log(nothing / best.score) > null_threshold:
+        best = None
+    return Answered(
+        best.text if best else "",
+        best.start if best else None,
+        best.end if best else None,
+        spans[0].score if spans else None,
+        nothing,
+        spans,
+    )

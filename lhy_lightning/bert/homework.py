@@ -1,0 +1,38 @@
+"""The submission of homework 7."""
+
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+
+from lhy_lightning.bert.predictions import AnswerFile
+from lhy_lightning.whole_file import csv_text
+
+UNKNOWN = "。"
+"""What stands where a question has no candidate: a leaderboard takes no empty cell."""
+
+
+class Homework7Csv(AnswerFile):
+    """`result.csv` as homework 7 hands it in: `ID,Answer`, one row a question, ASCII commas removed, none empty.
+
+    Where nothing is left of the best span it is the next one's turn. Other questions (`--data.predict_source`) are no
+    submission and are left to `predictions.json`.
+    """
+
+    filename = "result.csv"
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.datamodule.predict_source is None:  # type: ignore[attr-defined]
+            super().on_predict_end(trainer, pl_module)
+
+    def content(self, ids: list[str], questions: list[str], answers: list[dict[str, Any]]) -> str:
+        written = [self._answer(answer) for answer in answers]
+        if empty := [name for name, text in zip(ids, written, strict=True) if not text]:
+            rank_zero_warn(f"{len(empty)} questions have no answer, {empty[0]} first: {UNKNOWN} stands there.")
+        rows = [[name, text or UNKNOWN] for name, text in zip(ids, written, strict=True)]
+        return csv_text([["ID", "Answer"], *rows])
+
+    def _answer(self, answer: dict[str, Any]) -> str:
+        spans = (span["text"] for span in answer["n_best"])
+        texts = (text.replace(",", "").strip() for text in (answer["text"], *spans))
+        return next((" ".join(text.splitlines()) for text in texts if text), "")

@@ -1,0 +1,302 @@
+"""What the ways of fine-tuning an encoder share: the network, its optimizer, checkpoints, export."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.strategies import DDPStrategy
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lhy_lightning.bert.depth import freeze
+from lhy_lightning.bert.encoder import (
+    HEADS,
+    Attention,
+    Head,
+    build_encoder,
+    encoder_settings,
+    longest_sequence,
+    small_settings,
+)
+from lhy_lightning.bert.lora import add_lora, without_lora
+from lhy_lightning.bert.optimization import layer_groups
+from lhy_lightning.bert.pictures import AttentionPictures
+from lhy_lightning.checkpoints import class_path
+from lhy_lightning.data.encoder_source import loaded
+from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
+from lhy_lightning.module import CourseModule, plain, tuples
+from lhy_lightning.optim import build_optimizer, build_schedule
+from lhy_lightning.optim.token_normalization import TokenNormalization
+
+Batch = dict[str, Any]
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+OWN_SETTINGS = "lhy_lightning.json"
+"""The file beside `transformers`' own that rebuilds the Lightning module."""
+
+
+class BertModule(CourseModule):
+    """Base of the modules that fine-tune an encoder; a subclass names its head, what it learns from the data, its loss.
+
+    Configuration and tokenizer are taken over when training starts and travel in the checkpoint as JSON: loading one
+    asks neither the hub nor the folder that the encoder came from. A network of one's own is one method: override
+    `build_network`.
+
+    Gradients are sums over labels divided by the labels of the whole accumulated batch of all ranks.
+
+    Args:
+        encoder: hub id or local folder of any encoder of `transformers`; None for a BERT of the next four sizes with
+            random weights.
+        layers: of an encoder from scratch.
+        width: features of its layers.
+        heads: attention heads of each.
+        feedforward: features inside its feed-forward layers.
+        pretrained: take the encoder's trained weights; False for its shape alone, the lecture's comparison.
+        dropout: share of features set to zero in every place where the encoder does so; None for its own.
+        attention: "sdpa", or "eager", which families without SDPA get in any case.
+        gradient_checkpointing: compute activations again in the backward pass: less memory, a third more time.
+        freeze_layers: leave the embeddings and the first so many layers as they are; None to train everything.
+        lora_rank: train low-rank updates of this rank and the head only (needs `peft`); 0 for everything.
+        lora_alpha: LoRA's updates are scaled by alpha / rank; None for 2 · rank.
+        lora_dropout: dropout of their input.
+        optimizer: any of `torch.optim` by its name in small letters.
+        lr: peak of the learning rate.
+        betas: of Adam and its kin.
+        weight_decay: of weights with two or more axes.
+        layer_decay: each layer learns at this times the rate of the layer above it; 1 for the same rate.
+        schedule: "linear", "cosine" or "constant", after the warm-up.
+        warmup_fraction: share of all steps in which the rate rises.
+        encoder_config: filled in by the module: JSON of the configuration.
+        tokenizer: JSON of the tokenizer; from the data if not given, as the next.
+        max_length: the longest sequence, special tokens included.
+    """
+
+    head: Head
+    regression: bool | None = False
+    """Whether the head gives one number instead of classes."""
+    learned: tuple[str, ...] = ("max_length",)
+    """Arguments that the data module tells; those that are needed to build the network come with it."""
+
+    network: Any
+
+    def __init__(
+        self,
+        *,
+        encoder: str | None = None,
+        layers: int = 2,
+        width: int = 128,
+        heads: int = 2,
+        feedforward: int = 512,
+        pretrained: bool = True,
+        dropout: float | None = None,
+        attention: Attention = "sdpa",
+        gradient_checkpointing: bool = False,
+        freeze_layers: int | None = None,
+        lora_rank: int = 0,
+        lora_alpha: float | None = None,
+        lora_dropout: float = 0.0,
+        optimizer: str = "adamw",
+        lr: float = 5e-5,
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float = 0.01,
+        layer_decay: float = 1.0,
+        schedule: Literal["linear", "cosine", "constant"] = "linear",
+        warmup_fraction: float = 0.1,
+        encoder_config: str | None = None,
+        tokenizer: str | None = None,
+        max_length: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        if attention not in ("sdpa", "eager"):
+            raise ValueError(f"attention is 'sdpa' or 'eager', not {attention!r}")
+        if lora_rank and freeze_layers is not None:
+            raise ValueError(f"lora_rank={lora_rank} freezes the whole encoder: leave freeze_layers out.")
+        if not 0 <= warmup_fraction < 1:
+            raise ValueError(f"warmup_fraction={warmup_fraction}: a share of the steps in [0, 1).")
+        self.encoder, self.pretrained, self.dropout = encoder, pretrained, dropout
+        self.sizes = {"layers": layers, "width": width, "heads": heads, "feedforward": feedforward}
+        self.attention, self.gradient_checkpointing = attention, gradient_checkpointing
+        self.freeze_layers = freeze_layers
+        self.lora = {
+            "rank": lora_rank, "alpha": 2 * lora_rank if lora_alpha is None else lora_alpha, "dropout": lora_dropout,
+        }  # fmt: skip
+        self.optimizer_numbers = {"name": optimizer, "lr": lr, "betas": betas, "weight_decay": weight_decay}
+        self.layer_decay, self.schedule, self.warmup_fraction = layer_decay, schedule, warmup_fraction
+        self.encoder_config, self.tokenizer, self.max_length = encoder_config, tokenizer, max_length
+        self.network = None
+        self.normalization = TokenNormalization()
+
+    # --- network ---------------------------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Whether all is known that the network is built from; a subclass adds its own."""
+        return self.tokenizer is not None
+
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes or tags; empty for a head without."""
+        return ()
+
+    def build_network(self, weights: str | None) -> nn.Module:
+        """Returns the network, which takes what a batch holds of `INPUTS` by name. Override it to train your own.
+
+        `self.vocabulary`, `self.encoder_config` and `self.labels()` are known when it is called.
+
+        Args:
+            weights: hub id or folder to take trained weights from; None where a checkpoint brings them.
+        """
+        assert self.encoder_config is not None
+        network = build_encoder(
+            self.encoder_config, self.head, labels=self.labels(), regression=bool(self.regression), weights=weights,
+            attention=self.attention, gradient_checkpointing=self.gradient_checkpointing,
+        )  # fmt: skip
+        if self.freeze_layers is not None:
+            freeze(network, self.freeze_layers)
+        if self.lora["rank"]:
+            network = add_lora(network, **self.lora)  # type: ignore[arg-type]
+        return network
+
+    def build(self) -> None:
+        """Builds the network, once tokenizer and labels are known."""
+        assert self.tokenizer is not None
+        self.vocabulary = EncoderTokenizer.from_json(self.tokenizer)
+        weights = None
+        if self.encoder_config is None:  # the first time: later the checkpoint has both, and the hub is not asked
+            if self.encoder is None:
+                positions = max(512, self.max_length or 0)
+                settings = small_settings(self.vocabulary, max_positions=positions, dropout=self.dropout, **self.sizes)
+            else:
+                settings = encoder_settings(
+                    self.encoder, self.vocabulary, pretrained=self.pretrained, dropout=self.dropout
+                )
+                weights = self.encoder if self.pretrained else None
+            self.note("encoder_config", settings)
+        self.check_length(self.max_length)
+        self.network = self.build_network(weights)
+
+    def check_length(self, max_length: int | None) -> None:
+        """Raises ValueError where sequences may become longer than the encoder has positions for."""
+        assert self.encoder_config is not None
+        limit = longest_sequence(self.encoder_config, self.vocabulary)
+        if limit is not None and max_length is not None and max_length > limit:
+            raise ValueError(
+                f"max_length={max_length}, but the encoder takes at most {limit}: lower --data.max_length."
+            )
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        data = getattr(self.trainer, "datamodule", None)
+        there = getattr(data, "tokenizer", None)
+        if self.tokenizer is None and there is not None:
+            self.note("tokenizer", there.to_json())
+        self.learn_from_data(self.learned, equal=())
+        if self.network is None:
+            if not self.ready:
+                raise ValueError(
+                    f"give {type(self).__name__} tokenizer and {', '.join(self.learned)}, or fit it with a data module."
+                )
+            self.build()
+        self.check_length(getattr(data, "max_length", None))
+        strategy = self.trainer.strategy
+        if stage == "fit" and isinstance(strategy, DDPStrategy):  # some encoders have weights that a head does not use
+            strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+
+    def inputs(self, batch: Batch) -> dict[str, Tensor]:
+        """What of a batch the network takes."""
+        return {name: batch[name] for name in INPUTS if name in batch}
+
+    # --- training --------------------------------------------------------------------------------------------------
+
+    def log_training(self, batch_idx: int, figures: dict[str, Tensor]) -> None:
+        """Logs on the steps that the loggers take."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if batch_idx == 0 or (every and (self.trainer.global_step + 1) % every == 0):
+            self.log_dict(figures, prog_bar=True)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        self.normalization.divide_gradients(self)
+
+    def configure_optimizers(self) -> Any:
+        numbers: dict[str, Any] = dict(self.optimizer_numbers)
+        groups = layer_groups(self.network, numbers["lr"], numbers["weight_decay"], self.layer_decay)
+        optimizer = build_optimizer(groups, **numbers)
+        steps = self.trainer.estimated_stepping_batches
+        if self.warmup_fraction and steps == float("inf"):
+            raise ValueError("warmup_fraction needs an end: give the trainer max_epochs or max_steps.")
+        warmup = int(self.warmup_fraction * steps) if self.warmup_fraction else 0
+        scheduler = build_schedule(optimizer, self.schedule, total_steps=steps, warmup_steps=warmup)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_callbacks(self) -> list[Callback]:
+        return [AttentionPictures()]
+
+    # --- export ----------------------------------------------------------------------------------------------------
+
+    def save_pretrained(
+        self, save_directory: str | Path, *, merge_lora: bool = True, config: Any = None, **arguments: Any
+    ) -> str | None:
+        """Writes a folder that plain `transformers` opens, tokenizer included; `push_to_hub=True` uploads it.
+
+        Args:
+            save_directory: the folder.
+            merge_lora: add LoRA's updates into the weights; False writes the updates and the head alone, for
+                `peft.PeftModel.from_pretrained(encoder, folder)`.
+            config: what the hub's mixin would write instead of the encoder's configuration; not used.
+            arguments: `repo_id`, `push_to_hub`, `private` …
+        """
+        if not merge_lora and self.network is not None and hasattr(self.network, "merge_and_unload"):
+            self.network.save_pretrained(str(save_directory))
+            self.vocabulary.transformers().save_pretrained(str(save_directory))
+            return None
+        return super(CourseModule, self).save_pretrained(save_directory, **arguments)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        if self.network is None:
+            raise RuntimeError("there is no network yet: fit first, or load a checkpoint.")
+        without_lora(self.network).save_pretrained(str(save_directory))
+        self.vocabulary.transformers().save_pretrained(str(save_directory))
+        settings = {"class_path": class_path(type(self)), **plain(dict(self.hparams)), "lora_rank": 0}
+        (save_directory / OWN_SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=1), "utf8")
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        config: dict[str, Any] | None = None,
+        **arguments: Any,
+    ) -> Self:
+        import transformers
+        from huggingface_hub import hf_hub_download
+
+        place: dict[str, Any] = {
+            "revision": revision, "cache_dir": cache_dir, "token": token, "force_download": force_download,
+            "local_files_only": local_files_only,
+        }  # fmt: skip
+        folder = Path(model_id)
+        own = folder / OWN_SETTINGS if folder.is_dir() else Path(hf_hub_download(model_id, OWN_SETTINGS, **place))
+        if not own.is_file():
+            raise FileNotFoundError(
+                f"{folder} has no {OWN_SETTINGS}: {cls.__name__}.save_pretrained did not write it. To train an encoder "
+                f"further give {cls.__name__}(encoder={model_id!r}) to a Trainer."
+            )
+        settings = json.loads(own.read_text("utf8"))
+        if (made_by := settings.pop("class_path")) != class_path(cls):
+            raise TypeError(f"{model_id} was saved by {made_by}, not by {class_path(cls)}: load it with its own class.")
+        module = cls(**{name: tuples(value) for name, value in settings.items()})
+        kind = getattr(transformers, HEADS[cls.head])
+        saved = loaded(
+            kind.from_pretrained, model_id, "weights", dtype=torch.float32, **({} if folder.is_dir() else place)
+        )
+        module.network.load_state_dict(saved.state_dict())
+        return module.eval()

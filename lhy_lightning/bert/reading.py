@@ -1,0 +1,69 @@
+"""Questions and texts that are only in memory, made ready for an encoder: what a Python call answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from lhy_lightning.bert.answers import Answered, read_answers
+from lhy_lightning.bert.span_search import QuestionSpans
+from lhy_lightning.data.encoded_texts import without_surrogates
+from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
+from lhy_lightning.data.question_windows import WindowSettings
+from lhy_lightning.data.ragged import Ragged, ragged
+from lhy_lightning.data.window_batches import EvaluationWindows, WindowMaker
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Some questions and all the windows of the texts that they are about.
+
+    Attributes:
+        texts: as they were given; answers are cut out of them.
+        paragraph: (N,) int64, which text each question is about.
+        starts, ends: of the texts' tokens, in characters.
+        batch: an `AnswerBatch`.
+    """
+
+    texts: Sequence[str]
+    paragraph: np.ndarray
+    starts: Ragged
+    ends: Ragged
+    batch: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        questions: Sequence[str],
+        texts: Sequence[str],
+        paragraph: Sequence[int] | np.ndarray,
+        tokenizer: EncoderTokenizer,
+        settings: WindowSettings,
+        *,
+        at_once: int = 32,
+    ) -> "Reading":
+        """Tokenises everything once.
+
+        Args:
+            questions: N of them.
+            texts: what they are about.
+            paragraph: (N,) places in `texts`.
+            tokenizer, settings: the encoder's.
+            at_once: most windows that the encoder reads at once.
+        """
+        ids, starts, ends = tokenizer.encode_with_offsets([without_surrogates(text) for text in texts])
+        asked = tokenizer.encode([without_surrogates(question) for question in questions])
+        about = np.asarray(paragraph, dtype=np.int64)
+        maker = WindowMaker(ragged(asked), ragged(ids), about, tokenizer, settings)
+        batch: Any = EvaluationWindows(maker, at_once=at_once)[list(range(len(questions)))]
+        return cls(texts, about, ragged(starts), ragged(ends), batch)
+
+    def on(self, device: torch.device) -> dict[str, Any]:
+        """The batch on a device."""
+        return {name: v.to(device) if isinstance(v, torch.Tensor) else v for name, v in self.batch.items()}
+
+    def read(self, found: QuestionSpans, *, null_threshold: float | None = None) -> list[Answered]:
+        """Spans of tokens as answers."""
+        return read_answers(found, self.texts, self.paragraph, self.starts, self.ends, null_threshold=null_threshold)

@@ -1,0 +1,173 @@
+"""Tagging of words: the lecture's second way to use BERT."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+from torch.nn import functional
+
+from lhy_lightning.bert.module import Batch, BertModule
+from lhy_lightning.bert.text_predictions import TagsCsv
+from lhy_lightning.data.encoded_texts import without_surrogates
+from lhy_lightning.data.ragged import ragged
+from lhy_lightning.data.tag_batches import IGNORED, TagBatches
+from lhy_lightning.data.word_pieces import joined, pieces_of_words
+from lhy_lightning.metrics.entities import TaggingScores, are_entity_tags
+
+
+class BertTagger(BertModule):
+    """Fine-tunes an encoder to tell the tag of every word, by what it makes of the word's first piece.
+
+    Devlin et al. 2018 (https://arxiv.org/abs/1810.04805), section 5.3. The score is accuracy over words and, where tags
+    mark entities (B-…, I-…), F1 over whole entities, which then chooses the best epoch.
+
+    The last argument is taken from the data module when training starts and travels in the checkpoint, so that a
+    checkpoint tags plain words alone.
+
+    Args:
+        tag_names: names of the tags; from the data if not given.
+        arguments: those of `BertModule`.
+    """
+
+    head = "tagging"
+    learned = ("max_length", "tag_names")
+
+    def __init__(self, *, tag_names: tuple[str, ...] | None = None, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.tag_names = None if tag_names is None else tuple(map(str, tag_names))
+        if self.ready:
+            self.build()
+
+    @property
+    def ready(self) -> bool:
+        return super().ready and self.tag_names is not None
+
+    def labels(self) -> tuple[str, ...]:
+        return self.tag_names or ()
+
+    @property
+    def headline_metric(self) -> tuple[str, Literal["max", "min"]]:  # type: ignore[override]
+        """F1 over entities where tags mark some, otherwise accuracy over words."""
+        data = getattr(self._trainer, "datamodule", None)  # callbacks ask before `setup` has learned the tags
+        names = self.tag_names or getattr(data, "tag_names", None) or ()
+        return ("val/f1" if are_entity_tags(names) else "val/accuracy"), "max"
+
+    def build(self) -> None:
+        """Builds the network and what it is scored by."""
+        super().build()
+        self.val_scores, self.test_scores = TaggingScores(self.labels()), TaggingScores(self.labels())
+
+    # --- training --------------------------------------------------------------------------------------------------
+
+    def forward(self, **inputs: Tensor) -> Tensor:
+        """What the encoder takes, each (N, T), to logits (N, T, tags) float32."""
+        logits: Tensor = self.network(**inputs).logits.float()
+        return logits
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross entropy summed over words."""
+        return functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum")
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        labels = batch["labels"]
+        loss, words = self.loss(self(**self.inputs(batch)), labels), (labels != IGNORED).sum()
+        self.log_training(batch_idx, {"train/loss": loss.detach() / words})
+        return self.normalization.add(loss, words)
+
+    # --- evaluation ------------------------------------------------------------------------------------------------
+
+    def evaluate(self, batch: Batch, scores: TaggingScores) -> None:
+        """Adds a batch to the figures, where it has tags."""
+        if (labels := batch.get("labels")) is None:
+            return
+        logits, first = self(**self.inputs(batch)), batch["first_pieces"]
+        scores.loss.update(self.loss(logits, labels))
+        words = first.sum(1).tolist()
+        said, gold = (values[first].tolist() for values in (logits.argmax(2), labels))
+        places = list(zip(batch["sentence"].tolist(), batch["index"].tolist(), strict=True))
+        scores.update(split(said, words), split(gold, words), places)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.evaluate(batch, self.val_scores)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self.evaluate(batch, self.test_scores)
+
+    def on_validation_epoch_end(self) -> None:
+        self.report("val", self.val_scores)
+
+    def on_test_epoch_end(self) -> None:
+        self.report("test", self.test_scores)
+
+    def report(self, name: str, scores: TaggingScores) -> None:
+        """Logs the figures over all ranks, where there are tags."""
+        figures = scores.compute()
+        scores.reset()
+        if not figures:
+            rank_zero_warn(f"the {name} words have no tags: there is no score. `lhy predict` writes the predictions.")
+        named = {f"{name}/{figure}": value.float().to(self.device) for figure, value in figures.items()}
+        self.log_dict(named, prog_bar=True)
+
+    # --- inference -------------------------------------------------------------------------------------------------
+
+    def tags_of(self, batch: Batch) -> list[list[str]]:
+        """The tags of the words of each row of a batch."""
+        best = self(**self.inputs(batch)).argmax(2)
+        first = batch["first_pieces"]
+        names = [self.labels()[tag] for tag in best[first].tolist()]
+        return split(names, first.sum(1).tolist())
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Returns `index` (N,), and `tags`, for each row those of its words."""
+        return {"index": batch["index"], "tags": self.tags_of(batch)}
+
+    @torch.inference_mode()
+    def tag(self, sentences: Sequence[Sequence[str]], *, batch_size: int = 64) -> list[list[str]]:
+        """The tags of the words of each sentence.
+
+        Args:
+            sentences: N lists of words.
+            batch_size: rows at a time, of like length.
+
+        Raises:
+            RuntimeError: there is no network yet.
+            TypeError: a sentence is a string and not a list of words.
+        """
+        if self.network is None:
+            raise RuntimeError("there is no network yet: fit first, or load a checkpoint.")
+        wrong = next((sentence for sentence in sentences if isinstance(sentence, str)), None)
+        if wrong is not None:
+            raise TypeError(f"{wrong!r} is a string: give each sentence as a list of words.")
+        found: list[list[str]] = [[] for _ in sentences]
+        if not any(sentences):
+            return found
+        ids, _, ends = self.vocabulary.encode_with_offsets([without_surrogates(joined(words)) for words in sentences])
+        pieces = pieces_of_words(sentences, ragged(ids), ragged(ends), self.vocabulary.unk_id)
+        rows = TagBatches(pieces, None, self.vocabulary, max_length=self.max_length or 512, index=True)
+        training = self.training
+        self.eval()
+        tags: dict[int, list[str]] = {}
+        order = np.argsort(rows.lengths, kind="stable")
+        for at in range(0, len(order), batch_size):
+            batch = rows[order[at : at + batch_size].tolist()]
+            moved = {name: value.to(self.device) for name, value in batch.items()}
+            tags |= dict(zip(batch["index"].tolist(), self.tags_of(moved), strict=True))
+        self.train(training)
+        for row, sentence in enumerate(rows.parts[:, 0].tolist()):
+            found[sentence] += tags[row]
+        return found
+
+    def prediction_writers(self) -> list[Callback]:
+        return [TagsCsv()]
+
+
+def split(values: list[Any], lengths: list[int]) -> list[list[Any]]:
+    """A list cut into parts of so many values."""
+    ends = np.cumsum(lengths).tolist()
+    return [values[end - length : end] for length, end in zip(lengths, ends, strict=True)]

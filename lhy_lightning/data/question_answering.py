@@ -1,0 +1,324 @@
+"""`QuestionAnsweringDataModule`: questions about paragraphs of any length as windows that an encoder can read."""
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch.utils.data import DataLoader
+
+from lhy_lightning.data.encoded_texts import EncodedTexts
+from lhy_lightning.data.encoder_choice import TokenizerChoice
+from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
+from lhy_lightning.data.length_batches import LengthEvalBatches
+from lhy_lightning.data.module import CourseDataModule, ResumableLoader
+from lhy_lightning.data.question_batches import QuestionBatches
+from lhy_lightning.data.question_splits import QuestionReading, QuestionSplits
+from lhy_lightning.data.question_windows import AnswerTokens, Position, WindowSettings, answer_tokens
+from lhy_lightning.data.questions import QuestionSet
+from lhy_lightning.data.ragged import text_cache_folder
+from lhy_lightning.data.window_batches import EvaluationWindows, TrainingWindows, WindowMaker
+from lhy_lightning.metrics.answer_texts import DEFINITIONS, Definition
+
+SplitName = Literal["train", "val", "test", "predict"]
+SPLITS: dict[str, tuple[SplitName, ...]] = {
+    "fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",),
+}  # fmt: skip
+QUESTIONS_AT_ONCE = 4  # times the windows of a chunk: their windows are then divided into chunks of like length
+
+
+@dataclass(frozen=True)
+class OpenedQuestions:
+    """One split, tokenised.
+
+    Attributes:
+        questions: N of them.
+        paragraphs: their tokens and where these stand.
+        maker: makes its windows.
+        answers: in tokens.
+    """
+
+    questions: QuestionSet
+    paragraphs: EncodedTexts
+    maker: WindowMaker
+    answers: AnswerTokens
+
+
+class QuestionAnsweringDataModule(CourseDataModule):
+    """Questions and paragraphs from files, tables, the hub or the embedded set, each paragraph tokenised once.
+
+    Long paragraphs are read in windows. How far these reach over each other is `window_overlap`, in tokens; the field's
+    word `doc_stride` is not taken, as it means that overlap in `transformers` and the step from one window to the next
+    in homework 7.
+
+    Args:
+        source: `embedded:questions` or `embedded:questions_zh`; a folder with a file for each split
+            (`hw7_train.json`, `train-v1.1.json`, `DRCD_dev.json` …); a JSON file of SQuAD 1 or 2, DRCD, CMRC or
+            homework 7; a csv, jsonl or parquet table; a hub id.
+        val_source: validation questions from elsewhere.
+        test_source: test questions from elsewhere, with or without answers.
+        predict_source: a file of questions to answer, in any of these forms; the test split if not given.
+        val_fraction: share of the training questions held out where the source has no validation split; all questions
+            about a paragraph stay together.
+        test_fraction: the same for a test split; 0 for none.
+        split_seed: of the splits made here.
+        drop_leaks: drop training questions about a paragraph of validation or test.
+        tokenizer_file: folder or hub id of a tokenizer; if not given, that of the model's encoder, or a new WordPiece.
+        vocab_size: pieces of a new one.
+        lowercase: a new one reads everything in small letters.
+        max_length: tokens of a sequence: special tokens, question and window.
+        max_question: tokens of a question; longer ones are cut.
+        window: most tokens of the paragraph in a window (homework 7: 150); what `max_length` leaves if not given.
+        window_overlap: tokens that a window shares with the next one (homework 7: 0).
+        window_position: of training windows: "random" round the answer, or "centre" (homework 7), after which an
+            encoder looks for answers in the middle.
+        no_answer_share: share of the training windows that hold no answer and aim at [CLS] (homework 7: 0). It teaches
+            the null score by which windows can be compared.
+        unanswerable: train on questions that have no answer, and answer "" where the null score is higher (SQuAD 2).
+        metric: "squad", "cmrc", "drcd" or "homework"; by the form of the data if not given.
+        batch_size: training windows a process.
+        max_tokens: padded tokens a training batch and process instead.
+        eval_batch_size: windows that the encoder reads at once in evaluation; as `batch_size` if not given.
+        bucket_batches: how many batches' windows are sorted by length together; 0 for none.
+        pad_to_multiple: sequences are padded to a multiple of it.
+        num_workers: processes that make batches; 0 is fastest, as a batch takes less than a millisecond.
+        cache_dir: folder for tokenised text; `~/.cache/lhy_lightning/text` if not given.
+
+    Attributes:
+        tokenizer: after `setup`; the model's own where it has been trained before.
+        metric: after `setup`.
+        null_windows: whether windows without the answer are trained on.
+        has_test: whether there is a test split.
+        test_labelled: whether its answers are known; not so in homework 7.
+    """
+
+    tokenizer: EncoderTokenizer
+    metric: Definition
+
+    def __init__(
+        self,
+        source: str = "embedded:questions",
+        *,
+        val_source: str | None = None,
+        test_source: str | None = None,
+        predict_source: str | None = None,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.0,
+        split_seed: int = 0,
+        drop_leaks: bool = True,
+        tokenizer_file: str | None = None,
+        vocab_size: int = 2000,
+        lowercase: bool = True,
+        max_length: int = 384,
+        max_question: int = 64,
+        window: int | None = None,
+        window_overlap: int = 128,
+        window_position: Position = "random",
+        no_answer_share: float = 0.0,
+        unanswerable: bool = False,
+        metric: Definition | None = None,
+        batch_size: int = 16,
+        max_tokens: int | None = None,
+        eval_batch_size: int | None = None,
+        bucket_batches: int = 50,
+        pad_to_multiple: int = 8,
+        num_workers: int = 0,
+        cache_dir: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self.max_length, self.max_question = max_length, max_question
+        self.window, self.window_overlap = window, window_overlap
+        self.unanswerable, self.null_windows = unanswerable, unanswerable or no_answer_share > 0
+        self.settings = WindowSettings(max_length, max_question, window, window_overlap)
+        self._check_arguments()
+        self._said: list[str] = []
+        how = {field.name: self._given[field.name] for field in fields(QuestionReading)}
+        self._splits = QuestionSplits(QuestionReading(**how), self._said.append)
+        self._choice = TokenizerChoice(tokenizer_file, vocab_size, lowercase)
+        self._folder = text_cache_folder(cache_dir)
+        self._opened: dict[str, OpenedQuestions] = {}
+        self._in_use: str | None = None  # JSON of the tokenizer
+
+    @property
+    def _given(self) -> Any:
+        return self.hparams
+
+    def _check_arguments(self) -> None:
+        given = self._given
+        for name in ("batch_size", "eval_batch_size", "max_tokens", "vocab_size", "pad_to_multiple"):
+            if given[name] is not None and given[name] < 1:
+                raise ValueError(f"{name}={given[name]}: must be at least 1.")
+        if given.max_tokens is not None and given.max_tokens < given.max_length:
+            raise ValueError(f"max_tokens={given.max_tokens} is less than a sequence of max_length={given.max_length}.")
+        if given.window_position not in ("random", "centre"):
+            raise ValueError(f"window_position is 'random' or 'centre', not {given.window_position!r}.")
+        if not 0 <= given.no_answer_share < 1:
+            raise ValueError(f"no_answer_share={given.no_answer_share}: a share of the windows in [0, 1).")
+        if given.metric is not None and given.metric not in DEFINITIONS:
+            raise ValueError(f"metric={given.metric!r}: one of {', '.join(DEFINITIONS)}.")
+        if given.val_fraction < 0 or given.test_fraction < 0 or given.val_fraction + given.test_fraction >= 1:
+            raise ValueError(
+                f"val_fraction={given.val_fraction} and test_fraction={given.test_fraction} must not be negative and "
+                "must leave something to train on."
+            )
+
+    # --- setup -----------------------------------------------------------------------------------------------------
+
+    def prepare_data(self) -> None:
+        """Tokenises on one process a machine; the others open the file."""
+        self.setup(self._stage())
+
+    def setup(self, stage: str | None = None) -> None:
+        """Reads and tokenises what the stage needs; without a trainer, call it yourself."""
+        module = getattr(self.trainer, "lightning_module", None)
+        tokenizer = self._choice.choose(module, self._training_texts, self._folder)
+        if tokenizer.to_json() != self._in_use:
+            self.tokenizer, self._in_use = tokenizer, tokenizer.to_json()
+            self._opened.clear()
+        names = SPLITS[stage or "fit"]
+        self.metric = self._given.metric or self._splits.split(names[0]).kind
+        for name in names:
+            self._open(name)
+        if self._said:
+            _print(f"{self._given.source}, scored as {self.metric}: " + " ".join(self._said))
+            self._said.clear()
+
+    def _training_texts(self) -> list[str]:
+        train = self._splits.split("train")
+        used = sorted({question.paragraph for question in train.questions})
+        return [train.paragraphs[place] for place in used] + [question.text for question in train.questions]
+
+    def _open(self, name: SplitName) -> OpenedQuestions:
+        if name not in self._opened:
+            questions = self._splits.split(name)
+            asked = EncodedTexts([q.text for q in questions.questions], self.tokenizer, folder=self._folder)
+            paragraphs = EncodedTexts(questions.paragraphs, self.tokenizer, folder=self._folder)
+            maker = WindowMaker(
+                asked.ids,
+                paragraphs.ids,
+                np.array([question.paragraph for question in questions.questions], dtype=np.int64),
+                self.tokenizer,
+                self.settings,
+                pad_to_multiple=self._given.pad_to_multiple,
+            )
+            answers = answer_tokens(questions, paragraphs.starts, paragraphs.ends)
+            self._opened[name] = OpenedQuestions(questions, paragraphs, maker, answers)
+            if name == "train":
+                self._report_training(self._opened[name])
+            else:
+                self._report_evaluated(name, self._opened[name])
+        return self._opened[name]
+
+    # --- what is said about it -------------------------------------------------------------------------------------
+
+    def _cut(self, name: str, opened: OpenedQuestions) -> None:
+        asked = opened.maker.questions.lengths
+        if cut := int((asked > self.max_question).sum()):
+            self._said.append(f"{cut:,} {name} questions cut to {self.max_question} tokens (longest {asked.max()}).")
+
+    def _report_training(self, opened: OpenedQuestions) -> None:
+        sampler, answers, maker = self._sampler(opened), opened.answers, opened.maker
+        told = f"{len(opened.questions):,} training questions, {sampler.with_answer:,} windows with an answer an epoch"
+        self._said.append(f"{told}, {sampler.without_answer:,} without.")
+        labelled = np.array([bool(question.answers) for question in opened.questions.questions])
+        too_long = answers.found & (answers.last - answers.first >= maker.room)
+        skipped = {
+            "without text": int((~self._asked(opened)).sum()),
+            "whose answer does not stand where it should": int((labelled & ~answers.found).sum()),
+            "whose answer is longer than a window": int(too_long.sum()),
+            "without an answer": int((~labelled).sum()) if not self.unanswerable else 0,
+        }
+        if any(skipped.values()):
+            listed = ", ".join(f"{count:,} {why}" for why, count in skipped.items() if count)
+            self._said.append(f"Training skips questions: {listed}.")
+        if self._given.no_answer_share and not sampler.without_answer:
+            self._said.append("No paragraph is longer than a window, so there are no windows without an answer.")
+        self._cut("training", opened)
+
+    def _report_evaluated(self, name: str, opened: OpenedQuestions) -> None:
+        questions = opened.questions
+        windows = len(EvaluationWindows(opened.maker).grid)
+        unknown = sum(not question.labelled for question in questions.questions)
+        without = "" if not unknown else f", {unknown:,} of them without a known answer"
+        self._said.append(f"{len(questions):,} {name} questions{without}, {windows:,} windows.")
+        if empty := int((~self._asked(opened)).sum()):
+            self._said.append(f"{empty:,} {name} rows have no question or no paragraph.")
+        if wrong := questions.wrong_answers():
+            self._said.append(f"{wrong:,} {name} answers do not stand where they should; their text still counts.")
+        self._cut(name, opened)
+
+    def _asked(self, opened: OpenedQuestions) -> np.ndarray:
+        """Rows that have a question and a paragraph: (N,) bool."""
+        return (opened.maker.question_lengths > 0) & (opened.maker.lengths > 0)
+
+    # --- what others ask -------------------------------------------------------------------------------------------
+
+    @property
+    def has_test(self) -> bool:
+        return self._splits.has_test
+
+    @property
+    def test_labelled(self) -> bool:
+        return self._splits.test_labelled
+
+    @property
+    def predict_source(self) -> str | None:
+        """The file whose questions are answered; None where the test split's are."""
+        source: str | None = self._given.predict_source
+        return source
+
+    def opened(self, split: SplitName) -> OpenedQuestions:
+        """A split's questions by `index`, and the places of its paragraphs' tokens."""
+        return self._open(split)
+
+    # --- loaders ---------------------------------------------------------------------------------------------------
+
+    def _sampler(self, opened: OpenedQuestions) -> QuestionBatches:
+        given = self._given
+        return QuestionBatches(
+            opened.maker,
+            opened.answers,
+            self._asked(opened),
+            position=given.window_position,
+            no_answer_share=given.no_answer_share,
+            unanswerable=given.unanswerable,
+            batch_size=given.batch_size,
+            max_tokens=given.max_tokens,
+            pad_to_multiple=given.pad_to_multiple,
+            bucket_batches=given.bucket_batches,
+        )
+
+    def train_dataloader(self) -> ResumableLoader:
+        opened = self._open("train")
+        windows = TrainingWindows(opened.maker, opened.answers)
+        return self.train_loader(windows, self._sampler(opened), num_workers=self._given.num_workers)
+
+    def _all_questions(self, name: SplitName) -> DataLoader:
+        given, opened = self._given, self._open(name)
+        at_once = given.eval_batch_size or given.batch_size
+        windows = EvaluationWindows(
+            opened.maker,
+            opened.answers if name != "predict" else None,
+            null_windows=self.null_windows,
+            at_once=at_once,
+            max_tokens=given.max_tokens if given.eval_batch_size is None else None,
+        )
+        sampler = LengthEvalBatches(windows.tokens, QUESTIONS_AT_ONCE * at_once, pad_to_multiple=1, split=name)
+        return DataLoader(
+            windows, batch_size=None, sampler=sampler, num_workers=given.num_workers, pin_memory=self._on_gpu()
+        )
+
+    def val_dataloader(self) -> DataLoader:
+        return self._all_questions("val")
+
+    def test_dataloader(self) -> DataLoader:
+        return self._all_questions("test")
+
+    def predict_dataloader(self) -> DataLoader:
+        return self._all_questions("predict")
+
+
+@rank_zero_only
+def _print(message: str) -> None:
+    print(message)

@@ -1,0 +1,138 @@
+"""The questions of every split: read, and divided so that no paragraph is in two of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+import numpy as np
+
+from lhy_lightning.data.folders import nearest_existing
+from lhy_lightning.data.questions import QuestionSet, open_question_file, open_questions
+from lhy_lightning.data.splits import held_out
+
+
+@dataclass(frozen=True)
+class QuestionReading:
+    """What to read and how to divide it: as the arguments of `QuestionAnsweringDataModule` of the same names."""
+
+    source: str
+    val_source: str | None
+    test_source: str | None
+    predict_source: str | None
+    val_fraction: float
+    test_fraction: float
+    split_seed: int
+    drop_leaks: bool
+
+
+class QuestionSplits:
+    """Reads what is asked for, when it is asked for: prediction needs no training data.
+
+    Args:
+        how: what to read and how to divide it.
+        report: is told, a sentence at a time, what was dropped.
+    """
+
+    def __init__(self, how: QuestionReading, report: Callable[[str], None]) -> None:
+        self.how, self.report = how, report
+
+    @cached_property
+    def has_test(self) -> bool:
+        return self._handed("test") is not None or self.how.test_fraction > 0
+
+    @cached_property
+    def test_labelled(self) -> bool:
+        """Whether any answer of the test questions is known."""
+        test = self._handed("test")
+        return self.how.test_fraction > 0 if test is None else test.labelled
+
+    def split(self, name: str) -> QuestionSet:
+        """`train`, `val`, `test` or `predict`.
+
+        Raises:
+            ValueError: there is no such split, or nothing is left of it.
+        """
+        if name == "predict":
+            return self._predict
+        handed = self._handed(name) if name != "train" else None
+        if handed is not None:
+            if name == "val" and not handed.labelled:
+                raise ValueError(f"{handed.origin}: validation questions need answers.")
+            return handed
+        if name not in self._divided:
+            raise ValueError(
+                f"{self.how.source} has no {name} split: set --data.{name}_source or --data.{name}_fraction."
+            )
+        return self._divided[name]
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    @cache  # noqa: B019  (lives as long as its data module)
+    def _opened(self, source: str) -> dict[str, QuestionSet]:
+        return {str(name): found for name, found in open_questions(source).items()}
+
+    @cache  # noqa: B019
+    def _handed(self, name: str) -> QuestionSet | None:
+        """A split as its source has it; None where there is none."""
+        apart = {"val": self.how.val_source, "test": self.how.test_source}.get(name)
+        if apart is None:
+            return self._opened(self.how.source).get(name)
+        splits = self._opened(apart)
+        found = splits.get(name) or (next(iter(splits.values())) if len(splits) == 1 else None)
+        if found is None:
+            raise ValueError(f"{name}_source={apart!r} has the splits {', '.join(splits)}: which? Name one file.")
+        return found
+
+    @cached_property
+    def _predict(self) -> QuestionSet:
+        source = self.how.predict_source
+        if source is None:
+            return self.split("test")
+        path = Path(source).expanduser()
+        if not path.is_file():
+            raise FileNotFoundError(f"predict_source {source!r} is no file. {nearest_existing(path)}")
+        return open_question_file(path)
+
+    # --- dividing --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _divided(self) -> dict[str, QuestionSet]:
+        """Training questions, and what is held out of them where the source hands out no such split."""
+        how, train = self.how, self._handed("train")
+        if train is None or not train.labelled:
+            raise ValueError(f"{how.source} has no answered questions to train on.")
+        if how.drop_leaks:
+            train = self._without_leaks(train)
+        splits = {"train": train}
+        for stream, (name, fraction) in enumerate((("test", how.test_fraction), ("val", how.val_fraction))):
+            if self._handed(name) is None and fraction > 0:
+                rest = splits["train"]
+                share = fraction / (1 - how.test_fraction) if "test" in splits else fraction
+                paragraph = np.array([question.paragraph for question in rest.questions])
+                held = held_out(np.zeros(len(rest), dtype=np.int64), paragraph, share, how.split_seed, stream=stream)
+                splits[name] = rest.take(np.flatnonzero(held).tolist())
+                splits["train"] = rest.take(np.flatnonzero(~held).tolist())
+                if not len(splits["train"]) or not len(splits[name]):
+                    raise ValueError(
+                        f"{train.origin} has too few paragraphs to hold out {fraction:.0%} of its questions as {name} "
+                        f"split: set --data.{name}_source, or --data.{name}_fraction to another share."
+                    )
+        return splits
+
+    def _without_leaks(self, train: QuestionSet) -> QuestionSet:
+        """Drops training questions about a paragraph that is evaluated on."""
+        evaluated = {
+            paragraph
+            for name in ("val", "test")
+            if (handed := self._handed(name)) is not None
+            for paragraph in handed.paragraphs
+        }
+        kept = [row for row, q in enumerate(train.questions) if train.paragraphs[q.paragraph] not in evaluated]
+        if len(kept) == len(train):
+            return train
+        dropped = len(train) - len(kept)
+        self.report(f"{dropped:,} training questions dropped whose paragraph is in validation or test.")
+        if not kept:
+            raise ValueError(f"all {len(train):,} training questions are about paragraphs of validation or test.")
+        return train.take(kept)

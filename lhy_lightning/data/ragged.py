@@ -1,0 +1,110 @@
+"""Rows of different length end to end, and the Arrow files that keep them: mapped, not read."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lhy_lightning.whole_file import whole_file
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Rows of different length, end to end.
+
+    Attributes:
+        values: (L,) int32.
+        offsets: (N + 1,) int32 or int64: row n is `values[offsets[n] : offsets[n + 1]]`.
+        lengths: (N,) int32.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+    lengths: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def row(self, row: int) -> np.ndarray:
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    def fill(self, out: np.ndarray, rows: np.ndarray, lengths: np.ndarray) -> None:
+        """Writes the first `lengths[i]` values of row `rows[i]` into the first columns of `out[i]`.
+
+        Args:
+            out: (B, W) with W at least the longest.
+            rows, lengths: (B,) int64.
+        """
+        total = int(lengths.sum())
+        # the k-th value written is the k-th of its batch, less those of the rows before it, from where its row starts
+        shift = np.repeat(self.offsets[rows] - (np.cumsum(lengths) - lengths), lengths)
+        out[np.arange(out.shape[1]) < lengths[:, None]] = self.values[shift + np.arange(total)]
+
+
+def ragged(rows: list[np.ndarray]) -> Ragged:
+    """Rows end to end, as int32."""
+    lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+    values = np.concatenate(rows).astype(np.int32) if rows else np.zeros(0, dtype=np.int32)
+    return Ragged(values, np.concatenate([[0], np.cumsum(lengths)]), lengths.astype(np.int32))
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def int_lists(rows: list[np.ndarray]) -> tuple[Any, Any]:
+    """A list<int32> column and its lengths."""
+    lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    if offsets[-1] > np.iinfo(np.int32).max:
+        raise ValueError(f"{offsets[-1]:,} tokens in one split: a store holds at most 2³¹ - 1.")
+    values = np.concatenate(rows).astype(np.int32) if rows else np.zeros(0, dtype=np.int32)
+    lists = pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(values))
+    return lists, pa.array(lengths.astype(np.int32))
+
+
+def write_table(table: Any, path: Path, key: str) -> None:
+    """Writes an Arrow table whole or not at all; `key` says what it was made of."""
+    try:
+        with whole_file(path) as file, pa.ipc.new_file(file, table.schema.with_metadata({"key": key})) as writer:
+            for batch in table.combine_chunks().to_batches():
+                writer.write_batch(batch)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"tokenised text could not be written to {path.parent} ({error.strerror}); make room there or choose "
+            "another place with --data.cache_dir",
+        ) from error
+
+
+def open_table(path: Path, key: str, rows: int) -> Any | None:
+    """Maps a table; None where there is no whole file of this key and so many rows."""
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path), "r")).read_all()
+    except (OSError, pa.ArrowInvalid):
+        return None
+    whole = (table.schema.metadata or {}).get(b"key") == key.encode() and table.num_rows == rows
+    return table if whole else None
+
+
+def ragged_column(table: Any, name: str) -> Ragged:
+    """Views of a mapped column of lists; its lengths are the column `<name>_length`."""
+    lists, lengths = table.column(name).chunk(0), table.column(f"{name}_length").chunk(0)
+    values = lists.values.indices if pa.types.is_dictionary(lists.values.type) else lists.values
+    return Ragged(*map(_view, (values, lists.offsets, lengths)))
+
+
+def _view(array: Any) -> np.ndarray:
+    """An int32 array without a copy. `to_numpy` would import pandas, which takes a second."""
+    if not len(array):
+        return np.zeros(0, dtype=np.int32)
+    return np.frombuffer(array.buffers()[1], dtype=np.int32, count=len(array), offset=4 * array.offset)
+
+
+def text_cache_folder(given: str | None) -> Path:
+    """Where tokenised text is kept: `given`, else `lhy_lightning/text` in the user's cache folder."""
+    if given is not None:
+        return Path(given).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")) / "lhy_lightning" / "text"

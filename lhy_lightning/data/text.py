@@ -1,0 +1,353 @@
+"""`TextDataModule`: texts, or pairs of texts, with a class or a number each, in batches of like length."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch.utils.data import DataLoader
+
+from lhy_lightning.data.encoded_texts import EncodedTexts
+from lhy_lightning.data.encoder_choice import TokenizerChoice
+from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
+from lhy_lightning.data.folders import nearest_existing
+from lhy_lightning.data.labelled_text import (
+    LabelledText,
+    Split,
+    Task,
+    class_names_of,
+    label_names,
+    open_labelled_text,
+    open_text_file,
+)
+from lhy_lightning.data.length_batches import LengthEvalBatches, length_batches
+from lhy_lightning.data.module import CourseDataModule, ResumableLoader
+from lhy_lightning.data.ragged import text_cache_folder
+from lhy_lightning.data.text_batches import TextBatches
+from lhy_lightning.data.text_splits import hold_out_pairs
+from lhy_lightning.determinism import derive_seed
+
+SplitName = Literal["train", "val", "test", "predict"]
+SPLITS: dict[str, tuple[SplitName, ...]] = {
+    "fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One split, tokenised.
+
+    Attributes:
+        text: its rows.
+        batches: makes its batches.
+    """
+
+    text: LabelledText
+    batches: TextBatches
+
+
+class TextDataModule(CourseDataModule):
+    """Labelled texts, or pairs of texts, from files, tables, the hub, questions or an embedded set.
+
+    Rows that share a text (with `task="answer_sentences"` a paragraph) are on one side of the splits that are made
+    here; rows that occur both in training and in a given split are counted and reported.
+
+    Args:
+        source: `embedded:reviews` (positive or negative), `embedded:reviews_zh`, or with `task="answer_sentences"`
+            `embedded:questions`; a folder with `train.tsv`, `dev.tsv`, `test.tsv`; a tab-separated file with a header,
+            or without one (text, second text where there are three columns, label); a csv, json, jsonl or parquet
+            table; a hub id.
+        val_source: validation rows from elsewhere.
+        test_source: test rows from elsewhere.
+        predict_source: a file of texts to label, one a line (pairs: a tab between), or any table; the test split if not
+            given.
+        text_column: column of the text: its name, or in a tab-separated file its place (0, 1, …); found by the usual
+            names if not given, as the next two.
+        pair_column: column of the second text of pairs.
+        label_column: column of the label.
+        task: "rows" are taken as they are; "answer_sentences" makes balanced pairs of a question and a sentence of its
+            paragraph out of questions in SQuAD's, DRCD's, CMRC's or homework 7's form: does it hold the answer?
+        regression: labels are numbers to come close to, not classes.
+        val_fraction: share of the training rows held out where the source has no validation split.
+        test_fraction: the same for a test split; 0 for none.
+        split_seed: of the splits made here; the same number, the same rows, on every machine.
+        tokenizer_file: hub id or folder of a tokenizer; the encoder's own if not given, and a new one where the encoder
+            is trained from scratch.
+        vocab_size: pieces of a new one.
+        lowercase: whether a new one reads everything in small letters.
+        max_length: tokens of a row, special ones included; longer ones are cut, of pairs the longer text first.
+        batch_size: rows of a training batch and process.
+        eval_batch_size: the same in evaluation.
+        max_tokens: fill batches by padded tokens, rows × length, and not by rows.
+        bucket_batches: how many batches' rows are sorted by length together; 0 for plain shuffling.
+        pad_to_multiple: rows are padded to a multiple of it.
+        num_workers: processes that make batches; 0 is fastest, as a batch takes less than a millisecond.
+        cache_dir: folder for tokenised text; `~/.cache/lhy_lightning/text` if not given.
+
+    Attributes:
+        tokenizer: after `setup`; the model's own where it has been trained before.
+        class_names: names of the classes, in order; None with `regression`.
+        pairs: whether rows have two texts.
+        max_length: see the argument.
+        has_test: whether there is a test split.
+        test_labelled: whether it has labels.
+    """
+
+    tokenizer: EncoderTokenizer
+
+    def __init__(
+        self,
+        source: str = "embedded:reviews",
+        *,
+        val_source: str | None = None,
+        test_source: str | None = None,
+        predict_source: str | None = None,
+        text_column: str | None = None,
+        pair_column: str | None = None,
+        label_column: str | None = None,
+        task: Task = "rows",
+        regression: bool = False,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.0,
+        split_seed: int = 0,
+        tokenizer_file: str | None = None,
+        vocab_size: int = 8000,
+        lowercase: bool = True,
+        max_length: int = 128,
+        batch_size: int = 32,
+        eval_batch_size: int = 64,
+        max_tokens: int | None = None,
+        bucket_batches: int = 50,
+        pad_to_multiple: int = 8,
+        num_workers: int = 0,
+        cache_dir: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        if task not in ("rows", "answer_sentences"):
+            raise ValueError(f"task is 'rows' or 'answer_sentences', not {task!r}")
+        if val_fraction < 0 or test_fraction < 0 or val_fraction + test_fraction >= 1:
+            raise ValueError(
+                f"val_fraction={val_fraction} and test_fraction={test_fraction} must not be negative and must leave "
+                "something to train on."
+            )
+        self.regression, self.max_length = regression, max_length
+        self.class_names: tuple[str, ...] | None = None
+        self.pairs: bool | None = None
+        self._choice = TokenizerChoice(tokenizer_file, vocab_size, lowercase)
+        self._folder: Path = text_cache_folder(cache_dir)
+        self._texts: dict[Split, LabelledText] | None = None
+        self._rows: dict[SplitName, Rows] = {}
+        self._said: list[str] = []
+        self._made_by: tuple[str, tuple[str, ...] | None] | None = None
+
+    # --- setup -----------------------------------------------------------------------------------------------------
+
+    def prepare_data(self) -> None:
+        """Tokenises on one process a machine; the others open the file."""
+        self.setup(self._stage())
+
+    def setup(self, stage: str | None = None) -> None:
+        """Reads and tokenises what the stage needs; without a trainer, call it yourself."""
+        module = getattr(self.trainer, "lightning_module", None)
+        known = getattr(module, "hparams", {})
+        names, pairs = known.get("class_names"), known.get("pairs")
+        if pairs is None:  # a module that has been trained knows both, and need not have its training rows at hand
+            train = self._read().get("train")
+            pairs = None if train is None else train.second is not None
+            names = names or (None if self.regression or train is None else class_names_of(train))
+        self.class_names, self.pairs = None if names is None else tuple(map(str, names)), pairs
+        self.tokenizer = self._choice.choose(module, self._training_texts, self._folder)
+        made_by = (self.tokenizer.to_json(), self.class_names)
+        if made_by != self._made_by:
+            self._rows.clear()
+            self._made_by = made_by
+        for name in SPLITS[stage or "fit"]:
+            self._open(name)
+        if self._said:
+            _print(f"{self.hparams['source']}: " + " ".join(self._said))
+            self._said.clear()
+
+    def _read(self) -> dict[Split, LabelledText]:
+        if self._texts is None:
+            given = self.hparams
+            columns = (given["text_column"], given["pair_column"], given["label_column"])
+
+            def opened(source: str, role: Split) -> LabelledText:
+                """The split of that name of another source, or all of it where it has none."""
+                found = open_labelled_text(source, task=given["task"], columns=columns)
+                return found.get(role) or next(iter(found.values()))
+
+            texts = open_labelled_text(given["source"], task=given["task"], columns=columns)
+            for role, name in (("val", "val_source"), ("test", "test_source")):
+                if given[name] is not None:
+                    texts[role] = opened(given[name], role)  # type: ignore[index,arg-type]
+            self._texts = self._divided(texts)
+        return self._texts
+
+    def _divided(self, texts: dict[Split, LabelledText]) -> dict[Split, LabelledText]:
+        """Holds out what the source does not bring, and counts what training shares with the other splits."""
+        train = texts.get("train")
+        if train is None:
+            return texts
+        train = self._without_empty(train)
+        for stream, (role, name) in enumerate((("val", "val_fraction"), ("test", "test_fraction"))):
+            if role not in texts and self.hparams[name]:
+                sides = (train.first, train.second) if train.groups is None else (train.groups, None)
+                seed = derive_seed(self.hparams["split_seed"], stream)
+                held = hold_out_pairs(*sides, self.hparams[name], seed).held
+                texts[role] = train.take(np.flatnonzero(held).tolist())  # type: ignore[index]
+                train = train.take(np.flatnonzero(~held).tolist())
+        texts["train"] = train
+        seen = set(zip(train.first, train.second or train.first, strict=True))
+        for role in ("val", "test"):
+            if other := texts.get(role):  # type: ignore[call-overload]
+                shared = sum(row in seen for row in zip(other.first, other.second or other.first, strict=True))
+                if shared:
+                    self._said.append(f"{shared:,} {role} rows also occur in training.")
+        return texts
+
+    def _without_empty(self, train: LabelledText) -> LabelledText:
+        full = [row for row, text in enumerate(train.first) if text.strip()]
+        if len(full) == len(train):
+            return train
+        if not full:
+            raise ValueError(f"{train.origin}: every text is empty.")
+        self._said.append(f"{len(train) - len(full):,} training rows without text left out.")
+        return train.take(full)
+
+    def _training_texts(self) -> list[str]:
+        train = self._read().get("train")
+        if train is None:
+            raise ValueError("there are no training texts to train a tokenizer on: set --data.tokenizer_file.")
+        return [*train.first, *(train.second or [])]
+
+    # --- splits ----------------------------------------------------------------------------------------------------
+
+    @property
+    def has_test(self) -> bool:
+        return "test" in self._read()
+
+    @property
+    def test_labelled(self) -> bool:
+        return self._read()["test"].labels is not None
+
+    def _split(self, name: SplitName) -> LabelledText:
+        if name == "predict":
+            if (given := self.hparams["predict_source"]) is None:
+                name = "test"
+            else:
+                path = Path(given).expanduser()
+                if not path.is_file():
+                    raise FileNotFoundError(f"predict_source {given!r} does not exist. {nearest_existing(path)}")
+                return self._to_predict(path)
+        texts = self._read()
+        if name not in texts:
+            how = "" if name == "train" else f": set --data.{name}_source or --data.{name}_fraction"
+            raise ValueError(f"{self.hparams['source']} has no {name} split{how}.")
+        return texts[name]
+
+    def _to_predict(self, path: Path) -> LabelledText:
+        """Texts alone; a text file of one column or, for pairs, two is read as that and not as text and label."""
+        given = self.hparams
+        columns = (given["text_column"], given["pair_column"], None)
+        if columns == (None, None, None) and path.suffix.lower() in (".txt", ".tsv", ".tab"):
+            first = path.read_text("utf-8-sig").split("\n", 1)[0].split("\t")
+            if len(first) == 1 + bool(self.pairs):
+                columns = ("0", "1" if self.pairs else None, None)
+        found = open_text_file(path, columns)
+        found.labels = None
+        if (found.second is not None) != bool(self.pairs):
+            needed = "pairs of texts" if self.pairs else "single texts"
+            raise ValueError(f"{path} does not hold {needed}, which this model takes: see --data.pair_column.")
+        return found
+
+    def _open(self, name: SplitName) -> Rows:
+        if name not in self._rows:
+            text = self._split(name)
+            labels = self._labels(text, name)
+            if name in ("train", "val") and labels is None:
+                raise ValueError(f"{text.origin} has no labels: set --data.label_column to the column that holds them.")
+            texts = list(dict.fromkeys([*text.first, *(text.second or [])]))  # a text of many pairs is tokenised once
+            place = {value: number for number, value in enumerate(texts)}
+            stored = EncodedTexts(texts, self.tokenizer, folder=self._folder)
+            first = np.array([place[value] for value in text.first], dtype=np.int64)
+            second = None if text.second is None else np.array([place[value] for value in text.second], dtype=np.int64)
+            batches = TextBatches(
+                stored.ids, first, second, labels, self.tokenizer, max_length=self.max_length,
+                pad_to_multiple=self.hparams["pad_to_multiple"], index=name != "train",
+            )  # fmt: skip
+            self._rows[name] = Rows(text, batches)
+            unknown = (stored.ids.values == self.tokenizer.unk_id).mean() if len(stored.ids.values) else 0.0
+            told = f" ({text.told})" if text.told else ""
+            self._said.append(
+                f"{len(text):,} {name} rows{told}, {batches.lengths.mean():.1f} tokens a row, {unknown:.2%} unknown"
+                + (f", {batches.cut:,} cut to {self.max_length}." if batches.cut else ".")
+            )
+        return self._rows[name]
+
+    def _labels(self, text: LabelledText, name: SplitName) -> np.ndarray | None:
+        """(N,) float32 numbers or int64 places in `class_names`.
+
+        Raises:
+            ValueError: a label that is no number, or no class of the training rows.
+        """
+        if text.labels is None or name == "predict":
+            return None
+        if self.regression:
+            try:
+                return np.array([float(label) for label in text.labels], dtype=np.float32)
+            except ValueError as error:
+                raise ValueError(f"{text.origin}: {error}; with regression every label is a number.") from error
+        if self.class_names is None:
+            raise ValueError(f"{text.origin}: the classes are not known; fit, or load a checkpoint, first.")
+        place = {label: number for number, label in enumerate(self.class_names)}
+        labels = label_names(text)
+        wrong = next((row for row, label in enumerate(labels) if label not in place), None)
+        if wrong is not None:
+            raise ValueError(
+                f"{text.origin}, row {wrong}: the label {labels[wrong]!r} is none of the {len(place)} classes of the "
+                f"training rows ({', '.join(self.class_names[:10])}{' …' if len(place) > 10 else ''})."
+            )
+        return np.array([place[label] for label in labels], dtype=np.int64)
+
+    # --- what others ask -------------------------------------------------------------------------------------------
+
+    def texts(self, split: SplitName) -> tuple[list[str], list[str] | None]:
+        """First and second texts of a split, by `index`."""
+        opened = self._open(split).text
+        return opened.first, opened.second
+
+    # --- loaders ---------------------------------------------------------------------------------------------------
+
+    def train_dataloader(self) -> ResumableLoader:
+        given, batches = self.hparams, self._open("train").batches
+        sampler = length_batches(
+            batches.lengths, batch_size=given["batch_size"], max_tokens=given["max_tokens"],
+            pad_to_multiple=given["pad_to_multiple"], bucket_batches=given["bucket_batches"],
+        )  # fmt: skip
+        return self.train_loader(batches, sampler, num_workers=given["num_workers"])
+
+    def _rows_once(self, name: SplitName) -> DataLoader:
+        given, batches = self.hparams, self._open(name).batches
+        sampler = LengthEvalBatches(
+            batches.lengths, given["eval_batch_size"], pad_to_multiple=given["pad_to_multiple"], split=name
+        )
+        return DataLoader(
+            batches, batch_size=None, sampler=sampler, num_workers=given["num_workers"], pin_memory=self._on_gpu()
+        )
+
+    def val_dataloader(self) -> DataLoader:
+        return self._rows_once("val")
+
+    def test_dataloader(self) -> DataLoader:
+        return self._rows_once("test")
+
+    def predict_dataloader(self) -> DataLoader:
+        return self._rows_once("predict")
+
+
+@rank_zero_only
+def _print(message: str) -> None:
+    print(message)
