@@ -107,6 +107,13 @@ class SeveralOptimizers(CourseModule):
             configured.append({"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}})
         return configured
 
+    def alike_optimizers(
+        self, rates: Mapping[str, float], optimizer: Mapping[str, Any], schedule: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        """`optimizers_and_schedules` of networks whose optimizers differ in nothing but their rates."""
+        optimizers = {name: {**optimizer, "lr": rate} for name, rate in rates.items()}
+        return self.optimizers_and_schedules(optimizers, dict.fromkeys(rates, schedule))
+
     # --- a training step ---------------------------------------------------------------------------------------------
 
     def turn(self, every: int) -> bool:

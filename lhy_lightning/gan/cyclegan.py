@@ -19,6 +19,7 @@ from lhy_lightning.gan.translated_pictures import TranslatedPictures, Translatio
 from lhy_lightning.gan.translation_evaluation import TranslationEvaluation
 from lhy_lightning.gan.translation_networks import CycleGANGenerator
 from lhy_lightning.gan.unet import UNet
+from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.optim import AveragedWeights
 from lhy_lightning.several_optimizers import SeveralOptimizers
 
@@ -241,10 +242,8 @@ class CycleGAN(SeveralOptimizers):
         networks = self.averaged or self.generators
         if not networks:
             raise RuntimeError("there is no network yet: give image_size and channels, or fit first")
-        network = networks[direction]
-        training = network.training
-        outputs: Tensor = network.eval()(pictures)
-        network.train(training)
+        with evaluation_mode(networks[direction]) as network:
+            outputs: Tensor = network(pictures)
         return outputs
 
     # --- training --------------------------------------------------------------------------------------------------
@@ -303,8 +302,7 @@ class CycleGAN(SeveralOptimizers):
                 averaged.update(self.generators[direction])
 
     def configure_optimizers(self) -> Any:
-        numbers = {name: {**self.optimizer_numbers, "lr": rate} for name, rate in self.rates.items()}
-        return self.optimizers_and_schedules(numbers, dict.fromkeys(numbers, self.schedule_numbers))
+        return self.alike_optimizers(self.rates, self.optimizer_numbers, self.schedule_numbers)
 
     # --- checkpoints -----------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from lhy_lightning.gan.networks import discriminator_by_name, generator_by_name,
 from lhy_lightning.gan.penalties import clip_weights_, gradient_penalty, r1_penalty
 from lhy_lightning.gan.pictures import GeneratorPictures, SampledPictures
 from lhy_lightning.gan.spectral import add_spectral_norm
+from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last
 from lhy_lightning.optim import AveragedWeights
 from lhy_lightning.several_optimizers import SeveralOptimizers
@@ -242,9 +243,8 @@ class GAN(SeveralOptimizers):
         network = self.averaged if self.averaged is not None else self.generator
         if network is None:
             raise RuntimeError("there is no network yet: give image_size and channels, or fit first")
-        training = network.training
-        pictures: Tensor = network.eval()(noise, labels)
-        network.train(training)
+        with evaluation_mode(network):
+            pictures: Tensor = network(noise, labels)
         return pictures.contiguous()
 
     @torch.no_grad()
@@ -344,8 +344,7 @@ class GAN(SeveralOptimizers):
             self.averaged.update(self.networks()[name])
 
     def configure_optimizers(self) -> Any:
-        numbers = {name: {**self.optimizer_numbers, "lr": rate} for name, rate in self.rates.items()}
-        return self.optimizers_and_schedules(numbers, dict.fromkeys(numbers, self.schedule_numbers))
+        return self.alike_optimizers(self.rates, self.optimizer_numbers, self.schedule_numbers)
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 

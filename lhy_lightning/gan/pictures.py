@@ -7,6 +7,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from lhy_lightning.callbacks.drawn_every import DrawnEvery
 from lhy_lightning.callbacks.pictures import picture_file, picture_grid, run_directory, save_picture, to_bytes
 from lhy_lightning.determinism import derive_seed, run_seed
 from lhy_lightning.whole_file import write_whole
@@ -33,7 +34,7 @@ def slerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
     return (first + (share * angle).sin() * end[:, None]) / angle.sin()
 
 
-class GeneratorPictures(Callback):
+class GeneratorPictures(DrawnEvery):
     """`samples/grid_<step>.png` from the same noise throughout, `samples/interpolation.png` when training ends.
 
     Of a conditional generator a column is a class. Both show the generator that is used at inference.
@@ -44,17 +45,11 @@ class GeneratorPictures(Callback):
     """
 
     def __init__(self, every: int = 500, rows: int = 8) -> None:
-        self.every, self.rows = every, rows
-        self.drawn = -1
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if trainer.global_step % self.every == 0:
-            self.draw(trainer, pl_module)
+        super().__init__(every)
+        self.rows = rows
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.draw(trainer, pl_module)
+        super().on_train_end(trainer, pl_module)
         if trainer.is_global_zero:
             module: Any = pl_module
             start, end = module.noise(self.rows, seed=self.seed(1)), module.noise(self.rows, seed=self.seed(2))
@@ -67,9 +62,6 @@ class GeneratorPictures(Callback):
         return derive_seed(run_seed(), 6, stream)
 
     def draw(self, trainer: Trainer, module: Any) -> None:
-        if not trainer.is_global_zero or self.drawn == trainer.global_step:
-            return
-        self.drawn = trainer.global_step
         columns = module.num_classes if module.conditional else COLUMNS
         count = self.rows * columns
         images = module.generate(module.noise(count, seed=self.seed(0)), module.labels_in_turn(count))

@@ -16,6 +16,7 @@ from lhy_lightning.gan.norms import map_norm
 from lhy_lightning.gan.patch_discriminator import PatchDiscriminator
 from lhy_lightning.gan.translated_pictures import TranslatedPictures, TranslationPictures, as_channels
 from lhy_lightning.gan.unet import UNet
+from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last
 from lhy_lightning.optim import AveragedWeights
 from lhy_lightning.several_optimizers import SeveralOptimizers
@@ -186,9 +187,8 @@ class Pix2Pix(SeveralOptimizers):
         network = self.averaged if self.averaged is not None else self.generator
         if network is None:
             raise RuntimeError("there is no network yet: give image_size and both numbers of channels, or fit first")
-        training = network.training
-        outputs: Tensor = network.eval()(self.layout(pictures))
-        network.train(training)
+        with evaluation_mode(network):
+            outputs: Tensor = network(self.layout(pictures))
         return outputs.contiguous()
 
     # --- training --------------------------------------------------------------------------------------------------
@@ -227,8 +227,7 @@ class Pix2Pix(SeveralOptimizers):
             self.averaged.update(self.networks()[name])
 
     def configure_optimizers(self) -> Any:
-        numbers = {name: {**self.optimizer_numbers, "lr": rate} for name, rate in self.rates.items()}
-        return self.optimizers_and_schedules(numbers, dict.fromkeys(numbers, self.schedule_numbers))
+        return self.alike_optimizers(self.rates, self.optimizer_numbers, self.schedule_numbers)
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 

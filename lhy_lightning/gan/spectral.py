@@ -8,6 +8,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from lhy_lightning.gan.conditioning import ClassProjection
+from lhy_lightning.layers.evaluation_mode import evaluation_mode
 
 WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
@@ -82,10 +83,8 @@ def largest_singular_values(network: nn.Module) -> dict[str, float]:
     for name, module in network.named_modules():
         if not parametrize.is_parametrized(module, "weight"):
             continue
-        training = module.training
-        module.eval()  # reading the weight in training mode would move the singular vectors
-        weight = module.weight
-        module.train(training)
+        with evaluation_mode(module):  # reading the weight in training mode would move the singular vectors
+            weight = module.weight
         assert isinstance(weight, Tensor)
         if isinstance(module, nn.ConvTranspose2d):
             weight = weight.transpose(0, 1)

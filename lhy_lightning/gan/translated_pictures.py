@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from lhy_lightning.callbacks.drawn_every import DrawnEvery
 from lhy_lightning.callbacks.pictures import picture_file, picture_grid, run_directory, save_picture, to_bytes
 from lhy_lightning.data.edges import grey
 from lhy_lightning.whole_file import write_whole
@@ -22,7 +23,7 @@ def as_channels(pictures: Tensor, channels: int) -> Tensor:
     return grey(pictures) if channels == 1 else pictures.expand(-1, channels, -1, -1)
 
 
-class TranslationPictures(Callback):
+class TranslationPictures(DrawnEvery):
     """`samples/<name>_<step>.png` of the same validation pictures throughout, a row for each.
 
     The module's `picture_columns(batch)` says which pictures stand side by side: `{name: [input, output, target]}`.
@@ -33,8 +34,8 @@ class TranslationPictures(Callback):
     """
 
     def __init__(self, every: int = 500, rows: int = 8) -> None:
-        self.every, self.rows = every, rows
-        self.drawn, self.shown = -1, dict[str, Tensor]()
+        super().__init__(every)
+        self.rows, self.shown = rows, dict[str, Tensor]()
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -42,20 +43,10 @@ class TranslationPictures(Callback):
         if not self.shown and trainer.is_global_zero:  # the first batch of the sanity check, or of a validation
             self.shown = {name: value[: self.rows].clone() for name, value in batch.items()}
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if trainer.global_step % self.every == 0:
-            self.draw(trainer, pl_module)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.draw(trainer, pl_module)
-
     @torch.no_grad()
     def draw(self, trainer: Trainer, module: Any) -> None:
-        if not self.shown or self.drawn == trainer.global_step:
+        if not self.shown:  # there was no validation yet
             return
-        self.drawn = trainer.global_step
         for name, columns in module.picture_columns(self.shown).items():
             channels = max(pictures.shape[1] for pictures in columns)
             rows = torch.stack([as_channels(pictures.float(), channels) for pictures in columns], 1).flatten(0, 1)

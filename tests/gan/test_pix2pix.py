@@ -186,8 +186,8 @@ def test_input_output_and_target_stand_side_by_side_in_the_runs_pictures(tmp_pat
     names = sorted(path.name for path in (tmp_path / "samples").iterdir())
     assert names == ["translation_000002.png", "translation_000003.png"]
     pixels = np.asarray(Image.open(tmp_path / "samples" / names[1]))
-    assert pixels.shape == (4 * 17 - 1, 3 * 17 - 1, 3)
-    shown = torch.from_numpy(pixels[:16, :16, 0].copy()) / 127.5 - 1
+    assert pixels.shape == (4 * 65 - 1, 3 * 65 - 1, 3)  # 16 pixels are enlarged to 64
+    shown = torch.from_numpy(pixels[:64:4, :64:4, 0].copy()) / 127.5 - 1
     torch.testing.assert_close(shown, Negatives.held_out[[0]]["input"][0, 0], atol=0.005, rtol=0)
     assert module.training
 
