@@ -1,0 +1,42 @@
+"""The benchmarks of question answering run from end to end on a few rows; what they measure there means nothing."""
+
+import re
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.bert.question_files import write_homework
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+TINY = [
+    "--max_length", "48", "--max_question", "10", "--overlap", "8", "--vocab_size", "300", "--layers", "1",
+    "--width", "16", "--heads", "2", "--batch_size", "8", "--eval_batch_size", "8",
+]  # fmt: skip
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """A benchmark by its name: they import each other from their folder, as scripts do."""
+    pytest.importorskip("accelerate")
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return import_module
+
+
+def test_run_qa_reads_the_same_windows_and_every_part_compares_it_with_ours(
+    load: Callable[[str], ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_homework(tmp_path / "hw7")
+    short = ["--rounds", "1", "--seconds", "0", "--prepare_rounds", "1", "--evaluate_rounds", "1", "--epochs", "1"]
+    parts = ["--parts", "prepare", "train", "evaluate", "scores", "--seeds", "0"]
+    load("bert_question_answering").main([str(folder), *TINY, *short, *parts])
+    said = capsys.readouterr().out
+    windows = re.search(r"(\d+) windows of ours, (\d+) of run_qa, (\d+) the same with their targets", said)
+    assert windows is not None
+    assert len(set(windows.groups())) == 1
+    for table in ("seconds to prepare", "real tokens a second", "validation questions a second", "exact match on"):
+        rows = said.split(table)[1].split("\n\n")[0].splitlines()
+        assert any(row.startswith("| run_qa, dynamic padding") for row in rows) or table == "seconds to prepare"
+        assert any(row.startswith("| ours ") for row in rows)
