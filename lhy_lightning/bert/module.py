@@ -293,7 +293,12 @@ class BertModule(CourseModule):
         settings = json.loads(own.read_text("utf8"))
         if (made_by := settings.pop("class_path")) != class_path(cls):
             raise TypeError(f"{model_id} was saved by {made_by}, not by {class_path(cls)}: load it with its own class.")
-        module = cls(**{name: tuples(value) for name, value in settings.items()})
+        # the mixin hands on what the encoder's own configuration has under a name of ours, such as `dropout`
+        theirs = config or {}
+        given = {
+            name: v for name, v in arguments.items() if name in settings and v is not None and theirs.get(name) != v
+        }
+        module = cls(**{name: tuples(value) for name, value in {**settings, **given}.items()})
         kind = getattr(transformers, HEADS[cls.head])
         saved = loaded(
             kind.from_pretrained, model_id, "weights", dtype=torch.float32, **({} if folder.is_dir() else place)
