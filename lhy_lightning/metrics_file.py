@@ -24,8 +24,9 @@ class MetricsFile:
         self.path, self.columns, self.rows = path, ["epoch", "step"], []
         if before_step is not None and path.is_file():
             whole, _, _cut_off_by_a_kill = path.read_text("utf8").rpartition("\n")
-            self.rows = [row for row in csv.DictReader(whole.splitlines()) if int(row["step"]) < before_step]
-            self._add_columns(name for row in self.rows for name in row if row[name])
+            rows = [row for row in csv.DictReader(whole.splitlines()) if int(row["step"]) < before_step]
+            self.rows = [{name: value for name, value in row.items() if value} for row in rows]
+            self._add_columns(name for row in self.rows for name in row)
         self._last_row_at = 0
         self._rewrite()
 
