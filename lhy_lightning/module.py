@@ -13,6 +13,7 @@ from safetensors.torch import load_model, save_model
 
 from lhy_lightning.checkpoints import WholeFileCheckpointIO, class_path
 from lhy_lightning.determinism import reseed_for_batch, run_seed
+from lhy_lightning.exact_resume import resume_exactly
 
 
 def plain(value: Any) -> Any:
@@ -45,6 +46,8 @@ class CourseModule(LightningModule, ModelHubMixin):
         strategy = self.trainer.strategy
         if type(strategy.checkpoint_io) is TorchCheckpointIO:
             strategy.checkpoint_io = WholeFileCheckpointIO()
+        if stage == "fit":
+            resume_exactly(self.trainer)
 
     def note(self, name: str, value: Any) -> None:
         """Sets an argument that was left out, in the module and in what its checkpoints rebuild it from."""

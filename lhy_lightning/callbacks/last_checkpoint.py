@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lhy_lightning.callbacks.pictures import run_directory
@@ -42,8 +43,8 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        # The last batch's checkpoint is the epoch's: resumed from before it, Lightning would skip the validation.
-        # In the middle of an accumulated group gradients would be lost.
+        # The last batch's checkpoint is the epoch's, which comes next. In the middle of an accumulated group it would
+        # lead back to the group's start.
         loop = trainer.fit_loop.epoch_loop
         if loop.batch_progress.is_last_batch or loop._should_accumulate():
             return
@@ -55,8 +56,8 @@ class LastCheckpoint(Checkpoint):
         self._save(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        # Raised between two batches and on all ranks, unlike other exceptions.
-        if isinstance(exception, SIGTERMException) and trainer.training:
+        # Raised between two batches, of training or of validation, and on all ranks, unlike other exceptions.
+        if isinstance(exception, SIGTERMException) and trainer.state.fn == TrainerFn.FITTING:
             self._save(trainer)
 
     def _steps_are_up(self, trainer: Trainer) -> bool:

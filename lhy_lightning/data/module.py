@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lhy_lightning.data.samplers import EvalBatches, TrainBatches
 from lhy_lightning.determinism import reseed_for_batch
+from lhy_lightning.exact_resume import place_in_run, resume_exactly
 
 
 class ResumableLoader(DataLoader):
@@ -18,7 +19,7 @@ class ResumableLoader(DataLoader):
     The place is counted in batches trained on, not in batches fetched: workers run ahead.
 
     Args:
-        batches_trained: tells how many batches of the current epoch have been trained on.
+        place: tells the epoch, counted from 0, and how many of its batches have been trained on.
     """
 
     def __init__(
@@ -26,7 +27,7 @@ class ResumableLoader(DataLoader):
         dataset: Dataset,
         sampler: TrainBatches,
         *,
-        batches_trained: Callable[[], int],
+        place: Callable[[], tuple[int, int]],
         num_workers: int = 0,
         pin_memory: bool = False,
     ) -> None:
@@ -38,14 +39,11 @@ class ResumableLoader(DataLoader):
             pin_memory=pin_memory,
             persistent_workers=num_workers > 0,
         )
-        self.batches_trained = batches_trained
+        self.place = place
 
     def state_dict(self) -> dict[str, int]:
-        sampler, trained = self.sampler, self.batches_trained()
-        assert isinstance(sampler, TrainBatches)
-        if trained >= len(sampler):
-            return {"epoch": sampler.epoch + 1, "batches": 0}
-        return {"epoch": sampler.epoch, "batches": trained}
+        epoch, batches = self.place()
+        return {"epoch": epoch, "batches": batches}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         assert isinstance(self.sampler, TrainBatches)
@@ -82,7 +80,7 @@ class CourseDataModule(LightningDataModule):
         loader = ResumableLoader(
             dataset,
             sampler,
-            batches_trained=self._batches_trained,
+            place=self._place_now,
             num_workers=num_workers,
             pin_memory=self._on_gpu(),
         )
@@ -102,6 +100,7 @@ class CourseDataModule(LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            resume_exactly(self.trainer)  # the model need not be one of the course's
             self._place = state_dict.get("place")
 
     def eval_loader(self, dataset: Dataset, batch_size: int, *, num_workers: int = 0) -> DataLoader:
@@ -119,8 +118,8 @@ class CourseDataModule(LightningDataModule):
             reseed_for_batch(self.trainer)
         return batch
 
-    def _batches_trained(self) -> int:
-        return self.trainer.fit_loop.epoch_loop.batch_progress.current.processed if self.trainer else 0  # type: ignore[attr-defined]
+    def _place_now(self) -> tuple[int, int]:
+        return place_in_run(self.trainer.fit_loop) if self.trainer is not None else (0, 0)
 
     def _on_gpu(self) -> bool:
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
