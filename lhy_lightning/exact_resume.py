@@ -23,7 +23,8 @@ from lhy_lightning.optim.manual_steps import StepsByGroup
 def batches_of_open_group(loop: _FitLoop) -> int:
     """How many batches wait, their gradients accumulated, for others to make a step.
 
-    No checkpoint holds these gradients: a run that goes on takes the batches again.
+    No checkpoint holds these gradients: a run that goes on takes the batches again. That is exact but for running
+    statistics, such as those of batch normalization, which have seen them before.
     """
     batch: Any = loop.epoch_loop.batch_progress
     return 0 if batch.is_last_batch else batch.current.processed % loop.trainer.accumulate_grad_batches
@@ -73,17 +74,15 @@ class ExactEpochLoop(_TrainingEpochLoop):
         if not self.restarting:
             return
         self.restarting = False  # from here on all goes as in an unbroken run
-        # The loggers' count of steps is one behind until the validation is over, and so may be what was loaded.
-        batches: Any = self.batch_progress
-        grouped = isinstance(self.manual_optimization, StepsByGroup)
-        by_steps = self.trainer.lightning_module.automatic_optimization or grouped
-        steps: int = self.global_step if by_steps else batches.total.processed
-        self._batches_that_stepped = steps - (not self._should_accumulate())
         if not self.validated and self._should_check_val_fx(data_fetcher):
             self.trainer.validating = True
             self.val_loop.run()
             self.trainer.training = True
-        self._batches_that_stepped = steps
+        # The step that loggers write is counted after the validation, so a checkpoint may be one behind.
+        batches: Any = self.batch_progress
+        grouped = isinstance(self.manual_optimization, StepsByGroup)
+        by_steps = self.trainer.lightning_module.automatic_optimization or grouped
+        self._batches_that_stepped = self.global_step if by_steps else batches.total.processed
 
 
 class ExactFitLoop(_FitLoop):

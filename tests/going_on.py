@@ -64,19 +64,20 @@ class Everywhere(Checkpoint):
         self.written: list[tuple[str, Path, int]] = []
         """The moment, the file, and the lines of the diary so far that a run going on from it does not repeat."""
 
-    def _save(self, trainer: Trainer, moment: str, *, repeated: int = 0) -> None:
+    def _save(self, trainer: Trainer, moment: str) -> None:
         if trainer.sanity_checking:
             return
-        path, lines = self.folder / f"{len(self.written)}.ckpt", self.diary.lines
+        path, what = self.folder / f"{len(self.written)}.ckpt", [line[0] for line in self.diary.lines]
         trainer.save_checkpoint(path)
-        if batches := trainer.fit_loop.epoch_loop._should_accumulate() and batches_of_open_group(trainer.fit_loop):
-            starts = [place for place, line in enumerate(lines) if line[0] == "batch starts"]
-            group = starts[-batches]
-            repeated = len(lines) - (group - 1 if lines[group - 1][0] == "epoch starts" else group)
-        self.written.append((f"{moment}, step {trainer.global_step}", path, len(lines) - repeated))
+        kept = len(what)
+        for _ in range(batches_of_open_group(trainer.fit_loop)):  # they are taken again
+            kept -= 1 + what[:kept][::-1].index("batch starts")
+        if kept and what[kept - 1] == "epoch starts":  # the hook is called again
+            kept -= 1
+        self.written.append((f"{moment} in {path.name}, step {trainer.global_step}", path, kept))
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
-        self._save(trainer, "epoch's start", repeated=1)
+        self._save(trainer, "epoch's start")
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -27,6 +27,15 @@ def test_resuming_keeps_the_rows_before_the_step_and_drops_a_row_that_a_kill_cut
     assert rows(path)[-1] == "0,29,0.125"
 
 
+def test_a_figure_that_only_dropped_rows_had_can_come_anew(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text("epoch,step,train/loss,val/loss\n0,9,0.5,\n0,19,0.25,2.0\n")
+    file = MetricsFile(path, before_step=10)
+    assert rows(path) == ["epoch,step,train/loss", "0,9,0.5"]
+    file.add(19, {"epoch": 0, "val/loss": 1.0})
+    assert rows(path) == ["epoch,step,train/loss,val/loss", "0,9,0.5,", "0,19,,1.0"]
+
+
 def test_a_new_run_starts_an_empty_file(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     path.write_text("epoch,step,train/loss\n0,9,0.5\n")
