@@ -198,6 +198,26 @@ def test_the_datas_settings_choose_how_windows_compare(trained: Trained, folder:
         assert module.hparams["window_score"] == score
 
 
+def test_each_split_is_scored_as_its_own_data_is(trained: Trained, folder: Path, tmp_path: Path) -> None:
+    rows = [
+        {
+            "id": "T_QUERY_0",
+            "question": "谁？",
+            "context": "，陸特，",
+            "answers": [{"text": "，陸特", "answer_start": 0}],
+        }
+    ]
+    (tmp_path / "test.json").write_text(json.dumps(rows), "utf8")
+    data = QuestionAnsweringDataModule(str(folder), test_source=str(tmp_path / "test.json"), **DATA)
+    evaluating = trainer(tmp_path)
+    evaluating.validate(trained[0], data, verbose=False)
+    assert trained[0].scores.definition == "homework"
+    evaluating.test(trained[0], data, verbose=False)
+    assert trained[0].scores.definition == "cmrc"
+    evaluating.validate(trained[0], data, verbose=False)
+    assert trained[0].scores.definition == "homework"
+
+
 # --- checkpoints and folders ------------------------------------------------------------------------------------------
 
 
