@@ -15,9 +15,17 @@ from lhy_lightning.checkpoints import import_class
 
 PACKAGE = Path(__file__).parent
 
+ELSEWHERE = {
+    "doc_stride": " It means the overlap of two windows in transformers and the step between them in homework 7: set "
+    "--data.window_overlap, the overlap in tokens.",
+}
+"""Settings that other packages have and this one calls, or counts, otherwise."""
+
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """` Did you mean a, b?`, or nothing if no name is near."""
+    if (other := ELSEWHERE.get(word.rpartition(".")[2].lstrip("-"))) is not None:
+        return other
     found = difflib.get_close_matches(word, sorted(set(known)), n=3, cutoff=0.55)
     return f" Did you mean {', '.join(found)}?" if found else ""
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
-from torch import nn
+from torch import Tensor, nn
 
 from lhy_lightning.data.encoder_source import loaded
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
@@ -227,3 +227,14 @@ _POSITIONS_AFTER_PADDING = {
 def parameters_of(network: nn.Module) -> int:
     """How many numbers are trained."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def has_unused_weights(network: Any, inputs: dict[str, Tensor]) -> bool:
+    """Whether some trainable weight has no part in what a network says of `inputs`; gradients are gone afterwards."""
+    found = network(**inputs)
+    logits = [found.logits] if hasattr(found, "logits") else [found.start_logits, found.end_logits]
+    with torch.enable_grad():
+        torch.stack([value.sum() for value in logits]).sum().backward()
+    unused = any(parameter.requires_grad and parameter.grad is None for parameter in network.parameters())
+    network.zero_grad(set_to_none=True)
+    return unused

@@ -19,6 +19,7 @@ from lhy_lightning.bert.encoder import (
     Head,
     build_encoder,
     encoder_settings,
+    has_unused_weights,
     longest_sequence,
     small_settings,
 )
@@ -203,8 +204,15 @@ class BertModule(CourseModule):
             self.build()
         self.check_length(getattr(data, "max_length", None))
         strategy = self.trainer.strategy
-        if stage == "fit" and isinstance(strategy, DDPStrategy):  # some encoders have weights that a head does not use
+        if stage == "fit" and isinstance(strategy, DDPStrategy) and self._has_unused_weights():
             strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+
+    def _has_unused_weights(self) -> bool:
+        """Some encoders have weights that a head does not use; DDP waits for their gradients unless it is told."""
+        if not hasattr(self.network, "config"):  # one of the user's own
+            return True
+        ids = torch.tensor([[self.vocabulary.cls_id, self.vocabulary.sep_id]], device=self.device)
+        return has_unused_weights(self.network, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
 
     def inputs(self, batch: Batch) -> dict[str, Tensor]:
         """What of a batch the network takes."""

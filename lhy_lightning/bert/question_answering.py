@@ -51,7 +51,7 @@ class BertQuestionAnswering(BertModule):
         max_question: tokens of a question; from the data if not given, as the next four.
         window: most tokens of the paragraph in a window; None for what `max_length` leaves.
         window_overlap: tokens that two windows share.
-        metric: "squad", "cmrc", "drcd" or "homework".
+        metric: "squad", "cmrc", "drcd" or "homework"; a data module's own comes first.
         arguments: those of `BertModule`.
     """
 
@@ -106,6 +106,8 @@ class BertQuestionAnswering(BertModule):
         if data is not None and self.null_threshold is None and data.unanswerable:
             self.note("null_threshold", 0.0)
         super().setup(stage)
+        if data is not None and data.metric != self.scores.definition:  # another language's test questions
+            self.scores = AnswerScores(data.metric).to(self.device)
 
     @property
     def settings(self) -> WindowSettings:

@@ -56,10 +56,10 @@ def best_spans(
     """
     start, end = start_logits.detach().float(), end_logits.detach().float()
     null = start[:, 0] + end[:, 0]
-    width = max(1, int(context_length.max())) if len(context_length) else 1
+    width = start.shape[1]
     place = torch.arange(width, device=start.device)
     inside = place < context_length[:, None]
-    columns = (context_start[:, None] + place).clamp(max=start.shape[1] - 1)
+    columns = (context_start[:, None] + place).clamp(max=width - 1)
     start = start.gather(1, columns).masked_fill(~inside, -torch.inf)  # (W, width)
     end = end.gather(1, columns).masked_fill(~inside, -torch.inf)
     longest = min(max_answer, width)

@@ -23,7 +23,8 @@ class AnswerScores(Metric):
     is_differentiable = False
     higher_is_better = True
     full_state_update = False
-    sums: Tensor
+    exact: Tensor
+    f1: Tensor
     questions: Tensor
 
     def __init__(self, definition: str = "squad", **kwargs: Any) -> None:
@@ -31,7 +32,8 @@ class AnswerScores(Metric):
         if definition not in DEFINITIONS:
             raise ValueError(f"no metric is called {definition!r}: one of {', '.join(DEFINITIONS)}.")
         self.definition = definition
-        self.add_state("sums", torch.zeros(2, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("exact", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("f1", torch.zeros(()), dist_reduce_fx="sum")
         self.add_state("questions", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> None:
@@ -51,13 +53,12 @@ class AnswerScores(Metric):
             )
         scores = DEFINITIONS[self.definition].scores
         found = [scores(answer, listed) for answer, listed in zip(answers, references, strict=True)]
-        if found:
-            self.sums += self.sums.new_tensor(found).sum(dim=0)
-            self.questions += len(found)
+        self.exact += int(sum(exact for exact, _ in found))
+        self.f1 += sum(f1 for _, f1 in found)
+        self.questions += len(found)
 
     def compute(self) -> dict[str, Tensor]:
         """`exact_match` and `f1`, scalars float32 of 0 to 1; none where nothing was added."""
         if not self.questions:
             return {}
-        exact, f1 = (self.sums / self.questions).float()
-        return {"exact_match": exact, "f1": f1}
+        return {"exact_match": self.exact / self.questions, "f1": self.f1 / self.questions}

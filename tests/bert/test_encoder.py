@@ -15,6 +15,7 @@ from lhy_lightning.bert.encoder import (
     HEADS,
     build_encoder,
     encoder_settings,
+    has_unused_weights,
     longest_sequence,
     parameters_of,
     small_settings,
@@ -254,3 +255,14 @@ def test_a_small_encoder_has_the_sizes_asked_for(tokenizer: EncoderTokenizer) ->
     assert network.config.hidden_dropout_prob == 0.1
     with pytest.raises(ValueError, match="width=50 cannot be divided among heads=4"):
         small_settings(tokenizer, dropout=None, **{**sizes, "width": 50})
+
+
+def test_weights_that_a_head_does_not_use_are_noticed() -> None:
+    network = build_encoder(settings("bert"), "tagging", labels=("a", "b"))
+    assert not has_unused_weights(network, batch())
+    assert all(p.grad is None for p in network.parameters())
+    network.bert.pooler = torch.nn.Linear(32, 32)
+    assert has_unused_weights(network, batch())
+    network.bert.pooler.requires_grad_(False)
+    assert not has_unused_weights(network, batch())
+    assert not has_unused_weights(build_encoder(settings("electra"), "question_answering"), batch())

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 from lhy_lightning.bert.answers import Answered, Span, whole_characters
 from lhy_lightning.bert.ensemble import QuestionAnsweringEnsemble, merge
 from lhy_lightning.bert.homework import Homework7Csv
+from lhy_lightning.bert.module import BertModule
 from lhy_lightning.bert.question_answering import BertQuestionAnswering
 from lhy_lightning.data.question_answering import QuestionAnsweringDataModule
 from lhy_lightning.metrics.answer_texts import DEFINITIONS
@@ -196,6 +198,26 @@ def test_the_datas_settings_choose_how_windows_compare(trained: Trained, folder:
         assert module.hparams["window_score"] == score
 
 
+def test_each_split_is_scored_as_its_own_data_is(trained: Trained, folder: Path, tmp_path: Path) -> None:
+    rows = [
+        {
+            "id": "T_QUERY_0",
+            "question": "谁？",
+            "context": "，陸特，",
+            "answers": [{"text": "，陸特", "answer_start": 0}],
+        }
+    ]
+    (tmp_path / "test.json").write_text(json.dumps(rows), "utf8")
+    data = QuestionAnsweringDataModule(str(folder), test_source=str(tmp_path / "test.json"), **DATA)
+    evaluating = trainer(tmp_path)
+    evaluating.validate(trained[0], data, verbose=False)
+    assert trained[0].scores.definition == "homework"
+    evaluating.test(trained[0], data, verbose=False)
+    assert trained[0].scores.definition == "cmrc"
+    evaluating.validate(trained[0], data, verbose=False)
+    assert trained[0].scores.definition == "homework"
+
+
 # --- checkpoints and folders ------------------------------------------------------------------------------------------
 
 
@@ -336,6 +358,11 @@ def test_what_cannot_be_one_ensemble_is_an_error() -> None:
 def test_arguments_that_cannot_be_are_errors(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BertQuestionAnswering(**settings)
+
+
+def test_hyperparameters_are_the_arguments_of_the_class_and_its_base() -> None:
+    given = {*signature(BertQuestionAnswering).parameters, *signature(BertModule).parameters} - {"arguments"}
+    assert set(BertQuestionAnswering().hparams) == given
 
 
 def test_a_trainer_without_paragraphs_is_told_where_they_come_from(

@@ -40,3 +40,15 @@ def test_run_qa_reads_the_same_windows_and_every_part_compares_it_with_ours(
         rows = said.split(table)[1].split("\n\n")[0].splitlines()
         assert any(row.startswith("| run_qa, dynamic padding") for row in rows) or table == "seconds to prepare"
         assert any(row.startswith("| ours ") for row in rows)
+
+
+def test_the_homeworks_switches_and_its_loop_are_measured(
+    load: Callable[[str], ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, homework = write_homework(tmp_path / "hw7"), load("bert_homework7")
+    found = homework.main(["switches", str(folder), "--epochs", "1", "--seeds", "0", "1"])
+    assert list(found) == [homework.ALL.name, *(choice.name for choice in homework.CHOICES)]
+    assert all(len(values) == 2 for values in found.values())
+    tiny = ["--layers", "1", "--width", "16", "--heads", "2", "--vocab_size", "300", "--rounds", "1"]
+    assert set(homework.main(["loop", str(folder), *tiny])) == {"ours", "the notebook's loop"}
+    assert "| the notebook's loop |" in capsys.readouterr().out

@@ -123,3 +123,11 @@ def test_predict_averages_several_checkpoints(ranks: Path) -> None:
     main(["predict", "--trainer.default_root_dir", str(ranks), "--name", "both", "--ckpt_path", paths,
           "--trainer.enable_progress_bar", "false"])  # fmt: skip
     assert len(json.loads((ranks / "both/answers.json").read_text("utf8"))) == 12
+
+
+def test_doc_stride_is_explained_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", "hw07/simple", "--data.doc_stride", "128"])
+    said = capsys.readouterr().err
+    assert "overlap of two windows in transformers and the step between them in homework 7" in said
+    assert "--data.window_overlap" in said

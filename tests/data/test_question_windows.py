@@ -19,6 +19,7 @@ from lhy_lightning.data.question_windows import (
 )
 from lhy_lightning.data.questions import Answer, Question, QuestionSet
 from lhy_lightning.data.window_batches import IGNORED, EvaluationWindows, TrainingWindows, WindowMaker
+from tests.data.test_tagging import byte_level
 
 Texts = tuple[EncodedTexts, EncodedTexts]
 
@@ -161,6 +162,22 @@ def test_answers_come_back_out_of_their_tokens(texts: Texts) -> None:
         text = PARAGRAPHS[question.paragraph][starts[found.first[row]] : ends[found.last[row]]]
         assert text == question.answers[0].text
     assert found.impossible.tolist() == [False] * 4 + [True, False, False]
+
+
+def test_bytes_of_a_character_come_back_as_the_character_and_pairs_as_roberta_has_them(tmp_path: Path) -> None:
+    levels = byte_level()
+    encoded = EncodedTexts(PARAGRAPHS, levels, folder=tmp_path)
+    found = answer_tokens(QUESTIONS, encoded.starts, encoded.ends)
+    for row in (0, 2, 3):
+        question = QUESTIONS.questions[row]
+        starts, ends = encoded.starts.row(question.paragraph), encoded.ends.row(question.paragraph)
+        text = PARAGRAPHS[question.paragraph][starts[found.first[row]] : ends[found.last[row]]]
+        assert text.strip() == question.answers[0].text
+    asked = EncodedTexts([question.text for question in QUESTIONS.questions], levels, folder=tmp_path)
+    batch = EvaluationWindows(maker(levels, (asked, encoded), WindowSettings(400, 50, None, 4)))[[2]]
+    pair = levels.transformers()(QUESTIONS.questions[2].text, PARAGRAPHS[1])
+    assert batch["input_ids"][0, : len(pair["input_ids"])].tolist() == pair["input_ids"]
+    assert "token_type_ids" not in batch, "RoBERTa has no segments"
 
 
 def test_wrong_and_untokenisable_answers_are_not_found_and_the_next_right_one_is_taken(
