@@ -9,6 +9,8 @@ from huggingface_hub import ModelHubMixin, hf_hub_download
 from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from safetensors.torch import load_model, save_model
 
 from lhy_lightning.checkpoints import WholeFileCheckpointIO, class_path
@@ -74,7 +76,7 @@ class CourseModule(LightningModule, ModelHubMixin):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["class_path"] = class_path(type(self))
-        checkpoint["seed"] = run_seed()
+        checkpoint["seed"], checkpoint["processes"] = run_seed(), self.trainer.world_size
         if (data := getattr(self.trainer, "datamodule", None)) is not None:  # no hook of its own is called for it
             checkpoint["data_class_path"] = class_path(type(data))
 
@@ -82,6 +84,15 @@ class CourseModule(LightningModule, ModelHubMixin):
         made_by, own = checkpoint.get("class_path"), class_path(type(self))
         if made_by is not None and made_by != own:
             raise TypeError(f"this checkpoint was made by {made_by}, not by {own}: load it with its own class.")
+        if self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING:
+            before, now = checkpoint.get("processes"), self._trainer.world_size
+            if before not in (None, now):
+                rank_zero_warn(
+                    f"this run was on {before} process(es) and goes on with {now}: weights and optimizers are as they "
+                    "were, but the rows left of this epoch and all random draws depend on the number, so an unbroken "
+                    "run would have gone on otherwise. batch_size is rows a process: for as many rows a step as "
+                    f"before, take it times {before}/{now}."
+                )
 
     def prediction_writers(self) -> list[Callback]:
         """Callbacks that write what `lhy predict` promises for this module."""

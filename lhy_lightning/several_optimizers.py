@@ -13,6 +13,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from lhy_lightning.module import CourseModule
@@ -232,12 +233,23 @@ class SeveralOptimizers(CourseModule):
 
     def _after_step(self) -> None:
         """Called by the loop when a step is counted, before any callback could save a checkpoint."""
+        self._share_statistics()
         for config in self.trainer.lr_scheduler_configs:
             config.scheduler.step()  # type: ignore[call-arg]
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         is_last = self.trainer.fit_loop.epoch_loop._is_training_done
         if is_last or (every and self.trainer.global_step % every == 0):
             self._check_losses()
+
+    def _share_statistics(self) -> None:
+        """Gives all ranks the first one's batch statistics, as DDP would before each forward.
+
+        Under manual optimization it never does: Lightning tells it to leave the backward alone, which it takes for an
+        accumulated batch. Ranks would judge by statistics of their own, of which only the first one's are saved.
+        """
+        model = self.trainer.strategy.model
+        if isinstance(model, DistributedDataParallel) and model.broadcast_buffers and model.modules_buffers:
+            model._sync_buffers()
 
     def _check_losses(self) -> None:
         self.finite_losses.check(self.trainer.world_size, {name: f"{name}_clip" for name in self.clip})

@@ -75,7 +75,8 @@ class CycleGAN(SeveralOptimizers):
         identity_weight: 0 for none; the authors' code takes half of lambda. It keeps colours as they are: take 0 where
             they are what differs between the domains.
         pool_size: earlier outputs of each generator that its discriminator is shown half of the time; 0 for none. Each
-            rank has its own, and they are in the checkpoint.
+            rank has its own, and they are in the checkpoint. Resumed on more ranks, the new ones begin with none; on
+            fewer, those of the ranks that are gone are left out.
         weight_clip: largest absolute weight of the discriminators, clipped after each of their steps; None for none.
         n_critic: discriminator steps a generator step.
         optimizer: any of `torch.optim` by its name in small letters, for both.

@@ -88,7 +88,9 @@ class ResidualGenerator(nn.Module):
     A linear layer to a small map, one `UpBlock` for each doubling, norm, ReLU, a 3x3 convolution and tanh. The channels
     are those of WGAN-GP's network for 64 pixels, 8, 8, 4, 2 and 1 times the width, with one halving more or less for
     other sizes; SNGAN's for 32 pixels has 256 throughout. With condition="projection" the label enters through
-    conditional batch normalization (Miyato and Koyama 2018), with "concat" and "auxiliary" beside the noise.
+    conditional batch normalization inside of the blocks alone, as in the code of Miyato and Koyama 2018. All classes
+    begin with the same gains: they part at the speed of the generator's rate, which the first hundreds of steps show.
+    With "concat" and "auxiliary" it enters beside the noise and tells from the start.
 
     Arguments and errors as in `DCGANGenerator`; with condition="projection" the norm is "batch".
     """
@@ -119,9 +121,10 @@ class ResidualGenerator(nn.Module):
         self.linear = nn.Linear(latent if self.labelled is None else 2 * latent, widest * self.side**2)
         widths = [widest, *(widest // 2**step for step in range(count))]
         self.blocks = nn.ModuleList(UpBlock(before, after, norm, classes) for before, after in pairwise(widths))
-        self.norm = generator_norm(norm, width, classes)
+        self.norm = map_norm(norm, width)
         self.last = nn.Conv2d(width, channels, 3, padding=1)
         initialize(self)
+        nn.init.xavier_uniform_(self.last.weight)  # nothing rectifies it
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Noise (N, Z) and labels (N,) to pictures (N, C, H, W) in [-1, 1]."""
@@ -130,7 +133,7 @@ class ResidualGenerator(nn.Module):
         maps = self.linear(noise).view(len(noise), -1, self.side, self.side)  # (N, D, side, side)
         for block in self.blocks:
             maps = block(maps, labels)
-        return torch.tanh(self.last(torch.relu(normalized(self.norm, maps, labels))))
+        return torch.tanh(self.last(torch.relu(self.norm(maps))))
 
 
 class ResidualDiscriminator(nn.Module):
@@ -192,7 +195,7 @@ def normalized(norm: nn.Module, maps: Tensor, labels: Tensor | None) -> Tensor:
 
 
 def initialize(network: nn.Module) -> None:
-    """Xavier uniform weights, sqrt(2) times larger in front of a ReLU, as in SNGAN's code; biases zero."""
+    """Xavier uniform weights, sqrt(2) times larger in the 3x3 convolutions, as in SNGAN's code; biases zero."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             gain = 2**0.5 if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3) else 1.0

@@ -7,19 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader, Dataset
 
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
-from lhy_lightning.data.module import CourseDataModule, ResumableLoader
-from lhy_lightning.data.pair_batches import UnpairedBatches
 from lhy_lightning.gan.cyclegan import CycleGAN
 from lhy_lightning.gan.translated_pictures import file_names
 from lhy_lightning.gan.translation_evaluation import TranslationEvaluation
 from tests.cnn.pictures_to_fit import silent_trainer
+from tests.gan.translators_to_fit import DarkAndBright, Kill, KilledError, domain
 
 TINY: dict[str, Any] = {
     "width": 2, "blocks": 1, "halvings": 1, "discriminator_width": 2, "discriminator_layers": 1, "pool_size": 5,
@@ -35,54 +32,6 @@ DUALGAN: dict[str, Any] = {
     "identity_weight": 0, "pool_size": 0, "optimizer": "rmsprop", "discriminator_lr": 5e-5, "generator_lr": 5e-5,
     "schedule": "constant", "norm": "batch", "dropout": 0.5, "discriminator_norm": "batch",
 }  # fmt: skip
-
-
-def domain(side: str, rows: int, size: int = 8) -> Tensor:
-    """Dark pictures of A and bright ones of B; the left half is brighter in every other one, which is its label."""
-    draw = torch.Generator().manual_seed(rows)
-    pictures = torch.rand(rows, 1, size, size, generator=draw) * 0.2 + (-0.7 if side == "a" else 0.5)
-    pictures[1::2, ..., : size // 2] += 0.15
-    pictures[0::2, ..., size // 2 :] += 0.15
-    return pictures
-
-
-class Unpaired(Dataset):
-    def __init__(self, rows: dict[str, int], size: int) -> None:
-        self.pictures = {side: domain(side, count, size) for side, count in rows.items()}
-
-    def __len__(self) -> int:
-        return max(map(len, self.pictures.values()))
-
-    def __getitem__(self, rows: Any) -> dict[str, Tensor]:
-        if isinstance(rows, tuple):
-            return {side: self.pictures[side][own] for side, own in zip("ab", rows, strict=True)}
-        batch = {}
-        for side, pictures in self.pictures.items():
-            if own := [row for row in rows if row < len(pictures)]:
-                batch |= {side: pictures[own], f"index_{side}": torch.tensor(own)}
-                batch[f"label_{side}"] = torch.tensor(own) % 2
-        return batch
-
-
-class DarkAndBright(CourseDataModule):
-    """Tells what `UnpairedImageDataModule` tells."""
-
-    channels, domain_names = 1, ("dark", "bright")
-
-    def __init__(self, size: int = 8) -> None:
-        super().__init__()
-        self.image_size = (size, size)
-
-    def paths(self, split: str, side: str) -> list[str]:
-        return [f"{side}/{number}.jpg" for number in range(7 if side == "a" else 4)]
-
-    def train_dataloader(self) -> ResumableLoader:
-        return self.train_loader(Unpaired({"a": 8, "b": 16}, self.image_size[0]), UnpairedBatches((8, 16), 2))
-
-    def val_dataloader(self) -> DataLoader:
-        return self.eval_loader(Unpaired({"a": 7, "b": 4}, self.image_size[0]), 4)
-
-    test_dataloader = predict_dataloader = val_dataloader
 
 
 class Negative(nn.Module):
@@ -114,19 +63,6 @@ class Sums(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.last(pictures.flatten(1))
-
-
-class KilledError(Exception):
-    pass
-
-
-class Kill(Callback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        if trainer.global_step == self.step:
-            raise KilledError
 
 
 def fitted(module: CycleGAN, folder: Path, *, size: int = 8, **settings: Any) -> CycleGAN:

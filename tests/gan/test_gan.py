@@ -146,10 +146,11 @@ def test_drawing_leaves_the_training_mode_and_statistics_of_the_generator_alone(
     assert all(value.equal(before[name]) for name, value in module.state_dict().items())
 
 
+@pytest.mark.parametrize("network", ["dcgan", "residual"])
 @pytest.mark.parametrize("condition", ["concat", "projection", "auxiliary"])
-def test_a_conditional_gan_draws_the_class_that_is_asked_for(condition: Any, tmp_path: Path) -> None:
+def test_a_conditional_gan_draws_the_class_that_is_asked_for(network: Any, condition: Any, tmp_path: Path) -> None:
     module = trained(
-        GAN(condition=condition, network="dcgan", ema_decay=0.9, width=8, latent=4, discriminator_lr=2e-3,
+        GAN(condition=condition, network=network, ema_decay=0.9, width=8, latent=4, discriminator_lr=2e-3,
             generator_lr=2e-3, picture_every=0),
         tmp_path, max_steps=120,
     )  # fmt: skip

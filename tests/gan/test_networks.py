@@ -225,6 +225,20 @@ def test_instance_and_layer_norm_are_means_over_a_channel_and_over_a_sample() ->
         torch.testing.assert_close(map_norm(norm, 4)(x), plain)
 
 
+def test_the_residual_pair_begins_as_in_the_code_of_projection() -> None:
+    generator, discriminator = small_pair("residual", condition="projection")
+    conditional = {name for name, module in generator.named_modules() if isinstance(module, ConditionalBatchNorm)}
+    assert conditional == {f"blocks.{block}.norm{place}" for block in (0, 1) for place in (1, 2)}
+    assert isinstance(generator.norm, nn.BatchNorm2d)
+    for network in (generator, discriminator):
+        for name, module in network.named_modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                size = module.weight[0, 0].numel()
+                bound = (6 / (size * sum(module.weight.shape[:2]))) ** 0.5  # of Xavier's uniform distribution
+                gain = 2**0.5 if ".conv" in name else 1.0
+                assert 0.8 * gain * bound < module.weight.detach().abs().max() <= gain * bound, name
+
+
 def test_residual_blocks_are_shortcut_plus_branch() -> None:
     torch.manual_seed(0)
     relu, pool = torch.relu, nn.AvgPool2d(2)

@@ -7,72 +7,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import softplus
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader, Dataset
 
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
-from lhy_lightning.data.module import CourseDataModule, ResumableLoader
-from lhy_lightning.data.samplers import TrainBatches
 from lhy_lightning.gan.pix2pix import Pix2Pix
 from tests.cnn.pictures_to_fit import silent_trainer
+from tests.gan.translators_to_fit import Kill, KilledError, Negatives
 
 TINY: dict[str, Any] = {
     "width": 2, "discriminator_width": 2, "discriminator_layers": 1, "picture_every": 0,
 }  # fmt: skip
 SIZES: dict[str, Any] = {"image_size": (16, 16), "input_channels": 1, "target_channels": 1}
-
-
-class Pairs(Dataset):
-    """Random pictures; the target is half of the input's negative."""
-
-    def __init__(self, rows: int, seed: int) -> None:
-        draw = torch.Generator().manual_seed(seed)
-        self.input = torch.rand(rows, 1, 16, 16, generator=draw) * 2 - 1
-
-    def __len__(self) -> int:
-        return len(self.input)
-
-    def __getitem__(self, rows: list[int]) -> dict[str, Tensor]:
-        return {"input": self.input[rows], "target": -self.input[rows] / 2, "index": torch.tensor(rows)}
-
-
-class Negatives(CourseDataModule):
-    """Tells what `PairedImageDataModule` tells."""
-
-    image_size, input_channels, target_channels = (16, 16), 1, 1
-    train, held_out = Pairs(16, 0), Pairs(7, 1)
-
-    def pictures(self, split: str) -> list[dict[str, Tensor]]:
-        return [self.train[list(range(16))]]
-
-    def paths(self, split: str) -> list[str]:
-        return [f"photos/{number}.jpg" for number in range(7)]
-
-    def train_dataloader(self) -> ResumableLoader:
-        return self.train_loader(self.train, TrainBatches(16, 4))
-
-    def val_dataloader(self) -> DataLoader:
-        return self.eval_loader(self.held_out, 4)
-
-    test_dataloader = predict_dataloader = val_dataloader
-
-
-class KilledError(Exception):
-    pass
-
-
-class Kill(Callback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        if trainer.global_step == self.step:
-            raise KilledError
 
 
 def fitted(module: Pix2Pix, folder: Path, **settings: Any) -> Pix2Pix:
