@@ -1,16 +1,15 @@
 """Reads texts, or pairs of texts, with a label each: tab-separated files, tables, the hub, questions, embedded sets."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lhy_lightning.data.folders import natural, nearest_existing, role_of
+from lhy_lightning.data.folders import natural
 from lhy_lightning.data.parallel_text import open_lines
-from lhy_lightning.data.sources import TABLES, load_from_hub
+from lhy_lightning.data.sources import TABLES, read_table
+from lhy_lightning.data.text_sources import Split, files_by_split, open_embedded, open_splits
 
-Split = Literal["train", "val", "test"]
 Task = Literal["rows", "answer_sentences"]
 
 TEXT = ("text", "sentence", "sentence1", "text_a", "premise", "question", "question1", "review", "content")
@@ -19,8 +18,6 @@ LABEL = ("label", "labels", "class", "category", "target", "score", "similarity"
 """What columns are called that hold the text, the second text of a pair, and the label."""
 NAMES = (TEXT, PAIR, LABEL)
 _TABBED = (".tsv", ".tab", ".txt")
-_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?$")
-_PART = re.compile(r"(?:^|[ ._-])(train|training|dev|val|valid|validation|test|testing)(?=$|[ ._-])")
 
 Columns = tuple[str | None, str | None, str | None]
 """Names, or places such as "0", of text, second text and label; None where they are to be found."""
@@ -100,54 +97,13 @@ def open_labelled_text(
 
         return open_answer_sentences(source)
     if source.startswith("embedded:"):
-        name = source.removeprefix("embedded:")
-        if name not in EMBEDDED:
-            known = ", ".join(f"embedded:{name}" for name in EMBEDDED)
-            raise FileNotFoundError(f"no embedded source {source!r}; there is {known}.")
-        return EMBEDDED[name]()
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return {role: open_text_file(file, columns) for role, file in files_by_split(path, (*_TABBED, *TABLES)).items()}
-    if path.is_file():
-        return {"train": open_text_file(path, columns)}
-    here = nearest_existing(path)
-    if not _HUB_ID.match(source) or ("/" in source and path.parent.is_dir()):
-        raise FileNotFoundError(f"source {source!r} does not exist. {here}")
-    found: dict[Split, LabelledText] = {}
-    for name, table in load_from_hub(source, here).items():
-        role = role_of(name)
-        if role in ("train", "val", "test"):
-            found[role] = _from_table(table, f"{source}/{name}", columns)
-    return found
-
-
-def files_by_split(folder: Path, endings: Sequence[str]) -> dict[Split, Path]:
-    """The files of a folder that name a split: `train.tsv`, `en_ewt-ud-dev.conllu`, `test.jsonl.gz` …
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: two for one split.
-    """
-    files: dict[Split, Path] = {}
-    for entry in sorted(folder.iterdir()):
-        name = entry.name.removesuffix(".gz")
-        named = _PART.search(Path(name).stem.lower())
-        if not entry.is_file() or name.startswith(".") or Path(name).suffix.lower() not in endings or named is None:
-            continue
-        role = role_of(named[1])
-        assert role in ("train", "val", "test")
-        if role in files:
-            raise ValueError(
-                f"{folder}: {files[role].name} and {entry.name} both look like the {role} split. Name the files that "
-                "are meant: --data.source, --data.val_source and --data.test_source take one each."
-            )
-        files[role] = entry
-    if not files:
-        raise FileNotFoundError(
-            f"{folder} has no file such as train{endings[0]} or dev{endings[0]} (also {', '.join(endings[1:])}). "
-            f"{nearest_existing(folder / f'train{endings[0]}')}"
-        )
-    return files
+        return open_embedded(source, EMBEDDED)
+    return open_splits(
+        source,
+        files=lambda folder: files_by_split(folder, (*_TABBED, *TABLES)),
+        open_file=lambda path: open_text_file(path, columns),
+        open_table=lambda table, origin: _from_table(table, origin, columns),
+    )
 
 
 def open_text_file(path: Path, columns: Columns = (None, None, None)) -> LabelledText:
@@ -161,13 +117,7 @@ def open_text_file(path: Path, columns: Columns = (None, None, None)) -> Labelle
         return _from_tabbed(path, columns)
     if ending not in TABLES:
         raise ValueError(f"{path}: texts come from {', '.join([*_TABBED, *TABLES])} files, folders or hub ids.")
-    from datasets import load_dataset
-
-    try:
-        table = load_dataset(TABLES[ending], data_files=str(path), split="train")
-    except Exception as error:
-        raise ValueError(f"{path} could not be read as {TABLES[ending]}: {error.__cause__ or error}") from error
-    return _from_table(table, str(path), columns)
+    return _from_table(read_table(path), str(path), columns)
 
 
 # --- tab-separated files ----------------------------------------------------------------------------------------------

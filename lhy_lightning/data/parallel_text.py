@@ -9,11 +9,10 @@ from typing import Any, Literal
 
 from lhy_lightning.data.folders import nearest_existing, role_of
 from lhy_lightning.data.line_alignment import parting_line
-from lhy_lightning.data.sources import TABLES, load_from_hub
+from lhy_lightning.data.sources import TABLES, open_hub, read_table
 
 Split = Literal["train", "val", "test"]
 
-_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?$")
 _TABBED = (".tsv", ".txt", ".tab")
 _TRAIN = re.compile(r"^(?:raw|train_dev\.raw)$")  # what homework 5 calls its training lines
 _PART = re.compile(r"^(train|valid|validation|val|dev|test)(?:[ ._-].*)?$")
@@ -225,14 +224,7 @@ def _open_file(path: Path, langs: tuple[str, str], columns: tuple[str | None, st
             f"{path}: parallel text comes from {', '.join([*_TABBED, *TABLES])} files, folders, hub ids, or the common "
             f"beginning of two files that end in .{langs[0]} and .{langs[1]}."
         )
-    from datasets import load_dataset
-
-    try:
-        table = load_dataset(TABLES[ending], data_files=str(path), split="train")
-    except Exception as error:
-        cause = error.__cause__ or error
-        raise ValueError(f"{path} could not be read as {TABLES[ending]}: {cause}") from error
-    return _open_table(table, str(path), langs, columns)
+    return _open_table(read_table(path), str(path), langs, columns)
 
 
 def _open_tabbed(path: Path, columns: tuple[str | None, str | None]) -> ParallelText:
@@ -251,16 +243,12 @@ def _open_tabbed(path: Path, columns: tuple[str | None, str | None]) -> Parallel
 
 
 def _open_hub(source: str, langs: tuple[str, str], columns: tuple[str | None, str | None]) -> dict[Split, ParallelText]:
-    path = Path(source).expanduser()
-    here = nearest_existing(path)
-    if not _HUB_ID.match(source) or ("/" in source and path.parent.is_dir()):
-        raise FileNotFoundError(
-            f"source {source!r} does not exist, nor do {path.name}.{langs[0]} and {path.name}.{langs[1]}. {here}"
-        )
+    name = Path(source).name
+    splits = open_hub(source, nor=f", nor do {name}.{langs[0]} and {name}.{langs[1]}")
     return {
-        role: _open_table(table, f"{source}/{name}", langs, columns)
-        for name, table in load_from_hub(source, here).items()
-        if (role := role_of(name)) and role != "unlabelled"
+        role: _open_table(table, origin, langs, columns)
+        for role, (origin, table) in splits.items()
+        if role != "unlabelled"
     }
 
 

@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from lhy_lightning.data.encoded_texts import without_surrogates
-from lhy_lightning.data.folders import nearest_existing, role_of
-from lhy_lightning.data.sources import TABLES, load_from_hub
+from lhy_lightning.data.sources import TABLES, read_table
+from lhy_lightning.data.text_sources import Split, files_by_split, open_embedded, open_splits
 
-Split = Literal["train", "val", "test"]
 Kind = Literal["squad", "cmrc", "drcd", "homework"]
 Row = TypeVar("Row")
 Made = TypeVar("Made")
 
-_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?$")
-_PART = re.compile(r"(?:^|[ ._-])(train|training|dev|val|valid|validation|test|testing)(?=$|[ ._-])")
 _DRCD_ID = re.compile(r"^\d+-\d+-\d+$")
 _HAN = re.compile("[\u3400-\u9fff]")
 
@@ -110,53 +107,16 @@ def open_questions(source: str) -> dict[Split, QuestionSet]:
         ValueError: the file is not of one of these forms, or has no question.
     """
     if source.startswith("embedded:"):
-        return _open_embedded(source)
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return _open_folder(path)
-    if path.is_file():
-        return {"train": open_question_file(path)}
-    here = nearest_existing(path)
-    if not _HUB_ID.match(source) or ("/" in source and path.parent.is_dir()):
-        raise FileNotFoundError(f"source {source!r} does not exist. {here}")
-    found: dict[Split, QuestionSet] = {}
-    for name, table in load_from_hub(source, here).items():
-        role = role_of(name)
-        if role in ("train", "val", "test"):
-            found[role] = _from_rows(table, f"{source}/{name}")
-    return found
+        from lhy_lightning.data.embedded_questions import EMBEDDED
+
+        return open_embedded(source, EMBEDDED)
+    return open_splits(source, files=_question_files, open_file=open_question_file, open_table=_from_rows)
 
 
-def _open_embedded(source: str) -> dict[Split, QuestionSet]:
-    from lhy_lightning.data.embedded_questions import EMBEDDED
-
-    if (load := EMBEDDED.get(source.removeprefix("embedded:"))) is None:
-        known = ", ".join(f"embedded:{name}" for name in EMBEDDED)
-        raise FileNotFoundError(f"no embedded source {source!r}; there is {known}.")
-    return load()
-
-
-def _open_folder(folder: Path) -> dict[Split, QuestionSet]:
-    files: dict[Split, Path] = {}
-    for entry in sorted(folder.iterdir()):
-        named = _PART.search(entry.stem.lower())
-        if not entry.is_file() or entry.suffix.lower() not in TABLES or entry.name.startswith(".") or named is None:
-            continue
-        role = role_of(named[1])
-        assert role is not None
-        assert role != "unlabelled"
-        if role in files:
-            raise ValueError(
-                f"{folder}: {files[role].name} and {entry.name} both look like the {role} split. Name the files that "
-                "are meant: --data.source, --data.val_source and --data.test_source take one each."
-            )
-        files[role] = entry
-    if not files:
-        raise FileNotFoundError(
-            f"{folder} has no file of questions such as hw7_train.json, train.json or dev.parquet. "
-            f"{nearest_existing(folder / 'train.json')}"
-        )
-    return {role: open_question_file(path) for role, path in files.items()}
+def _question_files(folder: Path) -> dict[Split, Path]:
+    endings = sorted(TABLES, key=lambda ending: ending != ".json")  # what nearly all of them end in
+    wanted = "file of questions such as hw7_train.json, train.json or dev.parquet"
+    return files_by_split(folder, endings, zipped=False, wanted=wanted)
 
 
 def open_question_file(path: Path) -> QuestionSet:
@@ -169,13 +129,7 @@ def open_question_file(path: Path) -> QuestionSet:
     if ending not in TABLES:
         raise ValueError(f"{path}: questions come from {', '.join(TABLES)} files, folders of them, or hub ids.")
     if ending != ".json":
-        from datasets import load_dataset
-
-        try:
-            table = load_dataset(TABLES[ending], data_files=str(path), split="train")
-        except Exception as error:
-            raise ValueError(f"{path} could not be read as {TABLES[ending]}: {error.__cause__ or error}") from error
-        return _from_rows(table, str(path))
+        return _from_rows(read_table(path), str(path))
     try:
         content = json.loads(path.read_text("utf-8-sig"))
     except UnicodeDecodeError as error:

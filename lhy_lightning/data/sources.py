@@ -123,30 +123,43 @@ def _open_file(path: Path, columns: tuple[str | None, str | None]) -> OpenedSpli
 
 
 def _open_hub(source: str, columns: tuple[str | None, str | None]) -> dict[Role, OpenedSplit]:
-    path = Path(source).expanduser()
-    here = nearest_existing(path)
-    local = not _HUB_ID.match(source) or ("/" in source and path.parent.is_dir())
-    if local:
-        raise FileNotFoundError(f"source {source!r} does not exist. {here}")
     return {
-        role: _open_table(table, f"{source}/{name}", table._fingerprint, columns)
-        for name, table in load_from_hub(source, here).items()
-        if (role := role_of(name))
+        role: _open_table(table, origin, table._fingerprint, columns)
+        for role, (origin, table) in open_hub(source).items()
     }
 
 
-def load_from_hub(source: str, here: str) -> dict[str, Any]:
-    """The splits of a data set of the Hugging Face hub, by its own names for them.
+def read_table(path: Path) -> Any:
+    """A csv, json, jsonl or parquet file, which may end in .gz, as a `datasets.Dataset`.
+
+    Raises:
+        ValueError: it could not be read.
+    """
+    from datasets import load_dataset
+
+    kind = TABLES[Path(path.name.removesuffix(".gz")).suffix.lower()]
+    try:
+        return load_dataset(kind, data_files=str(path), split="train")
+    except Exception as error:
+        raise ValueError(f"{path} could not be read as {kind}: {error.__cause__ or error}") from error
+
+
+def open_hub(source: str, *, nor: str = "") -> dict[Role, tuple[str, Any]]:
+    """The splits of a data set of the Hugging Face hub whose names tell their part: origin for messages, and table.
 
     Args:
         source: hub id.
-        here: what there is in its place on this machine, for the message.
+        nor: what was looked for besides, for the message about a source that looks like a path.
 
     Raises:
-        FileNotFoundError: it could not be loaded.
+        FileNotFoundError: it is a path and not a hub id, or could not be loaded.
     """
     from datasets import DatasetDict, load_dataset
 
+    path = Path(source).expanduser()
+    here = nearest_existing(path)
+    if not _HUB_ID.match(source) or ("/" in source and path.parent.is_dir()):
+        raise FileNotFoundError(f"source {source!r} does not exist{nor}. {here}")
     try:
         loaded = load_dataset(source)
     except Exception as error:  # offline, unknown, gated, no pictures …: the hub has an exception for each
@@ -155,9 +168,10 @@ def load_from_hub(source: str, here: str) -> dict[str, Any]:
             f"source {source!r} is no file or folder here ({here}) and could not be loaded from the Hugging Face hub "
             f"({type(error).__name__}: {why}). Without a network point --data.source to a local folder or file."
         ) from error
-    return (
+    splits = (
         {str(name): table for name, table in loaded.items()} if isinstance(loaded, DatasetDict) else {"train": loaded}
     )
+    return {role: (f"{source}/{name}", table) for name, table in splits.items() if (role := role_of(name))}
 
 
 def _open_table(table: Any, source: str, fingerprint: str, columns: tuple[str | None, str | None]) -> OpenedSplit:

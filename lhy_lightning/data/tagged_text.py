@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lhy_lightning.data.folders import nearest_existing, role_of
-from lhy_lightning.data.labelled_text import Split, files_by_split
 from lhy_lightning.data.parallel_text import open_lines
-from lhy_lightning.data.sources import TABLES, load_from_hub
+from lhy_lightning.data.sources import TABLES, read_table
+from lhy_lightning.data.text_sources import Split, files_by_split, open_embedded, open_splits
 
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 """The columns of a CoNLL-U file."""
@@ -17,7 +16,6 @@ WORDS = ("tokens", "words", "text")
 """What columns of tables are called that hold the words."""
 _COLUMNS = (".bio", ".iob", ".conll", ".txt", ".tsv", ".tags")
 _ENDINGS = (".conllu", *_COLUMNS, *TABLES)
-_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?$")
 _WORD_LINE = re.compile(r"\d+")
 
 
@@ -51,7 +49,7 @@ def open_tagged_text(source: str, *, tag_column: str | None = None) -> dict[Spli
         source: `embedded:mentions` or another embedded set; a folder with files such as `train.conllu.gz`,
             `en_ewt-ud-dev.conllu`, `test.bio`; such a file; a json, jsonl or parquet table with lists of words and of
             tags; a hub id.
-        tag_column: in CoNLL-U "upos" (if None), "xpos", "deprel" …; in files of columns the place of the tag (0, 1, …;
+        tag_column: in CoNLL-U "upos" (if None), "xpos", "deprel" …; in files of columns the place of the tag (1, 2, …;
             the last if None); in tables the name of the column (the first that ends in `tags` if None).
 
     Raises:
@@ -59,38 +57,20 @@ def open_tagged_text(source: str, *, tag_column: str | None = None) -> dict[Spli
         ValueError: no sentences, no such column, a line that lacks it.
     """
     if source.startswith("embedded:"):
-        name = source.removeprefix("embedded:")
-        if name not in EMBEDDED:
-            known = ", ".join(f"embedded:{name}" for name in EMBEDDED)
-            raise FileNotFoundError(f"no embedded source {source!r}; there is {known}.")
-        return EMBEDDED[name]()
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return {role: open_tagged_file(file, tag_column) for role, file in files_by_split(path, _ENDINGS).items()}
-    if path.is_file():
-        return {"train": open_tagged_file(path, tag_column)}
-    here = nearest_existing(path)
-    if not _HUB_ID.match(source) or ("/" in source and path.parent.is_dir()):
-        raise FileNotFoundError(f"source {source!r} does not exist. {here}")
-    found: dict[Split, TaggedText] = {}
-    for name, table in load_from_hub(source, here).items():
-        role = role_of(name)
-        if role in ("train", "val", "test"):
-            found[role] = _from_table(table, f"{source}/{name}", tag_column)
-    return found
+        return open_embedded(source, EMBEDDED)
+    return open_splits(
+        source,
+        files=lambda folder: files_by_split(folder, _ENDINGS),
+        open_file=lambda path: open_tagged_file(path, tag_column),
+        open_table=lambda table, origin: _from_table(table, origin, tag_column),
+    )
 
 
 def open_tagged_file(path: Path, tag_column: str | None = None) -> TaggedText:
     """Reads one file; arguments and errors as `open_tagged_text`."""
     ending = Path(path.name.removesuffix(".gz")).suffix.lower()
     if ending in TABLES:
-        from datasets import load_dataset
-
-        try:
-            table = load_dataset(TABLES[ending], data_files=str(path), split="train")
-        except Exception as error:
-            raise ValueError(f"{path} could not be read as {TABLES[ending]}: {error.__cause__ or error}") from error
-        return _from_table(table, str(path), tag_column)
+        return _from_table(read_table(path), str(path), tag_column)
     if ending not in _ENDINGS:
         raise ValueError(f"{path}: tagged sentences come from {', '.join(_ENDINGS)} files, folders or hub ids.")
     sentences = _conllu(path, tag_column) if ending == ".conllu" else _columns(path, tag_column)

@@ -12,12 +12,12 @@ from lhy_lightning.data.encoded_texts import EncodedTexts
 from lhy_lightning.data.encoder_choice import TokenizerChoice
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.folders import nearest_existing
-from lhy_lightning.data.labelled_text import Split
 from lhy_lightning.data.length_batches import LengthEvalBatches, length_batches
 from lhy_lightning.data.module import CourseDataModule, ResumableLoader
 from lhy_lightning.data.ragged import text_cache_folder
 from lhy_lightning.data.tag_batches import TagBatches
 from lhy_lightning.data.tagged_text import TaggedText, open_tagged_text, open_words
+from lhy_lightning.data.text_sources import Split
 from lhy_lightning.data.text_splits import hold_out_pairs
 from lhy_lightning.data.word_pieces import joined, pieces_of_words
 from lhy_lightning.determinism import derive_seed
