@@ -6,7 +6,7 @@ from typing import Any
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lhy_lightning.data.samplers import EvalBatches, TrainBatches
 from lhy_lightning.determinism import reseed_for_batch
@@ -104,14 +104,13 @@ class CourseDataModule(LightningDataModule):
             self._place = state_dict.get("place")
 
     def eval_loader(self, dataset: Dataset, batch_size: int, *, num_workers: int = 0) -> DataLoader:
+        """Every row once over all ranks, in order."""
         rows = len(dataset)  # type: ignore[arg-type]
-        return DataLoader(
-            dataset,
-            batch_size=None,
-            sampler=EvalBatches(rows, batch_size),
-            num_workers=num_workers,
-            pin_memory=self._on_gpu(),
-        )
+        return self.loader(dataset, EvalBatches(rows, batch_size), num_workers=num_workers)
+
+    def loader(self, dataset: Dataset, sampler: Sampler[list[int]], *, num_workers: int = 0) -> DataLoader:
+        """A loader for evaluation whose sampler yields lists of rows, of which the dataset makes a batch each."""
+        return DataLoader(dataset, batch_size=None, sampler=sampler, num_workers=num_workers, pin_memory=self._on_gpu())
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         if self.trainer is not None and self.trainer.training:

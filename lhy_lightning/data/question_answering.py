@@ -1,29 +1,25 @@
 """`QuestionAnsweringDataModule`: questions about paragraphs of any length as windows that an encoder can read."""
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
 from lhy_lightning.data.encoded_texts import EncodedTexts
 from lhy_lightning.data.encoder_choice import TokenizerChoice
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.length_batches import LengthEvalBatches
-from lhy_lightning.data.module import CourseDataModule, ResumableLoader
+from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.question_batches import QuestionBatches
 from lhy_lightning.data.question_splits import QuestionReading, QuestionSplits
 from lhy_lightning.data.question_windows import AnswerTokens, Position, WindowSettings, answer_tokens
 from lhy_lightning.data.questions import QuestionSet
 from lhy_lightning.data.ragged import text_cache_folder
+from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions
 from lhy_lightning.data.window_batches import EvaluationWindows, TrainingWindows, WindowMaker
 from lhy_lightning.metrics.answer_texts import DEFINITIONS, Definition
 
-SplitName = Literal["train", "val", "test", "predict"]
-SPLITS: dict[str, tuple[SplitName, ...]] = {
-    "fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",),
-}  # fmt: skip
 QUESTIONS_AT_ONCE = 4  # times the windows of a chunk: their windows are then divided into chunks of like length
 
 
@@ -44,7 +40,7 @@ class OpenedQuestions:
     answers: AnswerTokens
 
 
-class QuestionAnsweringDataModule(CourseDataModule):
+class QuestionAnsweringDataModule(CourseTextDataModule):
     """Questions and paragraphs from files, tables, the hub or the embedded set, each paragraph tokenised once.
 
     Long paragraphs are read in windows. How far these reach over each other is `window_overlap`, in tokens; the field's
@@ -133,7 +129,6 @@ class QuestionAnsweringDataModule(CourseDataModule):
         self.unanswerable, self.null_windows = unanswerable, unanswerable or no_answer_share > 0
         self.settings = WindowSettings(max_length, max_question, window, window_overlap)
         self._check_arguments()
-        self._said: list[str] = []
         how = {field.name: self._given[field.name] for field in fields(QuestionReading)}
         self._splits = QuestionSplits(QuestionReading(**how), self._said.append)
         self._choice = TokenizerChoice(tokenizer_file, vocab_size, lowercase)
@@ -158,17 +153,9 @@ class QuestionAnsweringDataModule(CourseDataModule):
             raise ValueError(f"no_answer_share={given.no_answer_share}: a share of the windows in [0, 1).")
         if given.metric is not None and given.metric not in DEFINITIONS:
             raise ValueError(f"metric={given.metric!r}: one of {', '.join(DEFINITIONS)}.")
-        if given.val_fraction < 0 or given.test_fraction < 0 or given.val_fraction + given.test_fraction >= 1:
-            raise ValueError(
-                f"val_fraction={given.val_fraction} and test_fraction={given.test_fraction} must not be negative and "
-                "must leave something to train on."
-            )
+        check_fractions(given.val_fraction, given.test_fraction)
 
     # --- setup -----------------------------------------------------------------------------------------------------
-
-    def prepare_data(self) -> None:
-        """Tokenises on one process a machine; the others open the file."""
-        self.setup(self._stage())
 
     def setup(self, stage: str | None = None) -> None:
         """Reads and tokenises what the stage needs; without a trainer, call it yourself."""
@@ -181,9 +168,7 @@ class QuestionAnsweringDataModule(CourseDataModule):
         self.metric = self._given.metric or self._splits.split(names[0]).kind
         for name in names:
             self._open(name)
-        if self._said:
-            _print(f"{self._given.source}, scored as {self.metric}: " + " ".join(self._said))
-            self._said.clear()
+        self.say(f"{self._given.source}, scored as {self.metric}")
 
     def _training_texts(self) -> list[str]:
         train = self._splits.split("train")
@@ -295,7 +280,7 @@ class QuestionAnsweringDataModule(CourseDataModule):
         windows = TrainingWindows(opened.maker, opened.answers)
         return self.train_loader(windows, self._sampler(opened), num_workers=self._given.num_workers)
 
-    def _all_questions(self, name: SplitName) -> DataLoader:
+    def rows_once(self, name: SplitName) -> DataLoader:
         given, opened = self._given, self._open(name)
         at_once = given.eval_batch_size or given.batch_size
         windows = EvaluationWindows(
@@ -306,20 +291,4 @@ class QuestionAnsweringDataModule(CourseDataModule):
             max_tokens=given.max_tokens if given.eval_batch_size is None else None,
         )
         sampler = LengthEvalBatches(windows.tokens, QUESTIONS_AT_ONCE * at_once, pad_to_multiple=1, split=name)
-        return DataLoader(
-            windows, batch_size=None, sampler=sampler, num_workers=given.num_workers, pin_memory=self._on_gpu()
-        )
-
-    def val_dataloader(self) -> DataLoader:
-        return self._all_questions("val")
-
-    def test_dataloader(self) -> DataLoader:
-        return self._all_questions("test")
-
-    def predict_dataloader(self) -> DataLoader:
-        return self._all_questions("predict")
-
-
-@rank_zero_only
-def _print(message: str) -> None:
-    print(message)
+        return self.loader(windows, sampler, num_workers=given.num_workers)

@@ -2,30 +2,22 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
 from lhy_lightning.data.encoded_texts import EncodedTexts
 from lhy_lightning.data.encoder_choice import TokenizerChoice
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
-from lhy_lightning.data.folders import nearest_existing
 from lhy_lightning.data.length_batches import LengthEvalBatches, length_batches
-from lhy_lightning.data.module import CourseDataModule, ResumableLoader
+from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.ragged import text_cache_folder
+from lhy_lightning.data.row_splits import hold_out, predict_file, read_splits, shared_with_training, split_of
 from lhy_lightning.data.tag_batches import TagBatches
 from lhy_lightning.data.tagged_text import TaggedText, open_tagged_text, open_words
+from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions
 from lhy_lightning.data.text_sources import Split
-from lhy_lightning.data.text_splits import hold_out_pairs
 from lhy_lightning.data.word_pieces import joined, pieces_of_words
-from lhy_lightning.determinism import derive_seed
-
-SplitName = Literal["train", "val", "test", "predict"]
-SPLITS: dict[str, tuple[SplitName, ...]] = {
-    "fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,7 +33,7 @@ class Rows:
     batches: TagBatches
 
 
-class TaggingDataModule(CourseDataModule):
+class TaggingDataModule(CourseTextDataModule):
     """Tagged sentences from CoNLL-U and BIO files, tables, the hub or an embedded set.
 
     Equal sentences are on one side of the splits that are made here; sentences that occur both in training and in a
@@ -109,25 +101,16 @@ class TaggingDataModule(CourseDataModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
-        if val_fraction < 0 or test_fraction < 0 or val_fraction + test_fraction >= 1:
-            raise ValueError(
-                f"val_fraction={val_fraction} and test_fraction={test_fraction} must not be negative and must leave "
-                "something to train on."
-            )
+        check_fractions(val_fraction, test_fraction)
         self.max_length = max_length
         self.tag_names: tuple[str, ...] | None = None
         self._choice = TokenizerChoice(tokenizer_file, vocab_size, lowercase)
         self._folder: Path = text_cache_folder(cache_dir)
         self._texts: dict[Split, TaggedText] | None = None
         self._rows: dict[SplitName, Rows] = {}
-        self._said: list[str] = []
         self._made_by: tuple[str, tuple[str, ...] | None] | None = None
 
     # --- setup -----------------------------------------------------------------------------------------------------
-
-    def prepare_data(self) -> None:
-        """Tokenises on one process a machine; the others open the file."""
-        self.setup(self._stage())
 
     def setup(self, stage: str | None = None) -> None:
         """Reads and tokenises what the stage needs; without a trainer, call it yourself."""
@@ -144,44 +127,29 @@ class TaggingDataModule(CourseDataModule):
             self._made_by = made_by
         for name in SPLITS[stage or "fit"]:
             self._open(name)
-        if self._said:
-            _print(f"{self.hparams['source']}: " + " ".join(self._said))
-            self._said.clear()
+        self.say(f"{self.hparams['source']}")
 
     def _read(self) -> dict[Split, TaggedText]:
         if self._texts is None:
             given = self.hparams
-            texts = open_tagged_text(given["source"], tag_column=given["tag_column"])
-            others: tuple[tuple[Split, str | None], ...] = (
-                ("val", given["val_source"]),
-                ("test", given["test_source"]),
-            )
-            for role, source in others:
-                if source is not None:  # the split of that name of another source, or all of it where it has none
-                    found = open_tagged_text(source, tag_column=given["tag_column"])
-                    texts[role] = found.get(role) or next(iter(found.values()))
+            texts = read_splits(
+                lambda source: open_tagged_text(source, tag_column=given["tag_column"]),
+                given["source"], val_source=given["val_source"], test_source=given["test_source"],
+            )  # fmt: skip
             self._texts = self._divided(texts)
         return self._texts
 
     def _divided(self, texts: dict[Split, TaggedText]) -> dict[Split, TaggedText]:
         """Holds out what the source does not bring, and counts what training shares with the other splits."""
-        train = texts.get("train")
-        if train is None:
+        if "train" not in texts:
             return texts
-        parts: tuple[tuple[Split, float], ...] = (
-            ("val", self.hparams["val_fraction"]), ("test", self.hparams["test_fraction"]),
+        given = self.hparams
+        texts = hold_out(
+            texts, lambda text: (list(map(joined, text.words)), None),
+            val_fraction=given["val_fraction"], test_fraction=given["test_fraction"], seed=given["split_seed"],
         )  # fmt: skip
-        for stream, (role, share) in enumerate(parts):
-            if role not in texts and share:
-                seed = derive_seed(self.hparams["split_seed"], stream)
-                held = hold_out_pairs(list(map(joined, train.words)), None, share, seed).held
-                texts[role] = train.take(np.flatnonzero(held).tolist())
-                train = train.take(np.flatnonzero(~held).tolist())
-        texts["train"] = train
-        seen = set(map(joined, train.words))
-        for role, _ in parts:
-            if role in texts and (shared := sum(joined(words) in seen for words in texts[role].words)):
-                self._said.append(f"{shared:,} {role} sentences also occur in training.")
+        shared = shared_with_training(texts, lambda text: map(joined, text.words))
+        self._said += [f"{count:,} {role} sentences also occur in training." for role, count in shared]
         return texts
 
     def _training_texts(self) -> list[str]:
@@ -203,16 +171,9 @@ class TaggingDataModule(CourseDataModule):
     def _split(self, name: SplitName) -> TaggedText:
         if name == "predict":
             if (given := self.hparams["predict_source"]) is not None:
-                path = Path(given).expanduser()
-                if not path.is_file():
-                    raise FileNotFoundError(f"predict_source {given!r} does not exist. {nearest_existing(path)}")
-                return open_words(path)
+                return open_words(predict_file(given))
             name = "test"
-        texts = self._read()
-        if name not in texts:
-            how = "" if name == "train" else f": set --data.{name}_source or --data.{name}_fraction"
-            raise ValueError(f"{self.hparams['source']} has no {name} split{how}.")
-        return texts[name]
+        return split_of(self._read(), name, self.hparams["source"])
 
     def _open(self, name: SplitName) -> Rows:
         if name not in self._rows:
@@ -280,26 +241,10 @@ class TaggingDataModule(CourseDataModule):
         )  # fmt: skip
         return self.train_loader(batches, sampler, num_workers=given["num_workers"])
 
-    def _rows_once(self, name: SplitName) -> DataLoader:
+    def rows_once(self, name: SplitName) -> DataLoader:
         given, batches = self.hparams, self._open(name).batches
         sampler = LengthEvalBatches(
             batches.lengths, given["eval_batch_size"], pad_to_multiple=given["pad_to_multiple"],
             groups=batches.parts[:, 0], split=name,
         )  # fmt: skip
-        return DataLoader(
-            batches, batch_size=None, sampler=sampler, num_workers=given["num_workers"], pin_memory=self._on_gpu()
-        )
-
-    def val_dataloader(self) -> DataLoader:
-        return self._rows_once("val")
-
-    def test_dataloader(self) -> DataLoader:
-        return self._rows_once("test")
-
-    def predict_dataloader(self) -> DataLoader:
-        return self._rows_once("predict")
-
-
-@rank_zero_only
-def _print(message: str) -> None:
-    print(message)
+        return self.loader(batches, sampler, num_workers=given["num_workers"])

@@ -2,16 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
 from lhy_lightning.data.encoded_texts import EncodedTexts
 from lhy_lightning.data.encoder_choice import TokenizerChoice
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
-from lhy_lightning.data.folders import nearest_existing
 from lhy_lightning.data.labelled_text import (
     LabelledText,
     Split,
@@ -22,16 +19,11 @@ from lhy_lightning.data.labelled_text import (
     open_text_file,
 )
 from lhy_lightning.data.length_batches import LengthEvalBatches, length_batches
-from lhy_lightning.data.module import CourseDataModule, ResumableLoader
+from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.ragged import text_cache_folder
+from lhy_lightning.data.row_splits import hold_out, predict_file, read_splits, shared_with_training, split_of
 from lhy_lightning.data.text_batches import TextBatches
-from lhy_lightning.data.text_splits import hold_out_pairs
-from lhy_lightning.determinism import derive_seed
-
-SplitName = Literal["train", "val", "test", "predict"]
-SPLITS: dict[str, tuple[SplitName, ...]] = {
-    "fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",),
-}  # fmt: skip
+from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions
 
 
 @dataclass(frozen=True)
@@ -47,7 +39,7 @@ class Rows:
     batches: TextBatches
 
 
-class TextDataModule(CourseDataModule):
+class TextDataModule(CourseTextDataModule):
     """Labelled texts, or pairs of texts, from files, tables, the hub, questions or an embedded set.
 
     Rows that share a text (with `task="answer_sentences"` a paragraph) are on one side of the splits that are made
@@ -127,11 +119,7 @@ class TextDataModule(CourseDataModule):
         self.save_hyperparameters(logger=False)
         if task not in ("rows", "answer_sentences"):
             raise ValueError(f"task is 'rows' or 'answer_sentences', not {task!r}")
-        if val_fraction < 0 or test_fraction < 0 or val_fraction + test_fraction >= 1:
-            raise ValueError(
-                f"val_fraction={val_fraction} and test_fraction={test_fraction} must not be negative and must leave "
-                "something to train on."
-            )
+        check_fractions(val_fraction, test_fraction)
         self.regression, self.max_length = regression, max_length
         self.class_names: tuple[str, ...] | None = None
         self.pairs: bool | None = None
@@ -139,14 +127,9 @@ class TextDataModule(CourseDataModule):
         self._folder: Path = text_cache_folder(cache_dir)
         self._texts: dict[Split, LabelledText] | None = None
         self._rows: dict[SplitName, Rows] = {}
-        self._said: list[str] = []
         self._made_by: tuple[str, tuple[str, ...] | None] | None = None
 
     # --- setup -----------------------------------------------------------------------------------------------------
-
-    def prepare_data(self) -> None:
-        """Tokenises on one process a machine; the others open the file."""
-        self.setup(self._stage())
 
     def setup(self, stage: str | None = None) -> None:
         """Reads and tokenises what the stage needs; without a trainer, call it yourself."""
@@ -165,47 +148,31 @@ class TextDataModule(CourseDataModule):
             self._made_by = made_by
         for name in SPLITS[stage or "fit"]:
             self._open(name)
-        if self._said:
-            _print(f"{self.hparams['source']}: " + " ".join(self._said))
-            self._said.clear()
+        self.say(f"{self.hparams['source']}")
 
     def _read(self) -> dict[Split, LabelledText]:
         if self._texts is None:
             given = self.hparams
             columns = (given["text_column"], given["pair_column"], given["label_column"])
-
-            def opened(source: str, role: Split) -> LabelledText:
-                """The split of that name of another source, or all of it where it has none."""
-                found = open_labelled_text(source, task=given["task"], columns=columns)
-                return found.get(role) or next(iter(found.values()))
-
-            texts = open_labelled_text(given["source"], task=given["task"], columns=columns)
-            for role, name in (("val", "val_source"), ("test", "test_source")):
-                if given[name] is not None:
-                    texts[role] = opened(given[name], role)  # type: ignore[index,arg-type]
+            texts = read_splits(
+                lambda source: open_labelled_text(source, task=given["task"], columns=columns),
+                given["source"], val_source=given["val_source"], test_source=given["test_source"],
+            )  # fmt: skip
             self._texts = self._divided(texts)
         return self._texts
 
     def _divided(self, texts: dict[Split, LabelledText]) -> dict[Split, LabelledText]:
         """Holds out what the source does not bring, and counts what training shares with the other splits."""
-        train = texts.get("train")
-        if train is None:
+        if "train" not in texts:
             return texts
-        train = self._without_empty(train)
-        for stream, (role, name) in enumerate((("val", "val_fraction"), ("test", "test_fraction"))):
-            if role not in texts and self.hparams[name]:
-                sides = (train.first, train.second) if train.groups is None else (train.groups, None)
-                seed = derive_seed(self.hparams["split_seed"], stream)
-                held = hold_out_pairs(*sides, self.hparams[name], seed).held
-                texts[role] = train.take(np.flatnonzero(held).tolist())  # type: ignore[index]
-                train = train.take(np.flatnonzero(~held).tolist())
-        texts["train"] = train
-        seen = set(zip(train.first, train.second or train.first, strict=True))
-        for role in ("val", "test"):
-            if other := texts.get(role):  # type: ignore[call-overload]
-                shared = sum(row in seen for row in zip(other.first, other.second or other.first, strict=True))
-                if shared:
-                    self._said.append(f"{shared:,} {role} rows also occur in training.")
+        given = self.hparams
+        texts = hold_out(
+            {**texts, "train": self._without_empty(texts["train"])},
+            lambda rows: (rows.first, rows.second) if rows.groups is None else (rows.groups, None),
+            val_fraction=given["val_fraction"], test_fraction=given["test_fraction"], seed=given["split_seed"],
+        )  # fmt: skip
+        shared = shared_with_training(texts, lambda rows: zip(rows.first, rows.second or rows.first, strict=True))
+        self._said += [f"{count:,} {role} rows also occur in training." for role, count in shared]
         return texts
 
     def _without_empty(self, train: LabelledText) -> LabelledText:
@@ -235,18 +202,10 @@ class TextDataModule(CourseDataModule):
 
     def _split(self, name: SplitName) -> LabelledText:
         if name == "predict":
-            if (given := self.hparams["predict_source"]) is None:
-                name = "test"
-            else:
-                path = Path(given).expanduser()
-                if not path.is_file():
-                    raise FileNotFoundError(f"predict_source {given!r} does not exist. {nearest_existing(path)}")
-                return self._to_predict(path)
-        texts = self._read()
-        if name not in texts:
-            how = "" if name == "train" else f": set --data.{name}_source or --data.{name}_fraction"
-            raise ValueError(f"{self.hparams['source']} has no {name} split{how}.")
-        return texts[name]
+            if (given := self.hparams["predict_source"]) is not None:
+                return self._to_predict(predict_file(given))
+            name = "test"
+        return split_of(self._read(), name, self.hparams["source"])
 
     def _to_predict(self, path: Path) -> LabelledText:
         """Texts alone; a text file of one column or, for pairs, two is read as that and not as text and label."""
@@ -329,25 +288,9 @@ class TextDataModule(CourseDataModule):
         )  # fmt: skip
         return self.train_loader(batches, sampler, num_workers=given["num_workers"])
 
-    def _rows_once(self, name: SplitName) -> DataLoader:
+    def rows_once(self, name: SplitName) -> DataLoader:
         given, batches = self.hparams, self._open(name).batches
         sampler = LengthEvalBatches(
             batches.lengths, given["eval_batch_size"], pad_to_multiple=given["pad_to_multiple"], split=name
         )
-        return DataLoader(
-            batches, batch_size=None, sampler=sampler, num_workers=given["num_workers"], pin_memory=self._on_gpu()
-        )
-
-    def val_dataloader(self) -> DataLoader:
-        return self._rows_once("val")
-
-    def test_dataloader(self) -> DataLoader:
-        return self._rows_once("test")
-
-    def predict_dataloader(self) -> DataLoader:
-        return self._rows_once("predict")
-
-
-@rank_zero_only
-def _print(message: str) -> None:
-    print(message)
+        return self.loader(batches, sampler, num_workers=given["num_workers"])

@@ -1,26 +1,21 @@
 """`TranslationDataModule`: sentence pairs from any source as batches of ids, filled by number of tokens."""
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
 from lhy_lightning.data.back_translation import synthetic_per_epoch
-from lhy_lightning.data.module import CourseDataModule, ResumableLoader
+from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.ragged import text_cache_folder
+from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions
 from lhy_lightning.data.text_tokenizer import UNK, TextTokenizer
 from lhy_lightning.data.token_batches import TokenBatches, TokenEvalBatches
 from lhy_lightning.data.token_pairs import TokenPairs
 from lhy_lightning.data.token_store import TokenStore
 from lhy_lightning.data.translation_texts import Reading, TextSplit, TranslationTexts
 from lhy_lightning.data.translation_tokenizers import Kind, Vocabularies, from_json, tokenizers_of
-
-SplitName = Literal["train", "val", "test", "predict"]
-SPLITS: dict[str, tuple[SplitName, ...]] = {
-    "fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,7 +31,7 @@ class Rows:
     pairs: TokenPairs
 
 
-class TranslationDataModule(CourseDataModule):
+class TranslationDataModule(CourseTextDataModule):
     """Sentence pairs from files, tables, the hub or the embedded set, cleaned, divided without leaks, tokenised once.
 
     Args:
@@ -138,7 +133,6 @@ class TranslationDataModule(CourseDataModule):
         self._texts: TranslationTexts | None = None
         self._rows: dict[str, Rows] = {}
         self._rebuilt: dict[str, list[str]] = {}
-        self._said: list[str] = []
         self._brought = False  # whether the tokenizers are the model's
         self._in_use: tuple[str, str] | None = None  # JSON of the tokenizers
         self._folder = text_cache_folder(cache_dir)
@@ -155,11 +149,7 @@ class TranslationDataModule(CourseDataModule):
                      "bucket_batches", "pad_to_multiple"):  # fmt: skip
             if given[name] is not None and given[name] < 1:
                 raise ValueError(f"{name}={given[name]}: must be at least 1.")
-        if given.val_fraction < 0 or given.test_fraction < 0 or given.val_fraction + given.test_fraction >= 1:
-            raise ValueError(
-                f"val_fraction={given.val_fraction} and test_fraction={given.test_fraction} must not be negative and "
-                "must leave something to train on."
-            )
+        check_fractions(given.val_fraction, given.test_fraction)
         if given.monolingual is not None and given.back_translated is None:
             raise ValueError(
                 f"monolingual={given.monolingual!r} is text to translate back first: `lhy fit --config hw05/strong` "
@@ -170,10 +160,6 @@ class TranslationDataModule(CourseDataModule):
 
     # --- setup -----------------------------------------------------------------------------------------------------
 
-    def prepare_data(self) -> None:
-        """Tokenises on one process a machine; the others open the file."""
-        self.setup(self._stage())
-
     def setup(self, stage: str | None = None) -> None:
         """Reads and tokenises what the stage needs; without a trainer, call it yourself."""
         if self._texts is None:
@@ -182,9 +168,7 @@ class TranslationDataModule(CourseDataModule):
         self._choose_tokenizers(self._texts)
         for name in SPLITS[stage or "fit"]:
             self._open(name)
-        if self._said:
-            _print(f"{self.source_lang} → {self.target_lang}, {self._given.source}: " + " ".join(self._said))
-            self._said.clear()
+        self.say(f"{self.source_lang} → {self.target_lang}, {self._given.source}")
 
     @property
     def has_test(self) -> bool:
@@ -334,7 +318,7 @@ class TranslationDataModule(CourseDataModule):
         )
         return self.train_loader(pairs, sampler, num_workers=given.num_workers)
 
-    def _rows_once(self, name: SplitName) -> DataLoader:
+    def rows_once(self, name: SplitName) -> DataLoader:
         given, pairs = self._given, self._open(name).pairs
         sampler = TokenEvalBatches(
             pairs.source_lengths,
@@ -343,20 +327,4 @@ class TranslationDataModule(CourseDataModule):
             pad_to_multiple=given.pad_to_multiple,
             split=name,
         )
-        return DataLoader(
-            pairs, batch_size=None, sampler=sampler, num_workers=given.num_workers, pin_memory=self._on_gpu()
-        )
-
-    def val_dataloader(self) -> DataLoader:
-        return self._rows_once("val")
-
-    def test_dataloader(self) -> DataLoader:
-        return self._rows_once("test")
-
-    def predict_dataloader(self) -> DataLoader:
-        return self._rows_once("predict")
-
-
-@rank_zero_only
-def _print(message: str) -> None:
-    print(message)
+        return self.loader(pairs, sampler, num_workers=given.num_workers)
