@@ -8,11 +8,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn import functional
 
-from lhy_lightning.bert.module import Batch, BertModule
+from lhy_lightning.bert.module import Batch, BertModule, EvaluatedSplit
 from lhy_lightning.bert.text_predictions import TextPredictionsCsv
 from lhy_lightning.data.encoded_texts import without_surrogates
 from lhy_lightning.data.ragged import ragged
@@ -43,6 +42,7 @@ class BertClassifier(BertModule):
 
     head = "classification"
     learned = ("max_length", "class_names", "regression", "pairs")
+    unscored = "the {split} rows have no labels: there is no score. `lhy predict` writes the predictions."
 
     def __init__(
         self,
@@ -113,32 +113,10 @@ class BertClassifier(BertModule):
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 
-    def evaluate(self, batch: Batch, scores: TextScores) -> None:
-        """Adds a batch to the figures, where it has labels."""
+    def evaluate(self, batch: Batch, split: EvaluatedSplit) -> None:
         if (labels := batch.get("labels")) is not None:
             logits = self(**self.inputs(batch))
-            scores.update(logits, labels, self.loss(logits, labels))
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.evaluate(batch, self.val_scores)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self.evaluate(batch, self.test_scores)
-
-    def on_validation_epoch_end(self) -> None:
-        self.report("val", self.val_scores)
-
-    def on_test_epoch_end(self) -> None:
-        self.report("test", self.test_scores)
-
-    def report(self, split: str, scores: TextScores) -> None:
-        """Logs the figures over all ranks, where there are labels."""
-        figures = scores.compute()
-        scores.reset()
-        if not figures:
-            rank_zero_warn(f"the {split} rows have no labels: there is no score. `lhy predict` writes the predictions.")
-        named = {f"{split}/{name}": value.float().to(self.device) for name, value in figures.items()}
-        self.log_dict(named, prog_bar=True)
+            self.scores_of(split).update(logits, labels, self.loss(logits, labels))
 
     # --- inference -------------------------------------------------------------------------------------------------
 

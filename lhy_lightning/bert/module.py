@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -34,6 +35,7 @@ from lhy_lightning.optim import build_optimizer, build_schedule
 from lhy_lightning.optim.token_normalization import TokenNormalization
 
 Batch = dict[str, Any]
+EvaluatedSplit = Literal["val", "test"]
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OWN_SETTINGS = "lhy_lightning.json"
@@ -81,6 +83,8 @@ class BertModule(CourseModule):
     """Whether the head gives one number instead of classes."""
     learned: tuple[str, ...] = ("max_length",)
     """Arguments that the data module tells; those that are needed to build the network come with it."""
+    unscored: str
+    """What is said where no row of `{split}` has labels."""
 
     network: Any
 
@@ -242,6 +246,43 @@ class BertModule(CourseModule):
 
     def configure_callbacks(self) -> list[Callback]:
         return [AttentionPictures()]
+
+    # --- evaluation ------------------------------------------------------------------------------------------------
+
+    def evaluate(self, batch: Batch, split: EvaluatedSplit) -> None:
+        """Adds a batch to the figures, where it has labels."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it is scored")
+
+    def scores_of(self, split: EvaluatedSplit) -> Any:
+        """What adds up the figures of a split: `val_scores` or `test_scores`, which a subclass builds."""
+        return self.val_scores if split == "val" else self.test_scores
+
+    def figures(self, split: EvaluatedSplit) -> dict[str, Tensor]:
+        """The figures over all rows and ranks, which are then forgotten; empty where no row had labels."""
+        scores = self.scores_of(split)
+        found: dict[str, Tensor] = scores.compute()
+        scores.reset()
+        return found
+
+    def report(self, split: EvaluatedSplit) -> None:
+        """Logs the figures, or says why there are none."""
+        figures = self.figures(split)
+        if not figures:
+            rank_zero_warn(self.unscored.format(split=split))
+        named = {f"{split}/{name}": value.float().to(self.device) for name, value in figures.items()}
+        self.log_dict(named, prog_bar=True)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.evaluate(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self.evaluate(batch, "test")
+
+    def on_validation_epoch_end(self) -> None:
+        self.report("val")
+
+    def on_test_epoch_end(self) -> None:
+        self.report("test")
 
     # --- export ----------------------------------------------------------------------------------------------------
 

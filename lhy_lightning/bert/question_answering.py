@@ -9,13 +9,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn import functional
 from torchmetrics import SumMetric
 
 from lhy_lightning.bert.answers import Answered, read_answers
-from lhy_lightning.bert.module import Batch, BertModule
+from lhy_lightning.bert.module import Batch, BertModule, EvaluatedSplit
 from lhy_lightning.bert.predictions import AnswersById, AnswersJson
 from lhy_lightning.bert.reading import Reading
 from lhy_lightning.bert.span_search import QuestionSpans, Search, WindowSpans, best_spans, combine
@@ -58,6 +57,10 @@ class BertQuestionAnswering(BertModule):
     headline_metric: tuple[str, Literal["max", "min"]] = ("val/exact_match", "max")
     head = "question_answering"
     learned = ("max_length", "max_question", "window", "window_overlap", "metric")
+    unscored = (
+        "no answer of the {split} questions is known: there is no {split}/exact_match. `lhy predict` writes "
+        "the answers."
+    )
 
     def __init__(
         self,
@@ -175,7 +178,7 @@ class BertQuestionAnswering(BertModule):
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 
-    def evaluate(self, batch: Batch, split: Literal["val", "test"]) -> None:
+    def evaluate(self, batch: Batch, split: EvaluatedSplit) -> None:
         """Adds a batch to loss, exact match and F1. Questions whose answer is not known have no part in them."""
         opened = self.data.opened(split)
         spans = []
@@ -210,32 +213,11 @@ class BertQuestionAnswering(BertModule):
             )
         return data
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.evaluate(batch, "val")
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self.evaluate(batch, "test")
-
-    def on_validation_epoch_end(self) -> None:
-        self.report("val")
-
-    def on_test_epoch_end(self) -> None:
-        self.report("test")
-
-    def report(self, split: str) -> None:
-        """Logs loss and scores over all ranks, where answers are known."""
-        loss, windows = self.loss_sum.compute(), self.loss_windows.compute()
-        figures = self.scores.compute()
+    def figures(self, split: EvaluatedSplit) -> dict[str, Tensor]:
+        loss, windows, scores = self.loss_sum.compute(), self.loss_windows.compute(), self.scores.compute()
         for metric in (self.loss_sum, self.loss_windows, self.scores):
             metric.reset()
-        if not figures:
-            rank_zero_warn(
-                f"no answer of the {split} questions is known: there is no {split}/exact_match. `lhy predict` writes "
-                "the answers."
-            )
-            return
-        named = {f"{split}/loss": loss / windows, **{f"{split}/{name}": value for name, value in figures.items()}}
-        self.log_dict({name: value.float().to(self.device) for name, value in named.items()}, prog_bar=True)
+        return {"loss": loss / windows, **scores} if scores else {}
 
     # --- answers ---------------------------------------------------------------------------------------------------
 

@@ -8,11 +8,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from lightning.pytorch import Callback
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn import functional
 
-from lhy_lightning.bert.module import Batch, BertModule
+from lhy_lightning.bert.module import Batch, BertModule, EvaluatedSplit
 from lhy_lightning.bert.text_predictions import TagsCsv
 from lhy_lightning.data.encoded_texts import without_surrogates
 from lhy_lightning.data.ragged import ragged
@@ -37,6 +36,7 @@ class BertTagger(BertModule):
 
     head = "tagging"
     learned = ("max_length", "tag_names")
+    unscored = "the {split} words have no tags: there is no score. `lhy predict` writes the predictions."
 
     def __init__(self, *, tag_names: tuple[str, ...] | None = None, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -82,37 +82,15 @@ class BertTagger(BertModule):
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 
-    def evaluate(self, batch: Batch, scores: TaggingScores) -> None:
-        """Adds a batch to the figures, where it has tags."""
+    def evaluate(self, batch: Batch, split: EvaluatedSplit) -> None:
         if (labels := batch.get("labels")) is None:
             return
-        logits, first = self(**self.inputs(batch)), batch["first_pieces"]
+        logits, first, scores = self(**self.inputs(batch)), batch["first_pieces"], self.scores_of(split)
         scores.loss.update(self.loss(logits, labels))
         words = first.sum(1).tolist()
         said, gold = (values[first].tolist() for values in (logits.argmax(2), labels))
         places = list(zip(batch["sentence"].tolist(), batch["index"].tolist(), strict=True))
-        scores.update(split(said, words), split(gold, words), places)
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.evaluate(batch, self.val_scores)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self.evaluate(batch, self.test_scores)
-
-    def on_validation_epoch_end(self) -> None:
-        self.report("val", self.val_scores)
-
-    def on_test_epoch_end(self) -> None:
-        self.report("test", self.test_scores)
-
-    def report(self, name: str, scores: TaggingScores) -> None:
-        """Logs the figures over all ranks, where there are tags."""
-        figures = scores.compute()
-        scores.reset()
-        if not figures:
-            rank_zero_warn(f"the {name} words have no tags: there is no score. `lhy predict` writes the predictions.")
-        named = {f"{name}/{figure}": value.float().to(self.device) for figure, value in figures.items()}
-        self.log_dict(named, prog_bar=True)
+        scores.update(parts(said, words), parts(gold, words), places)
 
     # --- inference -------------------------------------------------------------------------------------------------
 
@@ -121,7 +99,7 @@ class BertTagger(BertModule):
         best = self(**self.inputs(batch)).argmax(2)
         first = batch["first_pieces"]
         names = [self.labels()[tag] for tag in best[first].tolist()]
-        return split(names, first.sum(1).tolist())
+        return parts(names, first.sum(1).tolist())
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Returns `index` (N,), and `tags`, for each row those of its words."""
@@ -167,7 +145,7 @@ class BertTagger(BertModule):
         return [TagsCsv()]
 
 
-def split(values: list[Any], lengths: list[int]) -> list[list[Any]]:
+def parts(values: list[Any], lengths: list[int]) -> list[list[Any]]:
     """A list cut into parts of so many values."""
     ends = np.cumsum(lengths).tolist()
     return [values[end - length : end] for length, end in zip(lengths, ends, strict=True)]

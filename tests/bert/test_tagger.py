@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import seed_everything
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-from lhy_lightning.bert.tagger import BertTagger, split
+from lhy_lightning.bert.tagger import BertTagger, parts
 from lhy_lightning.cli import main
 from lhy_lightning.data.tagging import TaggingDataModule
 from lhy_lightning.metrics.entities import TaggingScores
@@ -94,7 +94,7 @@ def test_an_entity_over_a_cut_is_counted_once(folder: Path) -> None:
         assert data.tag_names is not None
         scores, batches = TaggingScores(data.tag_names), list(data.test_dataloader())
         for batch in batches:  # gold against gold
-            gold = split(batch["labels"][batch["first_pieces"]].tolist(), batch["first_pieces"].sum(1).tolist())
+            gold = parts(batch["labels"][batch["first_pieces"]].tolist(), batch["first_pieces"].sum(1).tolist())
             scores.update(gold, gold, list(zip(batch["sentence"].tolist(), batch["index"].tolist(), strict=True)))
         assert scores.compute()["f1"] == 1
         assert scores.entities is not None
