@@ -16,6 +16,7 @@ from lhy_lightning.bert.text_predictions import TextPredictionsCsv
 from lhy_lightning.data.encoded_texts import without_surrogates
 from lhy_lightning.data.ragged import ragged
 from lhy_lightning.data.text_batches import TextBatches
+from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.glue import TextScores
 
 Metric = Literal["accuracy", "f1", "macro_f1", "matthews", "pearson", "spearman", "mse"]
@@ -152,13 +153,9 @@ class BertClassifier(BertModule):
         second = None if pairs is None else first + len(texts)
         rows = TextBatches(pieces, first, second, None, self.vocabulary, max_length=self.max_length or 512)
         order = np.argsort(rows.lengths, kind="stable")
-        training = self.training
-        self.eval()
-        found = [
-            self(**{name: value.to(self.device) for name, value in rows[order[at : at + batch_size].tolist()].items()})
-            for at in range(0, len(order), batch_size)
-        ]
-        self.train(training)
+        parts = (rows[order[at : at + batch_size].tolist()] for at in range(0, len(order), batch_size))
+        with evaluation_mode(self):
+            found = [self(**{name: value.to(self.device) for name, value in part.items()}) for part in parts]
         return torch.cat(found).cpu()[torch.from_numpy(np.argsort(order))]
 
     def classify(

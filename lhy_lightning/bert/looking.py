@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from lhy_lightning.data.ragged import ragged
 from lhy_lightning.data.text_batches import TextBatches
+from lhy_lightning.layers.evaluation_mode import evaluation_mode
 
 if TYPE_CHECKING:
     from lhy_lightning.bert.module import BertModule
@@ -25,14 +26,13 @@ def eager_attention(network: Any) -> Iterator[None]:
     Under SDPA attention weights are never formed: `transformers` then returns an empty list and no more than a warning.
     """
     plain = network.get_base_model() if hasattr(network, "get_base_model") else network
-    before, training = plain.config._attn_implementation, network.training
+    before = plain.config._attn_implementation
     if before != "eager":
         plain.set_attn_implementation("eager")
-    network.eval()
     try:
-        yield
+        with evaluation_mode(network):
+            yield
     finally:
-        network.train(training)
         if before != "eager":
             plain.set_attn_implementation(before)
 

@@ -20,6 +20,7 @@ from lhy_lightning.bert.reading import Reading
 from lhy_lightning.bert.span_search import QuestionSpans, Search, WindowSpans, best_spans, combine
 from lhy_lightning.data.question_windows import WindowSettings
 from lhy_lightning.data.window_batches import IGNORED
+from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.answer_texts import Definition
 from lhy_lightning.metrics.question_answering import AnswerScores
 
@@ -253,13 +254,11 @@ class BertQuestionAnswering(BertModule):
             raise ValueError("the text is empty: there is nothing to find an answer in.")
         about = [0] * len(questions)
         reading = Reading.of(questions, [text], about, self.vocabulary, self.settings, at_once=batch_size)
-        training = self.training
-        self.eval()
         kept = self.n_best if n_best is None else n_best
         batch = reading.on(self.device)
-        spans = [self.best_spans(logits, batch, part, kept) for part, logits in self.chunks(batch)]
+        with evaluation_mode(self):
+            spans = [self.best_spans(logits, batch, part, kept) for part, logits in self.chunks(batch)]
         answers = reading.read(self.combine(spans, batch, kept), null_threshold=self.null_threshold)
-        self.train(training)
         return answers[0] if isinstance(question, str) else answers
 
     def prediction_writers(self) -> list[Callback]:

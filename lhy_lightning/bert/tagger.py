@@ -17,6 +17,7 @@ from lhy_lightning.data.encoded_texts import without_surrogates
 from lhy_lightning.data.ragged import ragged
 from lhy_lightning.data.tag_batches import IGNORED, TagBatches
 from lhy_lightning.data.word_pieces import joined, pieces_of_words
+from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.entities import TaggingScores, are_entity_tags
 
 
@@ -128,15 +129,13 @@ class BertTagger(BertModule):
         ids, _, ends = self.vocabulary.encode_with_offsets([without_surrogates(joined(words)) for words in sentences])
         pieces = pieces_of_words(sentences, ragged(ids), ragged(ends), self.vocabulary.unk_id)
         rows = TagBatches(pieces, None, self.vocabulary, max_length=self.max_length or 512, index=True)
-        training = self.training
-        self.eval()
         tags: dict[int, list[str]] = {}
         order = np.argsort(rows.lengths, kind="stable")
-        for at in range(0, len(order), batch_size):
-            batch = rows[order[at : at + batch_size].tolist()]
-            moved = {name: value.to(self.device) for name, value in batch.items()}
-            tags |= dict(zip(batch["index"].tolist(), self.tags_of(moved), strict=True))
-        self.train(training)
+        with evaluation_mode(self):
+            for at in range(0, len(order), batch_size):
+                batch = rows[order[at : at + batch_size].tolist()]
+                moved = {name: value.to(self.device) for name, value in batch.items()}
+                tags |= dict(zip(batch["index"].tolist(), self.tags_of(moved), strict=True))
         for row, sentence in enumerate(rows.parts[:, 0].tolist()):
             found[sentence] += tags[row]
         return found

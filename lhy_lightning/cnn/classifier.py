@@ -24,6 +24,7 @@ from lhy_lightning.cnn.pictures import ClassificationPictures, LayerTable
 from lhy_lightning.cnn.predictions import PredictionsCsv
 from lhy_lightning.cnn.views import averaged_probabilities, view_moves
 from lhy_lightning.layers.batch_norm import batch_norm_over_ranks
+from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last
 from lhy_lightning.metrics.classification import ClassificationScores
 from lhy_lightning.module import CourseModule
@@ -276,9 +277,8 @@ class ImageClassifier(CourseModule):
                 array = decode(image, image_size, channels, self.resize or "stretch")  # (H, W, C) uint8
                 rows.append(torch.from_numpy(array.copy()).permute(2, 0, 1))
             pictures = torch.stack(rows).float() / 127.5 - 1
-        training = self.training
-        best = self.eval().probabilities(pictures.to(self.device)).max(1)
-        self.train(training)
+        with evaluation_mode(self):
+            best = self.probabilities(pictures.to(self.device)).max(1)
         names = self.class_names or tuple(map(str, range(num_classes)))
         return [(names[k], p) for k, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
 

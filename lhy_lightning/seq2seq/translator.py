@@ -16,6 +16,7 @@ from torchmetrics import SumMetric
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.data.text_cleaning import clean_text
 from lhy_lightning.data.text_tokenizer import BOS, EOS, PAD, TextTokenizer
+from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.translation import TranslationMetrics
 from lhy_lightning.module import CourseModule
 from lhy_lightning.optim import build_optimizer, build_schedule, parameter_groups
@@ -373,12 +374,9 @@ class Translator(CourseModule):
         Returns:
             For every text, in the order given, its `n_best` translations.
         """
-        training = self.training
-        self.eval()
         search = {"beam": beam, "n_best": n_best, "attention": attention, **search}
-        translations = translate_texts(self, [self.clean(text) for text in texts], max_tokens=max_tokens, **search)
-        self.train(training)
-        return translations
+        with evaluation_mode(self):
+            return translate_texts(self, [self.clean(text) for text in texts], max_tokens=max_tokens, **search)
 
     def score(self, sources: Sequence[str], targets: Sequence[str], *, max_tokens: int = 4096) -> list[Translation]:
         """How probable the network finds given translations: forced decoding.
@@ -390,14 +388,11 @@ class Translator(CourseModule):
         Returns:
             For every pair the target with its score and log-probability, as a beam that found it would give them.
         """
-        training = self.training
-        self.eval()
         cleaned = [self.clean(text) for text in sources]
         steps = tuple(self.hparams["cleaning"] or ())
         wanted = [clean_text(text, self.hparams["target_lang"], steps) for text in targets]
-        scored = score_translations(self, cleaned, wanted, max_tokens=max_tokens)
-        self.train(training)
-        return scored
+        with evaluation_mode(self):
+            return score_translations(self, cleaned, wanted, max_tokens=max_tokens)
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 
