@@ -33,6 +33,18 @@ def as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def saved_file(model_id: str, name: str, **place: Any) -> Path:
+    """A file of a saved module: of a local folder, whether it is there or not, else downloaded from the hub.
+
+    Args:
+        model_id: folder or hub id.
+        name: of the file.
+        place: which revision, and where and how it is kept, as `hf_hub_download` takes them.
+    """
+    folder = Path(model_id)
+    return folder / name if folder.is_dir() else Path(hf_hub_download(model_id, name, **place))
+
+
 class CourseModule(LightningModule, ModelHubMixin):
     """Base of the course's Lightning modules.
 
@@ -69,6 +81,11 @@ class CourseModule(LightningModule, ModelHubMixin):
                 self.note(name, there)
             elif there is not None and name in equal and here != there:
                 raise ValueError(f"the network was built for {name} {here}, the data has {there}: give both the same")
+
+    def logs_now(self, batch_idx: int) -> bool:
+        """Whether loggers take this training step: logging one costs .5 ms."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return batch_idx == 0 or bool(every and (self.trainer.global_step + 1) % every == 0)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Dropout and noise draw from here on; augmentation has drawn from the data module's own seed.
@@ -130,25 +147,11 @@ class CourseModule(LightningModule, ModelHubMixin):
         config: dict[str, Any] | None = None,
         **arguments: Any,
     ) -> Self:
-        folder = Path(model_id)
-        names = ("config.json", "model.safetensors")
-        if folder.is_dir():
-            files = [folder / name for name in names]
-        else:
-            files = [
-                Path(
-                    hf_hub_download(
-                        model_id,
-                        name,
-                        revision=revision,
-                        cache_dir=cache_dir,
-                        token=token,
-                        force_download=force_download,
-                        local_files_only=local_files_only,
-                    )
-                )
-                for name in names
-            ]
+        place: dict[str, Any] = {
+            "revision": revision, "cache_dir": cache_dir, "token": token, "force_download": force_download,
+            "local_files_only": local_files_only,
+        }  # fmt: skip
+        files = [saved_file(model_id, name, **place) for name in ("config.json", "model.safetensors")]
         settings = json.loads(files[0].read_text("utf8"))
         made_by = settings.pop("class_path", class_path(cls))
         if made_by != class_path(cls):

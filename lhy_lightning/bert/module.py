@@ -30,7 +30,7 @@ from lhy_lightning.bert.pictures import AttentionPictures
 from lhy_lightning.checkpoints import class_path
 from lhy_lightning.data.encoder_source import loaded
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
-from lhy_lightning.module import CourseModule, plain, tuples
+from lhy_lightning.module import CourseModule, plain, saved_file, tuples
 from lhy_lightning.optim import build_optimizer, build_schedule
 from lhy_lightning.optim.token_normalization import TokenNormalization
 
@@ -226,8 +226,7 @@ class BertModule(CourseModule):
 
     def log_training(self, batch_idx: int, figures: dict[str, Tensor]) -> None:
         """Logs on the steps that the loggers take."""
-        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if batch_idx == 0 or (every and (self.trainer.global_step + 1) % every == 0):
+        if self.logs_now(batch_idx):
             self.log_dict(figures, prog_bar=True)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
@@ -326,18 +325,16 @@ class BertModule(CourseModule):
         **arguments: Any,
     ) -> Self:
         import transformers
-        from huggingface_hub import hf_hub_download
 
         place: dict[str, Any] = {
             "revision": revision, "cache_dir": cache_dir, "token": token, "force_download": force_download,
             "local_files_only": local_files_only,
         }  # fmt: skip
-        folder = Path(model_id)
-        own = folder / OWN_SETTINGS if folder.is_dir() else Path(hf_hub_download(model_id, OWN_SETTINGS, **place))
+        own = saved_file(model_id, OWN_SETTINGS, **place)
         if not own.is_file():
             raise FileNotFoundError(
-                f"{folder} has no {OWN_SETTINGS}: {cls.__name__}.save_pretrained did not write it. To train an encoder "
-                f"further give {cls.__name__}(encoder={model_id!r}) to a Trainer."
+                f"{own.parent} has no {OWN_SETTINGS}: {cls.__name__}.save_pretrained did not write it. To train an "
+                f"encoder further give {cls.__name__}(encoder={model_id!r}) to a Trainer."
             )
         settings = json.loads(own.read_text("utf8"))
         if (made_by := settings.pop("class_path")) != class_path(cls):
@@ -350,7 +347,7 @@ class BertModule(CourseModule):
         module = cls(**{name: tuples(value) for name, value in {**settings, **given}.items()})
         kind = getattr(transformers, HEADS[cls.head])
         saved = loaded(
-            kind.from_pretrained, model_id, "weights", dtype=torch.float32, **({} if folder.is_dir() else place)
+            kind.from_pretrained, model_id, "weights", dtype=torch.float32, **({} if Path(model_id).is_dir() else place)
         )
         module.network.load_state_dict(saved.state_dict())
         return module.eval()

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
-from lhy_lightning.data.ragged import int_lists, open_table, ragged_column, write_table
+from lhy_lightning.data.ragged import MappedTable, int_lists, ragged_column
 
 VERSION = 1  # of the files' layout: raise it and old files are not used any more
 AT_A_TIME = 10_000  # texts that are tokenised in one go
@@ -24,7 +24,7 @@ def without_surrogates(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text)
 
 
-class EncodedTexts:
+class EncodedTexts(MappedTable):
     """The pieces of a list of texts without special tokens, in an Arrow file that is mapped and not read.
 
     The file is named by a hash of texts and tokenizer, written whole or not at all, and made anew where it is damaged.
@@ -39,32 +39,13 @@ class EncodedTexts:
         starts, ends: where in the text each piece begins and ends, in characters.
     """
 
+    mapped = COLUMNS
+
     def __init__(self, texts: Sequence[str], tokenizer: EncoderTokenizer, *, folder: Path) -> None:
-        self.rows, self.key = len(texts), _key(texts, tokenizer)
-        self.path = folder / f"{self.key}.arrow"
-        if not self._open():
-            write_table(_encoded(texts, tokenizer), self.path, self.key)
-            if not self._open():
-                raise OSError(f"{self.path} was written but cannot be read back.")
+        super().__init__(folder, _key(texts, tokenizer), len(texts), lambda: _encoded(texts, tokenizer))
 
-    def __len__(self) -> int:
-        return self.rows
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the map: a worker process that is not forked opens the file itself."""
-        return {name: value for name, value in vars(self).items() if name not in COLUMNS}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        if not self._open():
-            raise OSError(f"{self.path} is gone or damaged: start again, and it is made anew.")
-
-    def _open(self) -> bool:
-        table = open_table(self.path, self.key, self.rows)
-        if table is None:
-            return False
+    def take_columns(self, table: Any) -> None:
         self.ids, self.starts, self.ends = (ragged_column(table, name) for name in COLUMNS)
-        return True
 
 
 def _key(texts: Sequence[str], tokenizer: EncoderTokenizer) -> str:

@@ -1,6 +1,7 @@
 """Rows of different length end to end, and the Arrow files that keep them: mapped, not read."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,49 @@ def int_lists(rows: list[np.ndarray]) -> tuple[Any, Any]:
     values = np.concatenate(rows).astype(np.int32) if rows else np.zeros(0, dtype=np.int32)
     lists = pa.ListArray.from_arrays(_column(offsets), _column(values))
     return lists, _column(lengths)
+
+
+class MappedTable:
+    """An Arrow file of a key's name, made where it is missing or damaged, and mapped; a subclass takes its columns.
+
+    Args:
+        folder: where it is kept.
+        key: hash of all that it is made of.
+        rows: how many it has.
+        make: makes the table.
+    """
+
+    mapped: tuple[str, ...]
+    """Attributes that are views of the file: a worker process that is not forked opens it itself."""
+
+    def __init__(self, folder: Path, key: str, rows: int, make: Callable[[], Any]) -> None:
+        self.rows, self.key, self.path = rows, key, folder / f"{key}.arrow"
+        if not self._open():
+            write_table(make(), self.path, self.key)
+            if not self._open():
+                raise OSError(f"{self.path} was written but cannot be read back.")
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in self.mapped}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if not self._open():
+            raise OSError(f"{self.path} is gone or damaged: start again, and it is made anew.")
+
+    def _open(self) -> bool:
+        """Whether a whole file of these rows is there; maps it."""
+        table = open_table(self.path, self.key, self.rows)
+        if table is not None:
+            self.take_columns(table)
+        return table is not None
+
+    def take_columns(self, table: Any) -> None:
+        """Sets the attributes that are views of the table."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its columns are")
 
 
 def _column(values: np.ndarray) -> Any:

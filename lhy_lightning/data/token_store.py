@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from lhy_lightning.data.extended_vocabulary import extended_ids
-from lhy_lightning.data.ragged import int_lists, open_table, ragged_column, write_table
+from lhy_lightning.data.ragged import MappedTable, int_lists, ragged_column
 from lhy_lightning.data.text_tokenizer import TAG, TextTokenizer
 
 VERSION = 1  # of the files' layout: raise it and old files are not used any more
 AT_A_TIME = 20_000  # sentences that are tokenised in one go
 
 
-class TokenStore:
+class TokenStore(MappedTable):
     """The tokens of a list of sentence pairs, without BOS and EOS, in an Arrow file that is mapped and not read.
 
     Columns: `source` and `target`, lists of int32, and their lengths `source_length` and `target_length`; with copying
@@ -37,6 +37,8 @@ class TokenStore:
             are none.
     """
 
+    mapped = ("source", "target", "copy", "copy_target", "unknown", "_words")
+
     def __init__(
         self,
         source: Sequence[str],
@@ -48,42 +50,22 @@ class TokenStore:
         copying: bool = False,
         tagged_from: int | None = None,
     ) -> None:
-        self.rows, self.copying = len(source), copying
-        self.target_size = len(target_tokenizer)
+        self.copying, self.target_size = copying, len(target_tokenizer)
         tokenizers = (source_tokenizer, target_tokenizer)
-        self.key = _key(source, target, tokenizers, copying, tagged_from)
-        self.path = folder / f"{self.key}.arrow"
-        if not self._open():
-            table = _tokenised(source, target, tokenizers, copying, tagged_from)
-            write_table(table, self.path, self.key)
-            if not self._open():
-                raise OSError(f"{self.path} was written but cannot be read back.")
+        super().__init__(
+            folder,
+            _key(source, target, tokenizers, copying, tagged_from),
+            len(source),
+            lambda: _tokenised(source, target, tokenizers, copying, tagged_from),
+        )
 
-    def __len__(self) -> int:
-        return self.rows
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the map: a worker process that is not forked opens the file itself."""
-        mapped = ("source", "target", "copy", "copy_target", "unknown", "_words")
-        return {name: value for name, value in vars(self).items() if name not in mapped}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        if not self._open():
-            raise OSError(f"{self.path} is gone or damaged: start again, and it is made anew.")
-
-    def _open(self) -> bool:
-        """Whether a whole file of these rows is there; maps it."""
-        table = open_table(self.path, self.key, self.rows)
-        if table is None:
-            return False
+    def take_columns(self, table: Any) -> None:
         self.source = ragged_column(table, "source")
         self.target = ragged_column(table, "target") if "target" in table.column_names else None
         self.copy = ragged_column(table, "copy") if self.copying else None
         self.copy_target = ragged_column(table, "copy_target") if self.copying and self.target is not None else None
         self.unknown = ragged_column(table, "unknown") if self.copying else None
         self._words: Any = table.column("unknown").chunk(0).values.dictionary if self.copying else None
-        return True
 
     def unknown_words(self, row: int) -> list[str]:
         """The words of a source row that the target vocabulary lacks, in order of first occurrence."""

@@ -308,8 +308,7 @@ class Translator(CourseModule):
 
     def log_training(self, batch_idx: int, figures: dict[str, Tensor]) -> None:
         """Logs on the steps that the loggers take."""
-        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if batch_idx == 0 or (every and (self.trainer.global_step + 1) % every == 0):
+        if self.logs_now(batch_idx):
             self.log_dict(figures, prog_bar=True)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
