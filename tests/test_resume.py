@@ -1,38 +1,29 @@
 """A run killed with -9 in mid-epoch and resumed equals an unbroken one: rows, draws, losses, weights."""
 
-import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from lhy_lightning.callbacks.curves import Curves
 from lhy_lightning.checkpoints import read_checkpoint
-from lhy_lightning.cli import main
+from tests import command_runs
 from tests.processes import run_forked, torchrun_environments
 
 KILLED_AT = 37  # of 22 steps an epoch: in the middle of the second
 
 
+SETTINGS: dict[str, Any] = {
+    "--trainer.max_epochs": 3, "--last.every_n_steps": 6, "--model": "ImageClassifier", "--model.network": "vgg",
+    "--model.depth": 3, "--model.width": 8, "--model.dropout": 0.3, "--model.ema_decay": 0.9,
+    "--data": "ImageDataModule", "--data.crop": 1, "--data.rotation": 20, "--data.mixup": 0.4,
+}  # fmt: skip
+
+
 def fit(root: Path, name: str, *more: str, world: int = 1, die_at: int | None = None) -> None:
-    if die_at is not None:
-
-        def die(self: Curves, trainer: object, *arguments: object) -> None:
-            if trainer.global_step == die_at:  # type: ignore[attr-defined]
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        Curves.on_train_batch_start = die  # type: ignore[assignment]
-    settings = {
-        "--trainer.default_root_dir": root, "--name": name, "--trainer.max_epochs": 3, "--trainer.log_every_n_steps": 1,
-        "--trainer.enable_progress_bar": "false", "--trainer.accelerator": "cpu", "--last.every_n_steps": 6,
-        "--seed_everything": 3, "--model": "ImageClassifier", "--model.network": "vgg", "--model.depth": 3,
-        "--model.width": 8, "--model.dropout": 0.3, "--model.ema_decay": 0.9, "--data": "ImageDataModule",
-        "--data.batch_size": 64 // world,
-        "--data.num_workers": 2 if world == 1 else 0, "--data.crop": 1, "--data.rotation": 20, "--data.mixup": 0.4,
-        "--evaluate": "false",
-    }  # fmt: skip
-    main(["fit", *(str(part) for pair in settings.items() for part in pair), *more])
+    shared = {"--data.batch_size": 64 // world, "--data.num_workers": 2 if world == 1 else 0}
+    command_runs.fit(root, name, {**SETTINGS, **shared}, *more, die_at=die_at)
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one process, two workers", "two processes"])

@@ -1,8 +1,6 @@
 """Question answering through the command line: two processes equal one, a killed run resumes, files are answered."""
 
-import csv
 import json
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from lhy_lightning.callbacks.curves import Curves
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.cli import main
+from tests import command_runs
 from tests.bert.question_files import DATA, MODEL, long_text, write_homework
+from tests.command_runs import last_validation, metrics, predict
 from tests.processes import run_forked, torchrun_environments
 
 
@@ -22,33 +21,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_homework(tmp_path_factory.mktemp("hw7"))
 
 
+SETTINGS: dict[str, Any] = {
+    "--trainer.max_epochs": 3, "--trainer.gradient_clip_val": 1.0,
+    "--model": "BertQuestionAnswering", **{f"--model.{key}": value for key, value in MODEL.items()},
+    "--data": "QuestionAnsweringDataModule", **{f"--data.{key}": value for key, value in DATA.items()},
+}  # fmt: skip
+
+
 def fit(root: Path, folder: Path, name: str, *more: str, die_at: int | None = None, **changed: Any) -> None:
-    if die_at is not None:
-
-        def die(self: Curves, trainer: Any, *arguments: object) -> None:
-            if trainer.global_step == die_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        Curves.on_train_batch_start = die  # type: ignore[assignment]
-    settings = {
-        "--trainer.default_root_dir": root, "--name": name, "--trainer.max_epochs": 3, "--trainer.log_every_n_steps": 1,
-        "--trainer.enable_progress_bar": "false", "--trainer.accelerator": "cpu", "--last.every_n_steps": 5,
-        "--evaluate": "false", "--seed_everything": 3, "--trainer.gradient_clip_val": 1.0,
-        "--model": "BertQuestionAnswering", **{f"--model.{key}": value for key, value in MODEL.items()},
-        "--data": "QuestionAnsweringDataModule", **{f"--data.{key}": value for key, value in DATA.items()},
-        "--data.source": folder,
-        **{"--" + key.replace("__", "."): value for key, value in changed.items()},
-    }  # fmt: skip
-    main(["fit", *(str(part) for pair in settings.items() for part in pair), *more])
-
-
-def predict(root: Path, name: str, *more: str) -> None:
-    main(["predict", "--trainer.default_root_dir", str(root), "--name", name, "--ckpt_path", "last", *more])
-
-
-def metrics(root: Path, name: str) -> list[dict[str, str]]:
-    with (root / name / "metrics.csv").open() as file:
-        return list(csv.DictReader(file))
+    command_runs.fit(root, name, {**SETTINGS, "--data.source": folder}, *more, die_at=die_at, **changed)
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +58,7 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(ranks: Path, name: str)
 
 
 def test_figures_and_predictions_of_two_ranks_are_those_of_one(ranks: Path) -> None:
-    one, two = (
-        {key: float(value) for key, value in metrics(ranks, name)[-1].items() if key.startswith("val/")}
-        for name in ("one", "two")
-    )
+    one, two = (last_validation(ranks, name) for name in ("one", "two"))
     assert {"val/loss", "val/exact_match", "val/f1"} <= set(one)
     assert two == pytest.approx(one, abs=1e-5)
     first, second = (json.loads((ranks / name / "predictions.json").read_text("utf8")) for name in ("one", "two"))

@@ -1,7 +1,5 @@
 """Translation runs through the command line: two processes equal one, a killed run resumes to the bit."""
 
-import csv
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -9,39 +7,27 @@ from typing import Any
 import pytest
 import torch
 
-from lhy_lightning.callbacks.curves import Curves
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.cli import main
+from tests import command_runs
+from tests.command_runs import last_validation, metrics, predict
 from tests.processes import run_forked, torchrun_environments
 from tests.seq2seq.conftest import write_corpus
 
 KILLED_AT = 17
 
 
+SETTINGS: dict[str, Any] = {
+    "--trainer.max_epochs": 2, "--model": "Translator", "--model.layers": 1, "--model.width": 16, "--model.heads": 2,
+    "--model.feedforward": 32, "--model.warmup_steps": 10, "--model.dropout": 0.2, "--data": "TranslationDataModule",
+    "--data.source_lang": "en", "--data.target_lang": "de", "--data.tokenizer": "word", "--data.vocab_size": 60,
+    "--data.max_tokens": 256, "--data.drop_leaks": "false",
+}  # fmt: skip
+
+
 def fit(root: Path, name: str, *more: str, die_at: int | None = None, **changed: Any) -> None:
-    if die_at is not None:
-
-        def die(self: Curves, trainer: Any, *arguments: object) -> None:
-            if trainer.global_step == die_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        Curves.on_train_batch_start = die  # type: ignore[assignment]
-    settings = {
-        "--trainer.default_root_dir": root, "--name": name, "--trainer.max_epochs": 2, "--trainer.log_every_n_steps": 1,
-        "--trainer.enable_progress_bar": "false", "--trainer.accelerator": "cpu", "--last.every_n_steps": 5,
-        "--evaluate": "false", "--seed_everything": 3, "--model": "Translator", "--model.layers": 1,
-        "--model.width": 16, "--model.heads": 2, "--model.feedforward": 32, "--model.warmup_steps": 10,
-        "--model.dropout": 0.2, "--data": "TranslationDataModule", "--data.source": root / "corpus",
-        "--data.source_lang": "en", "--data.target_lang": "de", "--data.tokenizer": "word", "--data.vocab_size": 60,
-        "--data.max_tokens": 256, "--data.drop_leaks": "false",
-        **{"--" + key.replace("__", "."): value for key, value in changed.items()},
-    }  # fmt: skip
-    main(["fit", *(str(part) for pair in settings.items() for part in pair), *more])
-
-
-def metrics(root: Path, name: str) -> list[dict[str, str]]:
-    with (root / name / "metrics.csv").open() as file:
-        return list(csv.DictReader(file))
+    settings = {**SETTINGS, "--data.source": root / "corpus"}
+    command_runs.fit(root, name, settings, *more, die_at=die_at, **changed)
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +48,6 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def predict(root: Path, name: str) -> None:
-    main(["predict", "--trainer.default_root_dir", str(root), "--name", name, "--ckpt_path", "last"])
-
-
 @pytest.mark.parametrize("name", ["accumulated", "two"])
 def test_unequal_parts_of_a_batch_give_the_gradient_of_the_whole(ranks: Path, name: str) -> None:
     one = read_checkpoint(ranks / "one/checkpoints/last.ckpt")
@@ -76,9 +58,7 @@ def test_unequal_parts_of_a_batch_give_the_gradient_of_the_whole(ranks: Path, na
 
 
 def test_figures_over_an_odd_number_of_rows_are_equal_on_two_ranks(ranks: Path) -> None:
-    one, two = (
-        {k: float(v) for k, v in metrics(ranks, name)[-1].items() if k.startswith("val/")} for name in ("one", "two")
-    )
+    one, two = (last_validation(ranks, name) for name in ("one", "two"))
     assert one
     assert two == pytest.approx(one, abs=1e-4)
 

@@ -1,0 +1,55 @@
+"""Runs through the command line, in a process that may be killed in mid-run, and what they left behind."""
+
+import csv
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from lhy_lightning.callbacks.curves import Curves
+from lhy_lightning.cli import main
+
+EVERY_RUN: dict[str, Any] = {
+    "--trainer.log_every_n_steps": 1, "--trainer.enable_progress_bar": "false", "--trainer.accelerator": "cpu",
+    "--last.every_n_steps": 5, "--evaluate": "false", "--seed_everything": 3,
+}  # fmt: skip
+
+
+def fit(root: Path, name: str, settings: dict[str, Any], *more: str, die_at: int | None = None, **changed: Any) -> None:
+    """`lhy fit` in the folder `root/name`.
+
+    Args:
+        root, name: where to.
+        settings: flags, beside those of `EVERY_RUN`, which they replace.
+        more: more of the command line.
+        die_at: the step at which the process kills itself.
+        changed: flags by their names with `__` for a dot, which come last.
+    """
+    if die_at is not None:
+
+        def die(self: Curves, trainer: Any, *arguments: object) -> None:
+            if trainer.global_step == die_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        Curves.on_train_batch_start = die  # type: ignore[assignment]
+    flags = {
+        "--trainer.default_root_dir": root, "--name": name, **EVERY_RUN, **settings,
+        **{"--" + key.replace("__", "."): value for key, value in changed.items()},
+    }  # fmt: skip
+    main(["fit", *(str(part) for pair in flags.items() for part in pair), *more])
+
+
+def predict(root: Path, name: str, *more: str) -> None:
+    """`lhy predict` by the last checkpoint of a run."""
+    main(["predict", "--trainer.default_root_dir", str(root), "--name", name, "--ckpt_path", "last", *more])
+
+
+def metrics(root: Path, name: str) -> list[dict[str, str]]:
+    """The rows of a run's metrics.csv."""
+    with (root / name / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def last_validation(root: Path, name: str) -> dict[str, float]:
+    """The figures of a run's last validation."""
+    return {key: float(value) for key, value in metrics(root, name)[-1].items() if key.startswith("val/")}
