@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import seed_everything
+from over_seeds import mean_and_error
 from turns import add_clock, default_trainer, quietly
 
 from lhy_lightning.bert.homework import Homework7Csv
@@ -98,14 +99,10 @@ def switches(options: Any, folder: Path) -> dict[str, list[float]]:
     print("\n| choice | exact match | against the recipe |\n|---|---:|---:|")
     for name, values in found.items():
         differences = [value - other for value, other in zip(values, found[ALL.name], strict=True)]
-        print(f"| {name} | {spread(values)} | {spread(differences) if name != ALL.name else ''} |")
+        print(
+            f"| {name} | {mean_and_error(values, 3)} | {mean_and_error(differences, 3) if name != ALL.name else ''} |"
+        )
     return found
-
-
-def spread(values: Sequence[float]) -> str:
-    """Mean ± standard error."""
-    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-    return f"{statistics.mean(values):.3f} ± {error:.3f}"
 
 
 # --- the notebook's loop ----------------------------------------------------------------------------------------------

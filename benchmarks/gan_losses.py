@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import multiprocessing
 import statistics
 import sys
@@ -33,6 +32,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from over_seeds import mean_and_error, standard_error
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, RandomSampler
@@ -209,16 +209,10 @@ def run_all(jobs: Sequence[Job], processes: int) -> list[dict[str, Any]]:
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
-def mean_and_error(values: Sequence[float]) -> str:
-    """ "12.3 ± 0.4": mean and standard error over seeds."""
-    error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else float("nan")
-    return f"{statistics.fmean(values):.2f} ± {error:.2f}"
-
-
 def compared(name: str, other: str, values: Sequence[float], others: Sequence[float]) -> str:
     """Whether the difference of two rows, seed by seed, is beyond two standard errors."""
     differences = [own - theirs for own, theirs in zip(values, others, strict=True)]
-    mean, error = statistics.fmean(differences), statistics.stdev(differences) / math.sqrt(len(differences))
+    mean, error = statistics.mean(differences), standard_error(differences)
     verdict = ("better" if mean < 0 else "worse") if abs(mean) > 2 * error else "no difference beyond two errors"
     return f"{name} against {other}: {mean:+.2f} ± {error:.2f}, {verdict}"
 

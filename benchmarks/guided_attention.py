@@ -24,6 +24,7 @@ from typing import Any
 import torch
 import yaml
 from lightning.pytorch import Callback, Trainer, seed_everything
+from over_seeds import mean_and_error
 from torch import Tensor
 
 from lhy_lightning.data.text_tokenizer import PAD
@@ -134,7 +135,7 @@ def mean(figures: Sequence[float]) -> str:
     """Mean over seeds ± standard error; a dash where no seed has the figure."""
     if len(figures) < 2:
         return f"{figures[0]:.3f}" if figures else "–"
-    return f"{statistics.mean(figures):.3f} ± {statistics.stdev(figures) / len(figures) ** 0.5:.3f}"
+    return mean_and_error(figures, 3)
 
 
 def main() -> None:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -34,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from over_seeds import mean_and_error, standard_error
 
 SEEDS = (0, 1, 2)
 SCHEDULED = "lhy_lightning.seq2seq.exposure.ScheduledSamplingTranslator"
@@ -244,14 +244,6 @@ def run_one(options: Any) -> None:
     path = options.folder / "results" / f"{job.key}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n", "utf8")
-
-
-def mean_and_error(values: Sequence[float]) -> str:
-    return f"{statistics.mean(values):.2f} ± {standard_error(values):.2f}"
-
-
-def standard_error(values: Sequence[float]) -> float:
-    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else float("nan")
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
