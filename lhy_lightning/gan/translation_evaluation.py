@@ -82,16 +82,17 @@ class TranslationEvaluation(Callback):
             labels: (N,) int64, below 0 where not known; None where no picture has one.
             domain: the one that they are to be of.
         """
-        said = {
-            figure: network.features_and_logits(pictures)[1].argmax(1) for figure, network in self.classifiers.items()
-        }
+
+        def said(figure: str) -> Tensor:
+            return self.classifiers[figure].features_and_logits(pictures)[1].argmax(1)
+
         found = {}
-        if "target_domain" in said:
-            found["target_domain"] = said["target_domain"] == self.class_of[domain]
-        if "label_kept" in said and labels is not None:
+        if "target_domain" in self.classifiers:
+            found["target_domain"] = said("target_domain") == self.class_of[domain]
+        if "label_kept" in self.classifiers and labels is not None:
             known = labels >= 0
-            found["label_kept"] = (said["label_kept"] == labels)[known]
-            if "target_domain" in said:
+            found["label_kept"] = (said("label_kept") == labels)[known]
+            if "target_domain" in found:
                 found[BOTH] = found["label_kept"] & found["target_domain"][known]
         return {figure: right.float() for figure, right in found.items()}
 
