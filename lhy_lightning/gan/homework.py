@@ -29,6 +29,13 @@ def tar_gz(files: dict[str, bytes]) -> bytes:
     return gzip.compress(plain.getvalue(), mtime=0)
 
 
+def require_64_pixels(height: int, width: int) -> None:
+    if (height, width) != (64, 64):
+        raise ValueError(
+            f"pictures have {height} x {width} pixels, homework 6 wants 64 x 64: set data.image_size to 64."
+        )
+
+
 class Homework6Faces(Callback):
     """Draws 1,000 faces when testing or predicting ends and writes `faces/1.jpg` … and `images.tgz`.
 
@@ -39,11 +46,15 @@ class Homework6Faces(Callback):
         quality: of the JPEG files.
 
     Raises:
-        ValueError: (when writing) pictures are not of 64 pixels, or the archive is too large for the judge.
+        ValueError: pictures are not of 64 pixels (before training starts), or the archive is too large for the judge (when
+            it is to be written).
     """
 
     def __init__(self, count: int = COUNT, quality: int = 75) -> None:
         self.count, self.quality = count, quality
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        require_64_pixels(*pl_module.image_size)  # type: ignore[misc]
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.write(trainer, pl_module)
@@ -55,11 +66,7 @@ class Homework6Faces(Callback):
         if not trainer.is_global_zero:
             return
         pictures = to_bytes(module.sample(self.count, seed=run_seed()))
-        if pictures.shape[1:3] != (64, 64):
-            height, width = pictures.shape[1:3]
-            raise ValueError(
-                f"pictures have {height} x {width} pixels, homework 6 wants 64 x 64: set data.image_size to 64."
-            )
+        require_64_pixels(*pictures.shape[1:3])
         files = {
             f"{number}.jpg": picture_file(picture, "JPEG", quality=self.quality)
             for number, picture in enumerate(pictures, 1)

@@ -52,3 +52,10 @@ def test_an_archive_too_large_for_the_judge_is_not_written(tmp_path: Path, monke
 def test_faces_of_another_size_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="pictures have 32 x 32 pixels, homework 6 wants 64 x 64"):
         write(tmp_path, size=32)
+
+
+def test_they_are_refused_before_training_too() -> None:
+    trainer: Any = SimpleNamespace()
+    with pytest.raises(ValueError, match="pictures have 32 x 32 pixels, homework 6 wants 64 x 64"):
+        Homework6Faces().on_fit_start(trainer, SimpleNamespace(image_size=(32, 32)))  # type: ignore[arg-type]
+    Homework6Faces().on_fit_start(trainer, SimpleNamespace(image_size=(64, 64)))  # type: ignore[arg-type]
