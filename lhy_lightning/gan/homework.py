@@ -30,6 +30,7 @@ def tar_gz(files: dict[str, bytes]) -> bytes:
 
 
 def require_64_pixels(height: int, width: int) -> None:
+    """What the judge takes; anything else is a ValueError."""
     if (height, width) != (64, 64):
         raise ValueError(
             f"pictures have {height} x {width} pixels, homework 6 wants 64 x 64: set data.image_size to 64."
@@ -46,8 +47,8 @@ class Homework6Faces(Callback):
         quality: of the JPEG files.
 
     Raises:
-        ValueError: pictures are not of 64 pixels (before training starts), or the archive is too large for the judge (when
-            it is to be written).
+        ValueError: pictures are not of 64 pixels (before training starts), or the archive is too large for the judge
+            (when it is to be written).
     """
 
     def __init__(self, count: int = COUNT, quality: int = 75) -> None:
