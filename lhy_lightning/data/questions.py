@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,6 +88,32 @@ class QuestionSet:
         """How many answers do not stand in their paragraph where they are said to."""
         pairs = ((answer, self.paragraphs[q.paragraph]) for q in self.questions for answer in q.answers)
         return sum(not answer.is_in(paragraph) for answer, paragraph in pairs)
+
+    def first_wrong(self) -> str:
+        """The first of these answers and what stands in its place, in words; "" if there is none."""
+        for question in self.questions:
+            paragraph = self.paragraphs[question.paragraph]
+            for answer in question.answers:
+                if not answer.is_in(paragraph):
+                    wanted = f"question {question.id}: answer {short(answer.text)}, answer_start {answer.start}"
+                    if answer.start < 0:
+                        return f"{wanted}, which is no place"
+                    there = paragraph[answer.start : answer.start + max(1, len(answer.text))]
+                    return f"{wanted}, where {short(there)} stands" if there else f"{wanted}, behind the paragraph"
+        return ""
+
+    def check_ids(self) -> None:
+        """Refuses questions that are told apart by nothing, as answers are written by id.
+
+        Raises:
+            ValueError: two have the same id.
+        """
+        ids = Counter(question.id for question in self.questions)
+        if twice := [name for name, count in ids.items() if count > 1]:
+            raise ValueError(
+                f"{self.origin}: {len(twice):,} ids stand for several questions, {twice[0]!r} for {ids[twice[0]]}. "
+                "Answers are written by id: give every question one of its own."
+            )
 
 
 # --- opening ----------------------------------------------------------------------------------------------------------
@@ -253,13 +280,13 @@ class _Builder:
 
     def each(self, rows: Iterable[Row], read: Callable[[Row], Made], *, named: str = "row") -> list[Made]:
         if rows is None or isinstance(rows, str | int | float | Mapping):
-            raise ValueError(f"{self.origin}: the {named}s are {_short(rows)}, not a list of them.")
+            raise ValueError(f"{self.origin}: the {named}s are {short(rows)}, not a list of them.")
         made = []
         for number, row in enumerate(rows):
             self.where = f"{named} {number}"
             try:
                 if named == "row" and not isinstance(row, Mapping):
-                    raise TypeError(f"{_short(row)} is no object with keys")
+                    raise TypeError(f"{short(row)} is no object with keys")
                 made.append(read(row))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 what = f"no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
@@ -271,7 +298,7 @@ class _Builder:
 
     def text(self, value: Any, name: str) -> str:
         if not isinstance(value, str):
-            raise TypeError(f"{name} is {_short(value)}, not text")
+            raise TypeError(f"{name} is {short(value)}, not text")
         return without_surrogates(value)
 
     def answer(self, text: Any, start: Any) -> Answer:
@@ -302,13 +329,13 @@ def _whole(value: Any, name: str) -> int:
     try:
         number = int(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{name} is {_short(value)}, not a whole number") from error
+        raise ValueError(f"{name} is {short(value)}, not a whole number") from error
     if isinstance(value, float) and number != value:
         raise ValueError(f"{name} is {value}, not a whole number")
     return number
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """A value in a message, which may be a whole paragraph."""
     written = repr(value)
     return written if len(written) <= 60 else f"{written[:60]} …"
