@@ -209,15 +209,17 @@ class QuestionAnsweringDataModule(CourseTextDataModule):
         self._said.append(f"{told}, {sampler.without_answer:,} without.")
         labelled = np.array([bool(question.answers) for question in opened.questions.questions])
         too_long = answers.found & (answers.last - answers.first >= maker.room)
+        misplaced = int((labelled & ~answers.found & self._asked(opened)).sum())
         skipped = {
             "without text": int((~self._asked(opened)).sum()),
-            "whose answer does not stand where it should": int((labelled & ~answers.found).sum()),
+            "whose answer does not stand where it should": misplaced,
             "whose answer is longer than a window": int(too_long.sum()),
             "without an answer": int((~labelled).sum()) if not self.unanswerable else 0,
         }
         if any(skipped.values()):
             listed = ", ".join(f"{count:,} {why}" for why, count in skipped.items() if count)
-            self._said.append(f"Training skips questions: {listed}.")
+            first = f" ({wrong})" if misplaced and (wrong := opened.questions.first_wrong()) else ""
+            self._said.append(f"Training skips questions: {listed}{first}.")
         if self._given.no_answer_share and not sampler.without_answer:
             self._said.append("No paragraph is longer than a window, so there are no windows without an answer.")
         self._cut("training", opened)
@@ -231,7 +233,10 @@ class QuestionAnsweringDataModule(CourseTextDataModule):
         if empty := int((~self._asked(opened)).sum()):
             self._said.append(f"{empty:,} {name} rows have no question or no paragraph.")
         if wrong := questions.wrong_answers():
-            self._said.append(f"{wrong:,} {name} answers do not stand where they should; their text still counts.")
+            first = questions.first_wrong()
+            self._said.append(
+                f"{wrong:,} {name} answers do not stand where they should ({first}); their text still counts."
+            )
         self._cut(name, opened)
 
     def _asked(self, opened: OpenedQuestions) -> np.ndarray:
@@ -262,6 +267,7 @@ class QuestionAnsweringDataModule(CourseTextDataModule):
 
     def _sampler(self, opened: OpenedQuestions) -> QuestionBatches:
         given = self._given
+        self._check_some_answer(opened)
         return QuestionBatches(
             opened.maker,
             opened.answers,
@@ -274,6 +280,15 @@ class QuestionAnsweringDataModule(CourseTextDataModule):
             pad_to_multiple=given.pad_to_multiple,
             bucket_batches=given.bucket_batches,
         )
+
+    def _check_some_answer(self, opened: OpenedQuestions) -> None:
+        """Offsets that are all shifted are the usual reason for there being nothing to train on."""
+        questions = opened.questions
+        if not (opened.answers.found & self._asked(opened)).any() and (wrong := questions.wrong_answers()):
+            raise ValueError(
+                f"{questions.origin}: no answer stands where it should, {wrong:,} do not ({questions.first_wrong()}). "
+                "answer_start counts characters from 0, and answer_text is what stands there."
+            )
 
     def train_dataloader(self) -> ResumableLoader:
         opened = self._open("train")

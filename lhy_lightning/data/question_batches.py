@@ -67,7 +67,12 @@ class QuestionBatches(TrainBatches):
         self.with_answer, self.without_answer = len(answered), len(extra) + len(impossible)
         self.question = np.concatenate([answered, extra, impossible])
         if not len(self.question):
-            raise ValueError("no training question has an answer that fits into a window.")
+            longest = int((answers.last - answers.first + 1).max(initial=0))
+            raise ValueError(
+                f"no training question has an answer that fits into a window: {int(answers.found.sum()):,} of "
+                f"{len(answers.found):,} have an answer, the longest of {longest} tokens, and a window has "
+                f"{int(maker.room.max(initial=0))} tokens of the paragraph: raise max_length and window."
+            )
         super().__init__(len(self.question), 1)
         lengths = maker.added + maker.question_lengths + np.minimum(maker.room, maker.lengths)
         self.batches = length_batches(

@@ -58,7 +58,10 @@ class QuestionSplits:
         handed = self._handed(name) if name != "train" else None
         if handed is not None:
             if name == "val" and not handed.labelled:
-                raise ValueError(f"{handed.origin}: validation questions need answers.")
+                raise ValueError(
+                    f"{handed.origin}: no answer of its {len(handed):,} questions is known, and validation needs them: "
+                    "name a file with answers by --data.val_source."
+                )
             return handed
         if name not in self._divided:
             raise ValueError(
@@ -75,6 +78,12 @@ class QuestionSplits:
     @cache  # noqa: B019
     def _handed(self, name: str) -> QuestionSet | None:
         """A split as its source has it; None where there is none."""
+        found = self._found(name)
+        if found is not None and name == "test":
+            found.check_ids()
+        return found
+
+    def _found(self, name: str) -> QuestionSet | None:
         apart = {"val": self.how.val_source, "test": self.how.test_source}.get(name)
         if apart is None:
             return self._opened(self.how.source).get(name)
@@ -92,7 +101,9 @@ class QuestionSplits:
         path = Path(source).expanduser()
         if not path.is_file():
             raise FileNotFoundError(f"predict_source {source!r} is no file. {nearest_existing(path)}")
-        return open_question_file(path)
+        found = open_question_file(path)
+        found.check_ids()
+        return found
 
     # --- dividing --------------------------------------------------------------------------------------------------
 
@@ -100,8 +111,17 @@ class QuestionSplits:
     def _divided(self) -> dict[str, QuestionSet]:
         """Training questions, and what is held out of them where the source hands out no such split."""
         how, train = self.how, self._handed("train")
-        if train is None or not train.labelled:
-            raise ValueError(f"{how.source} has no answered questions to train on.")
+        if train is None:
+            there = ", ".join(sorted(self._opened(how.source)))
+            raise ValueError(
+                f"{how.source} has no training questions, only {there}: --data.source takes a folder with a file such "
+                "as hw7_train.json or train.json, or the file itself."
+            )
+        if not train.labelled:
+            raise ValueError(
+                f"{train.origin}: no answer of its {len(train):,} questions is known, so there is nothing to train on: "
+                "training takes a file with answers, such as hw7_train.json."
+            )
         if how.drop_leaks:
             train = self._without_leaks(train)
         splits = {"train": train}
@@ -113,6 +133,7 @@ class QuestionSplits:
                 held = held_out(np.zeros(len(rest), dtype=np.int64), paragraph, share, how.split_seed, stream=stream)
                 splits[name] = rest.take(np.flatnonzero(held).tolist())
                 splits["train"] = rest.take(np.flatnonzero(~held).tolist())
+                self.report(f"{how.source} has no {name} questions of its own: {fraction:.0%} of training held out.")
                 if not len(splits["train"]) or not len(splits[name]):
                     raise ValueError(
                         f"{train.origin} has too few paragraphs to hold out {fraction:.0%} of its questions as {name} "

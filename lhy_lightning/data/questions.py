@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,6 +89,32 @@ class QuestionSet:
         pairs = ((answer, self.paragraphs[q.paragraph]) for q in self.questions for answer in q.answers)
         return sum(not answer.is_in(paragraph) for answer, paragraph in pairs)
 
+    def first_wrong(self) -> str:
+        """The first of these answers and what stands in its place, in words; "" if there is none."""
+        for question in self.questions:
+            paragraph = self.paragraphs[question.paragraph]
+            for answer in question.answers:
+                if not answer.is_in(paragraph):
+                    wanted = f"question {question.id}: answer {short(answer.text)}, answer_start {answer.start}"
+                    if answer.start < 0:
+                        return f"{wanted}, which is no place"
+                    there = paragraph[answer.start : answer.start + max(1, len(answer.text))]
+                    return f"{wanted}, where {short(there)} stands" if there else f"{wanted}, behind the paragraph"
+        return ""
+
+    def check_ids(self) -> None:
+        """Refuses questions that are told apart by nothing, as answers are written by id.
+
+        Raises:
+            ValueError: two have the same id.
+        """
+        ids = Counter(question.id for question in self.questions)
+        if twice := [name for name, count in ids.items() if count > 1]:
+            raise ValueError(
+                f"{self.origin}: {len(twice):,} ids stand for several questions, {twice[0]!r} for {ids[twice[0]]}. "
+                "Answers are written by id: give every question one of its own."
+            )
+
 
 # --- opening ----------------------------------------------------------------------------------------------------------
 
@@ -135,7 +162,10 @@ def open_question_file(path: Path) -> QuestionSet:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}, byte {error.start}: not UTF-8 ({error.reason}).") from error
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON: {error}. Rows of one JSON object a line belong in a .jsonl.") from error
+        raise ValueError(
+            f"{path} ({path.stat().st_size:,} bytes) is not JSON: {error}. Is the file whole? Fetch or unzip it again "
+            "if it breaks off. Rows of one JSON object a line belong in a .jsonl."
+        ) from error
     return read_questions(content, str(path))
 
 
@@ -172,15 +202,16 @@ class _Builder:
 
     def homework(self, content: Mapping[str, Any]) -> QuestionSet:
         """Homework 7: `paragraph_id` is a place in the list, `answer_end` is the last character's own place."""
-        paragraphs = [self.text(paragraph, "paragraph") for paragraph in content["paragraphs"]]
+        paragraphs = self.each(content["paragraphs"], lambda one: self.text(one, "paragraph"), named="paragraph")
 
         def read(row: Mapping[str, Any]) -> Question:
-            paragraph = int(row["paragraph_id"])
+            paragraph = _whole(row["paragraph_id"], "paragraph_id")
             if not 0 <= paragraph < len(paragraphs):
-                raise ValueError(f"paragraph_id {paragraph} of {len(paragraphs)} paragraphs")
+                raise ValueError(f"paragraph_id {paragraph} of {len(paragraphs)} paragraphs, counted from 0")
             start, text = row.get("answer_start"), row.get("answer_text")
             if text is None and start is not None:
-                text = paragraphs[paragraph][int(start) : int(row["answer_end"]) + 1]
+                begin, end = _whole(start, "answer_start"), _whole(row["answer_end"], "answer_end")
+                text = paragraphs[paragraph][begin : end + 1]
             answers = () if text is None else (self.answer(text, start),)
             return Question(str(row["id"]), self.text(row["question_text"], "question_text"), paragraph, answers)
 
@@ -247,25 +278,32 @@ class _Builder:
 
     # --- parts ---
 
-    def each(self, rows: Iterable[Row], read: Callable[[Row], Made]) -> list[Made]:
+    def each(self, rows: Iterable[Row], read: Callable[[Row], Made], *, named: str = "row") -> list[Made]:
+        if rows is None or isinstance(rows, str | int | float | Mapping):
+            raise ValueError(f"{self.origin}: the {named}s are {short(rows)}, not a list of them.")
         made = []
         for number, row in enumerate(rows):
-            self.where = f"row {number}"
+            self.where = f"{named} {number}"
             try:
+                if named == "row" and not isinstance(row, Mapping):
+                    raise TypeError(f"{short(row)} is no object with keys")
                 made.append(read(row))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 what = f"no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
+                own = self.where == f"{named} {number}"  # not of a question further inside
+                if isinstance(error, KeyError) and own and isinstance(row, Mapping):
+                    what += f"; it has {', '.join(map(str, row)) or 'no key'}"
                 raise ValueError(f"{self.origin}, {self.where}: {what}.") from error
         return made
 
     def text(self, value: Any, name: str) -> str:
         if not isinstance(value, str):
-            raise TypeError(f"{name} is {value!r}, not text")
+            raise TypeError(f"{name} is {short(value)}, not text")
         return without_surrogates(value)
 
     def answer(self, text: Any, start: Any) -> Answer:
         """A start that is missing is a wrong one: -1."""
-        return Answer(self.text(text, "answer"), -1 if start is None else int(start))
+        return Answer(self.text(text, "answer"), -1 if start is None else _whole(start, "answer_start"))
 
     def paragraph(self, context: Any) -> int:
         return self.places.setdefault(self.text(context, "context"), len(self.places))
@@ -284,6 +322,23 @@ class _Builder:
         if not self.questions:
             raise ValueError(f"{self.origin} has no question.")
         return QuestionSet(list(self.places) if paragraphs is None else paragraphs, self.questions, kind, self.origin)
+
+
+def _whole(value: Any, name: str) -> int:
+    """A whole number, however the file writes it: 7, 7.0 (tables with gaps) or "7"."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} is {short(value)}, not a whole number") from error
+    if isinstance(value, float) and number != value:
+        raise ValueError(f"{name} is {value}, not a whole number")
+    return number
+
+
+def short(value: Any) -> str:
+    """A value in a message, which may be a whole paragraph."""
+    written = repr(value)
+    return written if len(written) <= 60 else f"{written[:60]} …"
 
 
 def _from_rows(rows: Iterable[Mapping[str, Any]], origin: str) -> QuestionSet:

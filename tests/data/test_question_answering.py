@@ -113,13 +113,15 @@ def test_bad_training_rows_are_skipped_and_counted_and_every_evaluated_row_stays
     said = capsys.readouterr().out
     assert "8 training questions, 3 windows with an answer an epoch, 0 without." in said
     assert (
-        "Training skips questions: 2 without text, 2 whose answer does not stand where it should, 1 whose answer is "
-        "longer than a window, 1 without an answer." in said
+        "Training skips questions: 2 without text, 1 whose answer does not stand where it should, 1 whose answer is "
+        "longer than a window, 1 without an answer (question 2: answer 'Bob', answer_start 3, where ' me' stands)."
+        in said
     )
     assert "1 training questions cut to 10 tokens (longest 25)." in said
     assert "6 val questions, 6 windows." in said
     assert "2 val rows have no question or no paragraph." in said
-    assert "2 val answers do not stand where they should; their text still counts." in said
+    assert "2 val answers do not stand where they should (question 2: answer 'Bob'" in said
+    assert "; their text still counts." in said
     assert sorted(question for batch in sampler(data).epoch_batches(0) for question, _ in batch) == [0, 1, 7]
     evaluated = [index for batch in data.val_dataloader() for index in batch["index"].tolist()]
     assert sorted(evaluated) == [0, 1, 2, 3, 4, 5]
@@ -129,11 +131,40 @@ def test_nothing_to_train_on_is_an_error(tmp_path: Path) -> None:
     source = write(
         tmp_path / "a.json", [row("Who?", "Ada did.", "Ada", start=2), row("Who?", "Bob did.", "Bob", start=2)]
     )
-    with pytest.raises(ValueError, match="no training question has an answer that fits into a window"):
+    with pytest.raises(
+        ValueError, match=r"a.json: no answer stands where it should, 2 do not \(question 0: .*'Ada'.*'a d'"
+    ):
         opened(source, val_source=str(source), drop_leaks=False)
     unlabelled = write(tmp_path / "b.json", [row("Who?", "Ada did.")])
-    with pytest.raises(ValueError, match="has no answered questions to train on"):
+    with pytest.raises(ValueError, match=r"b.json: no answer of its 1 questions is known"):
         opened(unlabelled)
+    long = write(tmp_path / "c.json", [row("Who?", "so " * 60, "so " * 60)])
+    with pytest.raises(ValueError, match=r"no training question .* 1 of 1 have an answer, the longest of 60 tokens"):
+        opened(long, val_source=str(long), drop_leaks=False)
+
+
+def test_a_folder_that_lacks_a_split_is_told_which(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hw7_test.json").write_bytes((folder / "hw7_test.json").read_bytes())
+    with pytest.raises(ValueError, match=r"has no training questions, only test: .* hw7_train.json"):
+        opened(tmp_path)
+    with pytest.raises(ValueError, match=r"hw7_test.json: no answer of its 12 questions is known, and validation"):
+        opened(folder, val_source=str(folder / "hw7_test.json"), drop_leaks=False)
+    (tmp_path / "hw7_train.json").write_bytes((folder / "hw7_train.json").read_bytes())
+    opened(tmp_path)
+    assert "has no val questions of its own: 10% of training held out." in capsys.readouterr().out
+
+
+def test_questions_to_answer_need_ids_of_their_own_before_training_starts(folder: Path, tmp_path: Path) -> None:
+    for name in ("train", "dev", "test"):
+        content = json.loads((folder / f"hw7_{name}.json").read_text("utf8"))
+        content["questions"][1]["id"] = 0
+        (tmp_path / f"hw7_{name}.json").write_text(json.dumps(content), "utf8")
+    with pytest.raises(ValueError, match=r"hw7_test.json: 1 ids stand for several questions, '0' for 2"):
+        opened(tmp_path)
+    with pytest.raises(ValueError, match=r"hw7_dev.json: 1 ids stand for several"):
+        opened(folder, "predict", predict_source=str(tmp_path / "hw7_dev.json"))
 
 
 def test_unanswerable_questions_are_trained_on_when_asked_for(tmp_path: Path) -> None:

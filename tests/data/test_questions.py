@@ -141,9 +141,19 @@ def test_one_file_is_a_training_split(tmp_path: Path) -> None:
         ({"questions": [], "paragraphs": []}, "has no question"),
         ({"questions": [{"id": 0}], "paragraphs": []}, "row 0: no 'paragraph_id'"),
         ({"questions": [{"id": 0, "paragraph_id": 5}], "paragraphs": ["a"]}, "paragraph_id 5 of 1 paragraphs"),
+        (
+            {"questions": [{"id": 0, "paragraph_id": "x"}], "paragraphs": ["a"]},
+            "row 0: paragraph_id is 'x', not a whole number",
+        ),
+        ({"questions": [{"id": 0, "paragraph_id": 0.5}], "paragraphs": ["a"]}, "paragraph_id is 0.5, not a whole"),
+        ({"questions": [{"number": 0}], "paragraphs": ["a"]}, "row 0: no 'paragraph_id'; it has number"),
+        ({"questions": {"a": 1}, "paragraphs": ["a"]}, r"here.json: the rows are {'a': 1}, not a list"),
+        ({"questions": ["who?"], "paragraphs": ["a"]}, "row 0: 'who\\?' is no object with keys"),
+        ({"questions": [], "paragraphs": None}, "here.json: the paragraphs are None, not a list"),
+        ({"questions": [], "paragraphs": ["a", {"text": "b" * 500}]}, "here.json, paragraph 1: .{10,80}… *, not text"),
         ([{"question": None, "context": "a"}], "row 0: question is None, not text"),
         ([{"question": "a"}], "row 0: no 'context'"),
-        ({"data": [{"paragraphs": [{"context": "a", "qas": [{"id": "q7"}]}]}]}, "question q7: no 'question'"),
+        ({"data": [{"paragraphs": [{"context": "a", "qas": [{"id": "q7"}]}]}]}, r"question q7: no 'question'\.$"),
     ],
 )
 def test_what_is_not_as_it_should_be_is_named(content: Any, message: str) -> None:
@@ -155,7 +165,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"does not exist"):
         open_questions(str(tmp_path / "none.json"))
     (tmp_path / "broken.json").write_text("{")
-    with pytest.raises(ValueError, match=r"broken.json is not JSON"):
+    with pytest.raises(ValueError, match=r"broken.json \(1 bytes\) is not JSON: .* Is the file whole"):
         open_questions(str(tmp_path / "broken.json"))
     (tmp_path / "q.txt").write_text("Who?")
     with pytest.raises(ValueError, match=r"questions come from \.parquet"):
