@@ -9,18 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import torch.distributed as dist
 from torch import Tensor
 from torch.utils.data import DistributedSampler
 
 from lhy_lightning.determinism import derive_seed, run_seed
-
-
-def rank_and_world() -> tuple[int, int]:
-    """The rank of this process and the number of processes, asked for when needed: Lightning starts the group late."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1
+from lhy_lightning.ranks import rank_and_world
 
 
 def epoch_permutation(rows: int, epoch: int, *, stream: int = 0) -> np.ndarray:
