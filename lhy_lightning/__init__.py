@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lhy_lightning.autoencoders.vqvae import VQVAE
     from lhy_lightning.bert.classifier import BertClassifier
     from lhy_lightning.bert.question_answering import BertQuestionAnswering
     from lhy_lightning.bert.tagger import BertTagger
@@ -35,6 +36,7 @@ __version__ = "0.1.0"
 __all__ = [
     "GAN",
     "SNGAN",
+    "VQVAE",
     "WGAN",
     "WGANGP",
     "BertClassifier",
@@ -60,6 +62,7 @@ __all__ = [
 _PUBLIC = {
     "GAN": "lhy_lightning.gan.gan",
     "SNGAN": "lhy_lightning.gan.wgan",
+    "VQVAE": "lhy_lightning.autoencoders.vqvae",
     "WGAN": "lhy_lightning.gan.wgan",
     "WGANGP": "lhy_lightning.gan.wgan",
     "BertClassifier": "lhy_lightning.bert.classifier",

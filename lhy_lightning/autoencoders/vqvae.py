@@ -1,0 +1,221 @@
+"""`VQVAE`: an auto-encoder whose latents are codes of a codebook."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from lhy_lightning.autoencoders.code_use import collapse_warning, perplexity, usage
+from lhy_lightning.autoencoders.networks import ConvDecoder, ConvEncoder, check_halving
+from lhy_lightning.autoencoders.reconstruction import ReconstructionModule
+from lhy_lightning.autoencoders.vector_quantizer import Quantized, VectorQuantizer
+from lhy_lightning.layers.evaluation_mode import evaluation_mode
+
+PICTURES_OF_CODES = 256
+
+
+class CodeCounts(Metric):
+    """How often each of K codes was used, over all rows and ranks of an evaluation."""
+
+    counts: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.add_state("counts", torch.zeros(size, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, codes: Tensor) -> None:
+        self.counts += torch.bincount(codes.flatten(), minlength=len(self.counts))
+
+    def compute(self) -> Tensor:
+        return self.counts
+
+
+class VQVAENetwork(nn.Module):
+    """Encoder, quantizer and decoder; plain torch.
+
+    Args:
+        encoder: pictures (N, C, H, W) to (N, D, h, w).
+        quantizer: vectors (..., D) to `Quantized`.
+        decoder: (N, D, h, w) to pictures.
+    """
+
+    def __init__(self, encoder: nn.Module, quantizer: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.quantizer, self.decoder = encoder, quantizer, decoder
+
+    def quantize(self, images: Tensor) -> Quantized:
+        """Pictures to vectors (N, h, w, D) and codes (N, h, w)."""
+        result: Quantized = self.quantizer(self.encoder(images).permute(0, 2, 3, 1))
+        return result
+
+    def draw(self, vectors: Tensor) -> Tensor:
+        """Vectors (N, h, w, D) to pictures (N, C, H, W)."""
+        pictures: Tensor = self.decoder(vectors.permute(0, 3, 1, 2))
+        return pictures
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Quantized]:
+        found = self.quantize(images)
+        return self.draw(found.vectors), found
+
+
+class VQVAE(ReconstructionModule):
+    """Auto-encoder with a codebook (van den Oord et al. 2017, https://arxiv.org/abs/1711.00937).
+
+    The loss is the mean squared error over all elements of a picture in [-1, 1] plus the quantizer's (see
+    `VectorQuantizer`, whose arguments are here too). Logs perplexity and the share of codes used, in training of a step
+    and in evaluation of the whole split, and warns in plain words where the codebook has collapsed.
+
+    A network or a quantizer of one's own is one method: `build_encoder`, `build_decoder`, `build_quantizer`.
+
+    Args:
+        codebook_size: codes K.
+        dim: numbers D of a code.
+        width: channels of the networks.
+        residual_width: channels inside their residual blocks.
+        residual_blocks: of each network.
+        downsamplings: how often the sides are halved: a code stands for a square of 2^k pixels.
+        beta: weight of the commitment loss.
+        codebook_update: by exponential "averages" or by "gradient".
+        decay: of the averages.
+        start: of the codebook, "kmeans" on the first batch or "random".
+        restart_below: a code whose average number of vectors a step is below this is restarted; 0 for never.
+        cosine: vectors and codes of length one.
+        gradient: that reaches the encoder, "straight_through" or by the "rotation" trick.
+        arguments: as in `ReconstructionModule`.
+
+    Raises:
+        ValueError: a number or name that makes no sense, or pictures whose sides cannot be halved so often.
+    """
+
+    network: VQVAENetwork | None
+
+    def __init__(
+        self,
+        *,
+        codebook_size: int = 512,
+        dim: int = 64,
+        width: int = 128,
+        residual_width: int = 32,
+        residual_blocks: int = 2,
+        downsamplings: int = 2,
+        beta: float = 0.25,
+        codebook_update: Literal["averages", "gradient"] = "averages",
+        decay: float = 0.99,
+        start: Literal["kmeans", "random"] = "kmeans",
+        restart_below: float = 1.0,
+        cosine: bool = False,
+        gradient: Literal["straight_through", "rotation"] = "straight_through",
+        optimizer: str = "adam",
+        lr: float = 3e-4,
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float = 0.0,
+        schedule: Literal["constant", "linear", "cosine"] = "constant",
+        warmup_steps: int = 0,
+        final_lr_factor: float = 0.0,
+        picture_every: int = 1,
+        image_size: tuple[int, int] | None = None,
+        channels: int | None = None,
+    ) -> None:
+        super().__init__(
+            optimizer=optimizer, lr=lr, betas=betas, weight_decay=weight_decay, schedule=schedule,
+            warmup_steps=warmup_steps, final_lr_factor=final_lr_factor, picture_every=picture_every,
+            image_size=image_size, channels=channels,
+        )  # fmt: skip
+        self.save_hyperparameters()
+        self.codebook_size, self.dim, self.downsamplings = codebook_size, dim, downsamplings
+        self.network_numbers: dict[str, Any] = {
+            "width": width, "inner": residual_width, "blocks": residual_blocks, "downsamplings": downsamplings,
+        }  # fmt: skip
+        self.quantizer_numbers: dict[str, Any] = {
+            "beta": beta, "update": codebook_update, "decay": decay, "start": start, "restart_below": restart_below,
+            "cosine": cosine, "gradient": gradient,
+        }  # fmt: skip
+        VectorQuantizer(codebook_size, dim, **self.quantizer_numbers)  # refuses bad numbers before any data is read
+        self.code_counts = CodeCounts(codebook_size)
+        self.use: Tensor | None = None  # of the last evaluation: how often each code was used
+        self.build_if_known()
+
+    # --- network ---------------------------------------------------------------------------------------------------
+
+    def build_encoder(self) -> nn.Module:
+        """Returns pictures (N, C, H, W) to latents (N, D, h, w). Override it for one of your own."""
+        return ConvEncoder(self.shape[0], self.dim, **self.network_numbers)
+
+    def build_decoder(self) -> nn.Module:
+        """Returns latents (N, D, h, w) to pictures (N, C, H, W). Override it for one of your own."""
+        return ConvDecoder(self.shape[0], self.dim, **self.network_numbers)
+
+    def build_quantizer(self) -> nn.Module:
+        """Returns what replaces vectors (N, h, w, D) by codes (N, h, w). Override it for one of your own."""
+        return VectorQuantizer(self.codebook_size, self.dim, **self.quantizer_numbers)
+
+    def build_network(self) -> VQVAENetwork:
+        check_halving(self.shape[1:], self.downsamplings)
+        return VQVAENetwork(self.build_encoder(), self.build_quantizer(), self.build_decoder())
+
+    # --- codes -----------------------------------------------------------------------------------------------------
+
+    def forward(self, images: Tensor) -> Tensor:
+        pictures: Tensor = self.built()(images)[0]
+        return pictures
+
+    @torch.no_grad()
+    def codes_of(self, images: Tensor) -> Tensor:
+        """Pictures (N, C, H, W) in [-1, 1] to codes (N, h, w) int64."""
+        with evaluation_mode(self):
+            codes: Tensor = self.built().quantize(images.to(self.device)).codes
+        return codes
+
+    @torch.no_grad()
+    def draw(self, codes: Tensor) -> Tensor:
+        """Codes (N, h, w) int64 to pictures (N, C, H, W); what `forward` gives for pictures of these codes.
+
+        Raises:
+            ValueError: a number that is no code.
+        """
+        if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < self.codebook_size:
+            raise ValueError(
+                f"codes from {int(codes.min())} to {int(codes.max())}: expected 0 to {self.codebook_size - 1}"
+            )
+        network = self.built()
+        with evaluation_mode(self):
+            pictures: Tensor = network.draw(network.quantizer.decode(codes.to(self.device)))
+        return pictures
+
+    def codebook_pictures(self) -> Tensor:
+        """What the decoder draws where one code is everywhere, the most used one first; at most 256 of them.
+
+        Returns:
+            (K, C, h, w), the middle of each drawing.
+        """
+        order = torch.arange(self.codebook_size) if self.use is None else self.use.argsort(descending=True, stable=True)
+        pictures = self.draw(order[:PICTURES_OF_CODES, None, None].expand(-1, 3, 3))
+        side = 2**self.downsamplings
+        return pictures[..., side : 2 * side, side : 2 * side]
+
+    # --- training and evaluation -----------------------------------------------------------------------------------
+
+    def losses(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        network = self.built()
+        result, found = network(images)
+        reconstruction = F.mse_loss(result.float(), images)
+        figures = {"loss": reconstruction + found.loss, "quantizer_loss": found.loss}
+        if self.training:
+            figures.update(network.quantizer.figures())
+        else:
+            self.code_counts.update(found.codes)
+        return result, figures
+
+    def report(self, stage: str) -> None:
+        super().report(stage)
+        self.use = self.code_counts.compute().cpu()
+        self.code_counts.reset()
+        figures = {f"{stage}/perplexity": perplexity(self.use), f"{stage}/codes_used": usage(self.use)}
+        self.log_dict(figures, prog_bar=True, sync_dist=True)
+        if not self.trainer.sanity_checking and (warning := collapse_warning(self.use)) is not None:
+            rank_zero_warn(warning)
