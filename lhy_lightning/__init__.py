@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lhy_lightning.autoencoders.autoencoder import AutoEncoder
     from lhy_lightning.autoencoders.vqvae import VQVAE
     from lhy_lightning.bert.classifier import BertClassifier
     from lhy_lightning.bert.question_answering import BertQuestionAnswering
@@ -39,6 +40,7 @@ __all__ = [
     "VQVAE",
     "WGAN",
     "WGANGP",
+    "AutoEncoder",
     "BertClassifier",
     "BertQuestionAnswering",
     "BertTagger",
@@ -65,6 +67,7 @@ _PUBLIC = {
     "VQVAE": "lhy_lightning.autoencoders.vqvae",
     "WGAN": "lhy_lightning.gan.wgan",
     "WGANGP": "lhy_lightning.gan.wgan",
+    "AutoEncoder": "lhy_lightning.autoencoders.autoencoder",
     "BertClassifier": "lhy_lightning.bert.classifier",
     "BertQuestionAnswering": "lhy_lightning.bert.question_answering",
     "BertTagger": "lhy_lightning.bert.tagger",

@@ -130,12 +130,12 @@ class ReconstructionModule(CourseModule):
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 
-    def mean(self, name: str, values: Tensor, weight: float | Tensor = 1.0) -> None:
-        """Adds values to a mean over rows and ranks that is logged when this evaluation ends."""
+    def mean(self, name: str, values: Tensor) -> None:
+        """Adds a value for every row to a mean over rows and ranks that is logged when this evaluation ends."""
         key = name.replace("/", "-")
         if key not in self.means:
             self.means[key] = MeanMetric(nan_strategy="disable").to(self.device)
-        self.means[key].update(values, weight)  # type: ignore[operator]
+        self.means[key].update(values)  # type: ignore[operator]  # "disable" ignores weights (torchmetrics 1.9)
 
     def evaluate(self, stage: str, batch: Batch) -> None:
         images = batch["image"]
@@ -144,7 +144,7 @@ class ReconstructionModule(CourseModule):
         self.mean(f"{stage}/mse", errors)
         self.mean(f"{stage}/psnr", psnr(errors))
         for name, value in figures.items():
-            self.mean(f"{stage}/{name}", value, len(images))
+            self.mean(f"{stage}/{name}", value.expand(len(images)))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self.evaluate("val", batch)
