@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lhy_lightning.autoencoders.autoencoder import AutoEncoder
+    from lhy_lightning.autoencoders.prior import CodePrior
     from lhy_lightning.autoencoders.vqvae import VQVAE
     from lhy_lightning.bert.classifier import BertClassifier
     from lhy_lightning.bert.question_answering import BertQuestionAnswering
@@ -45,6 +46,7 @@ __all__ = [
     "BertQuestionAnswering",
     "BertTagger",
     "BleuTranslator",
+    "CodePrior",
     "CycleGAN",
     "FixMatchClassifier",
     "ImageClassifier",
@@ -72,6 +74,7 @@ _PUBLIC = {
     "BertQuestionAnswering": "lhy_lightning.bert.question_answering",
     "BertTagger": "lhy_lightning.bert.tagger",
     "BleuTranslator": "lhy_lightning.seq2seq.bleu_training",
+    "CodePrior": "lhy_lightning.autoencoders.prior",
     "CycleGAN": "lhy_lightning.gan.cyclegan",
     "FixMatchClassifier": "lhy_lightning.cnn.fixmatch",
     "ImageClassifier": "lhy_lightning.cnn.classifier",

@@ -1,0 +1,284 @@
+"""`CodePrior`: which codes follow which, so that new pictures can be drawn from a VQ-VAE."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from math import log, log2
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import Callback
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from lhy_lightning.autoencoders.code_transformer import CodeTransformer
+from lhy_lightning.autoencoders.pixelcnn import GatedPixelCNN
+from lhy_lightning.autoencoders.prior_pictures import DrawnPictures
+from lhy_lightning.checkpoints import class_path, import_class, load_modules
+from lhy_lightning.determinism import derive_seed, run_seed
+from lhy_lightning.layers.evaluation_mode import evaluation_mode
+from lhy_lightning.metrics.classifier_features import ClassifierFeatures
+from lhy_lightning.module import CourseModule, plain
+from lhy_lightning.optim import build_optimizer, build_schedule, parameter_groups
+
+Batch = dict[str, Tensor]
+AT_ONCE = 250
+
+
+class CodePrior(CourseModule):
+    """Learns the codes of a trained VQ-VAE one after the other (van den Oord et al. 2017, section 4.2).
+
+    The VQ-VAE stays as it is and travels in this module's checkpoints. The loss is the cross entropy of each code given
+    those before it. `val/bits_per_code` is that in bits: of codes, and so no likelihood of a picture. Beside it stand
+    `val/histogram_bits`, what codes cost that are drawn by their frequency in training alone, and `val/code_bits`,
+    which is log2 K.
+
+    Args:
+        vqvae: checkpoint of a `VQVAE`.
+        vqvae_config: filled in by the module: what rebuilds the VQ-VAE without that file.
+        network: a causal "transformer" or the gated "pixelcnn".
+        conditional: learn the codes of each class, from labelled pictures.
+        width, layers: of the network.
+        heads: of the Transformer's attention.
+        dropout: of the Transformer.
+        classifier: checkpoint of an `ImageClassifier` that reads drawn pictures in a test: `test/class_accuracy` is how
+            often it names the class that was asked for.
+        samples: pictures drawn for that.
+        optimizer: any of `torch.optim` by its name in small letters.
+        lr: learning rate after the warm-up.
+        betas: of Adam and its kin.
+        weight_decay: of weights with two or more axes.
+        schedule: "constant", "linear" or "cosine".
+        warmup_steps: steps in which the learning rate rises from zero.
+        final_lr_factor: share of `lr` at which linear and cosine end.
+        num_classes: classes of a conditional prior; from the data if not given.
+
+    Raises:
+        ValueError: a name or number that makes no sense, or a conditional prior without labels.
+        FileNotFoundError: there is no such checkpoint.
+    """
+
+    headline_metric: tuple[str, Literal["max", "min"]] = ("val/loss", "min")
+
+    network: CodeTransformer | GatedPixelCNN | None
+    histogram: Tensor
+
+    def __init__(
+        self,
+        *,
+        vqvae: str | None = None,
+        vqvae_config: str | None = None,
+        network: Literal["transformer", "pixelcnn"] = "transformer",
+        conditional: bool = False,
+        width: int = 128,
+        layers: int = 4,
+        heads: int = 4,
+        dropout: float = 0.1,
+        classifier: str | None = None,
+        samples: int = 1000,
+        optimizer: str = "adamw",
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.95),
+        weight_decay: float = 0.01,
+        schedule: Literal["constant", "linear", "cosine"] = "cosine",
+        warmup_steps: int = 0,
+        final_lr_factor: float = 0.0,
+        num_classes: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        if network not in ("transformer", "pixelcnn"):
+            raise ValueError(f"network is one of transformer, pixelcnn, not {network!r}")
+        for name, file in (("vqvae", None if vqvae_config else vqvae), ("classifier", classifier)):
+            if file is not None and not Path(file).is_file() and not (name == "classifier" and vqvae_config):
+                raise FileNotFoundError(f"{name}={file!r}: there is no such checkpoint; train one first")
+        if vqvae is None and vqvae_config is None:
+            raise ValueError("vqvae: give a VQVAE's checkpoint, such as runs/vqvae/quickstart/checkpoints/best.ckpt")
+        self.kind, self.conditional, self.num_classes = network, conditional, num_classes
+        self.network_numbers: dict[str, Any] = {"width": width, "layers": layers}
+        if network == "transformer":
+            self.network_numbers.update(heads=heads, dropout=dropout)
+        self.optimizer_numbers: dict[str, Any] = {"name": optimizer, "lr": lr, "betas": betas}
+        self.weight_decay = weight_decay
+        self.schedule_numbers: dict[str, Any] = {
+            "schedule": schedule, "warmup_steps": warmup_steps, "final_factor": final_lr_factor,
+        }  # fmt: skip
+        self.classifier, self.samples = classifier, samples
+        self.vqvae = self.load_vqvae(vqvae, vqvae_config)
+        self.register_buffer("histogram", torch.zeros(self.vqvae.codebook_size))
+        self.nats, self.histogram_nats = MeanMetric(nan_strategy="disable"), MeanMetric(nan_strategy="disable")
+        self.network = None
+        if num_classes is not None or not conditional:
+            self.network = self.build_network()
+
+    # --- networks --------------------------------------------------------------------------------------------------
+
+    def load_vqvae(self, vqvae: str | None, config: str | None) -> Any:
+        """The VQ-VAE, frozen: from its checkpoint the first time, later from what this module's checkpoint holds."""
+        if config is None:
+            assert vqvae is not None
+            module = load_modules([Path(vqvae)])[0]
+            if not hasattr(module, "codes_of"):
+                raise ValueError(f"vqvae={vqvae!r} is a {type(module).__name__}, not a VQVAE")
+            config = json.dumps({"class_path": class_path(type(module)), **plain(dict(module.hparams))})
+            self.hparams["vqvae_config"] = config
+        else:
+            settings = json.loads(config)
+            module = import_class(settings.pop("class_path"))(**settings)
+        return module.requires_grad_(False).eval()
+
+    def build_network(self) -> CodeTransformer | GatedPixelCNN:
+        """Returns codes (N, h, w) and classes (N,) to logits (N, h, w, K). Override it for one of your own."""
+        _, height, width = self.vqvae.shape
+        factor = 2**self.vqvae.downsamplings
+        kind = CodeTransformer if self.kind == "transformer" else GatedPixelCNN
+        return kind(
+            self.vqvae.codebook_size, (height // factor, width // factor), classes=self.classes, **self.network_numbers
+        )
+
+    @property
+    def classes(self) -> int:
+        return (self.num_classes or 1) if self.conditional else 1
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        data = getattr(self.trainer, "datamodule", None)
+        size, channels = getattr(data, "image_size", None), getattr(data, "channels", None)
+        if size is not None and (channels, *size) != self.vqvae.shape:
+            raise ValueError(f"pictures are {(channels, *size)}, the VQVAE was trained on {self.vqvae.shape}")
+        if self.conditional:
+            self.learn_from_data(("num_classes",), equal=("num_classes",))
+            if not self.num_classes:
+                raise ValueError("conditional: true needs labelled pictures, the data has no labels")
+        if self.network is None:
+            self.network = self.build_network()
+        if stage == "fit":  # the VQ-VAE is meant to evaluate
+            warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode at the start of training")
+
+    def train(self, mode: bool = True) -> CodePrior:
+        """The VQ-VAE keeps evaluating."""
+        super().train(mode)
+        self.vqvae.eval()
+        return self
+
+    def on_fit_start(self) -> None:
+        """Counts the codes of all training pictures, once."""
+        data = getattr(self.trainer, "datamodule", None)
+        if bool(self.histogram.sum()) or not hasattr(data, "pictures"):
+            return
+        for images in data.pictures("train"):  # type: ignore[union-attr]
+            codes = self.vqvae.codes_of(images.to(self.device))
+            self.histogram += torch.bincount(codes.flatten(), minlength=len(self.histogram))
+
+    # --- drawing ---------------------------------------------------------------------------------------------------
+
+    def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Codes (N, h, w), and classes (N,) of a conditional prior, to logits (N, h, w, K)."""
+        if self.network is None:
+            raise RuntimeError("there is no network yet: give num_classes, or fit first")
+        if labels is None or not self.conditional:
+            labels = torch.zeros(len(codes), dtype=torch.int64, device=codes.device)
+        logits: Tensor = self.network(codes, labels)
+        return logits
+
+    def labels_in_turn(self, count: int) -> Tensor:
+        """Classes 0, 1 ... K - 1, 0 ... (count,) int64; all 0 of an unconditional prior."""
+        return torch.arange(count, device=self.device) % self.classes
+
+    @torch.no_grad()
+    def sample(
+        self, count: int, *, labels: Tensor | None = None, temperature: float = 1.0, seed: int | None = None
+    ) -> Tensor:
+        """Draws codes and from them pictures.
+
+        Args:
+            count: N.
+            labels: (N,) classes of a conditional prior; all classes in turn if not given.
+            temperature: below 1 for more likely codes.
+            seed: of the draws; torch's generator if not given.
+
+        Returns:
+            (N, C, H, W) float32 in [-1, 1].
+        """
+        if self.network is None:
+            raise RuntimeError("there is no network yet: give num_classes, or fit first")
+        labels = self.labels_in_turn(count) if labels is None else labels.to(self.device)
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        with evaluation_mode(self):
+            parts = [
+                self.vqvae.draw(self.network.sample(part, temperature=temperature, generator=generator))
+                for part in labels.split(AT_ONCE)
+            ]
+        return torch.cat(parts).clamp(-1, 1)
+
+    # --- training and evaluation -----------------------------------------------------------------------------------
+
+    def nats_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Codes (N, h, w) of a batch, and what each of them costs, (N, h, w) float32."""
+        codes = self.vqvae.codes_of(batch["image"])
+        if self.conditional and "label" not in batch:
+            raise ValueError("conditional: true needs labelled pictures, this split has no labels")
+        logits = self(codes, batch.get("label"))
+        return codes, F.cross_entropy(logits.float().permute(0, 3, 1, 2), codes, reduction="none")
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss = self.nats_of(batch)[1].mean()
+        if self.logs_now(batch_idx):
+            self.log_dict({"train/loss": loss.detach(), "train/bits_per_code": loss.detach() / log(2)}, prog_bar=True)
+        return loss
+
+    def evaluate(self, batch: Batch) -> None:
+        codes, nats = self.nats_of(batch)
+        self.nats.update(nats)
+        smooth = (self.histogram + 1) / (self.histogram + 1).sum()
+        self.histogram_nats.update(-smooth.log()[codes])
+
+    def report(self, stage: str) -> None:
+        nats = self.nats.compute()
+        figures = {f"{stage}/loss": nats, f"{stage}/bits_per_code": nats / log(2)}
+        if bool(self.histogram.sum()):
+            figures[f"{stage}/histogram_bits"] = self.histogram_nats.compute() / log(2)
+        figures[f"{stage}/code_bits"] = torch.tensor(log2(self.vqvae.codebook_size), device=self.device)
+        self.log_dict(figures, prog_bar=True, sync_dist=True)
+        self.nats.reset()
+        self.histogram_nats.reset()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.evaluate(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self.report("val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self.evaluate(batch)
+
+    def on_test_epoch_end(self) -> None:
+        self.report("test")
+        if self.classifier is not None and self.conditional:
+            accuracy = self.class_accuracy(load_modules([Path(self.classifier)])[0].to(self.device))
+            self.log("test/class_accuracy", accuracy, sync_dist=True)
+
+    def class_accuracy(self, classifier: nn.Module) -> Tensor:
+        """How often a classifier names the class that was asked for, of `samples` pictures of all classes in turn."""
+        network, labels = ClassifierFeatures(classifier), self.labels_in_turn(self.samples)
+        pictures = self.sample(self.samples, labels=labels, seed=derive_seed(run_seed(), 8, 1))
+        named = torch.cat([network.features_and_logits(part)[1].argmax(1) for part in pictures.split(AT_ONCE)])
+        return (named == labels).float().mean()
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """Returns `index` (N,) and `bits_per_code` (N,), of each picture."""
+        return {"index": batch["index"], "bits_per_code": self.nats_of(batch)[1].flatten(1).mean(1) / log(2)}
+
+    def configure_optimizers(self) -> Any:
+        assert self.network is not None
+        groups = parameter_groups(self.network, self.optimizer_numbers["lr"], self.weight_decay)
+        optimizer = build_optimizer(groups, **self.optimizer_numbers)
+        total = self.trainer.estimated_stepping_batches
+        scheduler = build_schedule(optimizer, total_steps=total, **self.schedule_numbers)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_callbacks(self) -> list[Callback]:
+        return [DrawnPictures()]
