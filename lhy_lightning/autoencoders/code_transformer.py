@@ -66,13 +66,14 @@ class CodeTransformer(nn.Module):
         self.tokens = nn.Embedding(codebook_size + classes, width)
         self.places = nn.Parameter(torch.zeros(shape[0] * shape[1], width))
         self.drop = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
+        blocks = [Block(width, heads, dropout) for _ in range(layers)]
+        self.blocks = nn.ModuleList(blocks)
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, codebook_size)
         nn.init.normal_(self.tokens.weight, std=0.02)
         nn.init.normal_(self.places, std=0.02)
-        for block in self.blocks:  # what adds to the stream starts small, the more blocks the smaller
-            for layer in (block.out, block.feedforward[2]):
-                nn.init.normal_(layer.weight, std=0.02 / (2 * layers) ** 0.5)  # type: ignore[arg-type,union-attr]
+        for block in blocks:  # what adds to the stream starts small, the more blocks the smaller
+            nn.init.normal_(block.out.weight, std=0.02 / (2 * layers) ** 0.5)
+            nn.init.normal_(block.feedforward[2].weight, std=0.02 / (2 * layers) ** 0.5)  # type: ignore[arg-type]
 
     def forward(self, codes: Tensor, labels: Tensor) -> Tensor:
         """Codes (N, h, w) and classes (N,) to logits (N, h, w, K), each of what it stands at without having seen it."""
