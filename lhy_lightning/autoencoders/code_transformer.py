@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,7 +42,7 @@ class CodeTransformer(nn.Module):
 
     Args:
         codebook_size: codes K.
-        shape: (h, w) of a picture's codes.
+        shape: of a picture's codes, (h, w) or (L,).
         classes: how many there are; 1 for an unconditional prior.
         width: of the residual stream.
         layers: blocks.
@@ -51,7 +53,7 @@ class CodeTransformer(nn.Module):
     def __init__(
         self,
         codebook_size: int,
-        shape: tuple[int, int],
+        shape: tuple[int, ...],
         *,
         classes: int = 1,
         width: int = 128,
@@ -64,7 +66,7 @@ class CodeTransformer(nn.Module):
             raise ValueError(f"width={width} cannot be shared out among heads={heads}")
         self.shape, self.codebook_size, self.classes = shape, codebook_size, classes
         self.tokens = nn.Embedding(codebook_size + classes, width)
-        self.places = nn.Parameter(torch.zeros(shape[0] * shape[1], width))
+        self.places = nn.Parameter(torch.zeros(prod(shape), width))
         self.drop = nn.Dropout(dropout)
         blocks = [Block(width, heads, dropout) for _ in range(layers)]
         self.blocks = nn.ModuleList(blocks)

@@ -39,8 +39,8 @@ def code_map_pictures(codes: Tensor, size: int) -> Tensor:
 class ReconstructionPictures(Callback):
     """`samples/reconstructions.png`: validation pictures, and below each row what came back of them.
 
-    Of a module with discrete codes also `samples/codes.png`, a colour for each code, and `samples/codebook.png`: what
-    the decoder draws where a code is everywhere, the most used one first.
+    Of a module with discrete codes also `samples/codes.png`, a colour for each code, and, of one level,
+    `samples/codebook.png`: what the decoder draws where a code is everywhere, the most used one first.
 
     Args:
         every: validations between two pictures.
@@ -67,6 +67,8 @@ class ReconstructionPictures(Callback):
         module: Any = pl_module
         save_picture(trainer, "reconstructions", above_and_below(images, module.reconstruct(images)))
         if hasattr(module, "codes_of"):
-            codes = module.codes_of(images)
-            save_picture(trainer, "codes", picture_grid(code_map_pictures(codes, module.codebook_size)))
-            save_picture(trainer, "codebook", picture_grid(module.codebook_pictures(), columns=16))
+            height, width = module.map_shape
+            fine = module.codes_of(images).flatten(1)[:, -height * width :].unflatten(1, (height, width))
+            save_picture(trainer, "codes", picture_grid(code_map_pictures(fine, module.codebook_size)))
+            if module.levels == 1:
+                save_picture(trainer, "codebook", picture_grid(module.codebook_pictures(), columns=16))

@@ -132,12 +132,11 @@ class CodePrior(CourseModule):
 
     def build_network(self) -> CodeTransformer | GatedPixelCNN:
         """Returns codes (N, h, w) and classes (N,) to logits (N, h, w, K). Override it for one of your own."""
-        _, height, width = self.vqvae.shape
-        factor = 2**self.vqvae.downsamplings
+        shape = self.vqvae.codes_shape
+        if self.kind == "pixelcnn" and len(shape) == 1:
+            raise ValueError("the codes of two levels are no map for network: pixelcnn; take the transformer")
         kind = CodeTransformer if self.kind == "transformer" else GatedPixelCNN
-        return kind(
-            self.vqvae.codebook_size, (height // factor, width // factor), classes=self.classes, **self.network_numbers
-        )
+        return kind(self.vqvae.codebook_size, shape, classes=self.classes, **self.network_numbers)
 
     @property
     def classes(self) -> int:
@@ -218,11 +217,13 @@ class CodePrior(CourseModule):
 
     def nats_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Codes (N, h, w) of a batch, and what each of them costs, (N, h, w) float32."""
-        codes = self.vqvae.codes_of(batch["image"])
+        codes = self.vqvae.codes_of(batch["image"])  # (N, h, w), or (N, L) of two levels
         if self.conditional and "label" not in batch:
             raise ValueError("conditional: true needs labelled pictures, this split has no labels")
         logits = self(codes, batch.get("label"))
-        return codes, F.cross_entropy(logits.float().permute(0, 3, 1, 2), codes, reduction="none")
+        return codes, F.cross_entropy(logits.float().flatten(0, -2), codes.flatten(), reduction="none").view(
+            codes.shape
+        )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self.nats_of(batch)[1].mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -13,6 +14,7 @@ from torchmetrics import Metric
 from lhy_lightning.autoencoders.code_use import collapse_warning, perplexity, usage
 from lhy_lightning.autoencoders.networks import ConvDecoder, ConvEncoder, check_halving
 from lhy_lightning.autoencoders.reconstruction import ReconstructionModule
+from lhy_lightning.autoencoders.two_levels import TwoLevelNetwork
 from lhy_lightning.autoencoders.vector_quantizer import Quantized, VectorQuantizer
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 
@@ -20,16 +22,17 @@ PICTURES_OF_CODES = 256
 
 
 class CodeCounts(Metric):
-    """How often each of K codes was used, over all rows and ranks of an evaluation."""
+    """How often each of K codes was used on each level, (levels, K) over all rows and ranks of an evaluation."""
 
     counts: Tensor
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, levels: int, size: int) -> None:
         super().__init__()
-        self.add_state("counts", torch.zeros(size, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("counts", torch.zeros(levels, size, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, codes: Tensor) -> None:
-        self.counts += torch.bincount(codes.flatten(), minlength=len(self.counts))
+    def update(self, codes: Sequence[Tensor]) -> None:
+        for level, part in zip(self.counts, codes, strict=True):
+            level += torch.bincount(part.flatten(), minlength=len(level))
 
     def compute(self) -> Tensor:
         return self.counts
@@ -58,9 +61,23 @@ class VQVAENetwork(nn.Module):
         pictures: Tensor = self.decoder(vectors.permute(0, 3, 1, 2))
         return pictures
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Quantized]:
+    def draw_codes(self, codes: Tensor) -> Tensor:
+        """Codes (N, h, w) to pictures (N, C, H, W)."""
+        return self.draw(self.quantizer.decode(codes))  # type: ignore[operator]
+
+    def codes(self, images: Tensor) -> Tensor:
+        """Pictures to codes (N, h, w)."""
+        return self.quantize(images).codes
+
+    def forward(self, images: Tensor) -> tuple[Tensor, tuple[Quantized, ...]]:
+        """Pictures to what comes back of them, and what was found on the one level."""
         found = self.quantize(images)
-        return self.draw(found.vectors), found
+        return self.draw(found.vectors), (found,)
+
+    def figures(self) -> dict[str, Tensor]:
+        """Of the quantizer's last training step."""
+        figures: dict[str, Tensor] = self.quantizer.figures()  # type: ignore[operator]
+        return figures
 
 
 class VQVAE(ReconstructionModule):
@@ -79,6 +96,7 @@ class VQVAE(ReconstructionModule):
         residual_width: channels inside their residual blocks.
         residual_blocks: of each network.
         downsamplings: how often the sides are halved: a code stands for a square of 2^k pixels.
+        levels: 1, or 2 for a second, coarser map of codes above the first (VQ-VAE-2); codes are then (N, L) in a row.
         beta: weight of the commitment loss.
         codebook_update: by exponential "averages" or by "gradient".
         decay: of the averages.
@@ -92,7 +110,7 @@ class VQVAE(ReconstructionModule):
         ValueError: a number or name that makes no sense, or pictures whose sides cannot be halved so often.
     """
 
-    network: VQVAENetwork | None
+    network: VQVAENetwork | TwoLevelNetwork | None
 
     def __init__(
         self,
@@ -103,6 +121,7 @@ class VQVAE(ReconstructionModule):
         residual_width: int = 32,
         residual_blocks: int = 2,
         downsamplings: int = 2,
+        levels: Literal[1, 2] = 1,
         beta: float = 0.25,
         codebook_update: Literal["averages", "gradient"] = "averages",
         decay: float = 0.99,
@@ -127,7 +146,9 @@ class VQVAE(ReconstructionModule):
             image_size=image_size, channels=channels,
         )  # fmt: skip
         self.save_hyperparameters()
-        self.codebook_size, self.dim, self.downsamplings = codebook_size, dim, downsamplings
+        if levels not in (1, 2):
+            raise ValueError(f"levels is 1 or 2, not {levels}")
+        self.codebook_size, self.dim, self.downsamplings, self.levels = codebook_size, dim, downsamplings, levels
         self.network_numbers: dict[str, Any] = {
             "width": width, "inner": residual_width, "blocks": residual_blocks, "downsamplings": downsamplings,
         }  # fmt: skip
@@ -136,8 +157,8 @@ class VQVAE(ReconstructionModule):
             "cosine": cosine, "gradient": gradient,
         }  # fmt: skip
         VectorQuantizer(codebook_size, dim, **self.quantizer_numbers)  # refuses bad numbers before any data is read
-        self.code_counts = CodeCounts(codebook_size)
-        self.use: Tensor | None = None  # of the last evaluation: how often each code was used
+        self.code_counts = CodeCounts(levels, codebook_size)
+        self.use: Tensor | None = None  # of the last evaluation, (levels, K): how often each code was used
         self.build_if_known()
 
     # --- network ---------------------------------------------------------------------------------------------------
@@ -154,9 +175,24 @@ class VQVAE(ReconstructionModule):
         """Returns what replaces vectors (N, h, w, D) by codes (N, h, w). Override it for one of your own."""
         return VectorQuantizer(self.codebook_size, self.dim, **self.quantizer_numbers)
 
-    def build_network(self) -> VQVAENetwork:
+    def build_network(self) -> VQVAENetwork | TwoLevelNetwork:
         check_halving(self.shape[1:], self.downsamplings)
+        if self.levels == 2:
+            top, bottom = self.build_quantizer(), self.build_quantizer()
+            return TwoLevelNetwork(self.shape[0], self.dim, top, bottom, self.map_shape, **self.network_numbers)
         return VQVAENetwork(self.build_encoder(), self.build_quantizer(), self.build_decoder())
+
+    @property
+    def map_shape(self) -> tuple[int, int]:
+        """(h, w) of the codes of a picture, of two levels the finer one's."""
+        factor = 2**self.downsamplings
+        return self.shape[1] // factor, self.shape[2] // factor
+
+    @property
+    def codes_shape(self) -> tuple[int, ...]:
+        """Of the codes of a picture: (h, w), or (L,) of two levels."""
+        height, width = self.map_shape
+        return (height, width) if self.levels == 1 else (height * width + (height // 2) * (width // 2),)
 
     # --- codes -----------------------------------------------------------------------------------------------------
 
@@ -166,14 +202,14 @@ class VQVAE(ReconstructionModule):
 
     @torch.no_grad()
     def codes_of(self, images: Tensor) -> Tensor:
-        """Pictures (N, C, H, W) in [-1, 1] to codes (N, h, w) int64."""
+        """Pictures (N, C, H, W) in [-1, 1] to codes (N, h, w) int64, (N, L) of two levels."""
         with evaluation_mode(self):
-            codes: Tensor = self.built().quantize(images.to(self.device)).codes
+            codes: Tensor = self.built().codes(images.to(self.device))
         return codes
 
     @torch.no_grad()
     def draw(self, codes: Tensor) -> Tensor:
-        """Codes (N, h, w) int64 to pictures (N, C, H, W); what `forward` gives for pictures of these codes.
+        """Codes as of `codes_of` to pictures (N, C, H, W); what `forward` gives for pictures of these codes.
 
         Raises:
             ValueError: a number that is no code.
@@ -182,18 +218,18 @@ class VQVAE(ReconstructionModule):
             raise ValueError(
                 f"codes from {int(codes.min())} to {int(codes.max())}: expected 0 to {self.codebook_size - 1}"
             )
-        network = self.built()
         with evaluation_mode(self):
-            pictures: Tensor = network.draw(network.quantizer.decode(codes.to(self.device)))
+            pictures: Tensor = self.built().draw_codes(codes.to(self.device))
         return pictures
 
     def codebook_pictures(self) -> Tensor:
-        """What the decoder draws where one code is everywhere, the most used one first; at most 256 of them.
+        """What the decoder of one level draws where one code is everywhere, the most used one first; at most 256.
 
         Returns:
             (K, C, h, w), the middle of each drawing.
         """
-        order = torch.arange(self.codebook_size) if self.use is None else self.use.argsort(descending=True, stable=True)
+        use = torch.ones(self.codebook_size) if self.use is None else self.use[0]
+        order = use.argsort(descending=True, stable=True)
         pictures = self.draw(order[:PICTURES_OF_CODES, None, None].expand(-1, 3, 3))
         side = 2**self.downsamplings
         return pictures[..., side : 2 * side, side : 2 * side]
@@ -203,19 +239,21 @@ class VQVAE(ReconstructionModule):
     def losses(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         network = self.built()
         result, found = network(images)
-        reconstruction = F.mse_loss(result.float(), images)
-        figures = {"loss": reconstruction + found.loss, "quantizer_loss": found.loss}
+        quantizer_loss = torch.stack([level.loss for level in found]).sum()
+        figures = {"loss": F.mse_loss(result.float(), images) + quantizer_loss, "quantizer_loss": quantizer_loss}
         if self.training:
-            figures.update(network.quantizer.figures())
+            figures.update(network.figures())
         else:
-            self.code_counts.update(found.codes)
+            self.code_counts.update([level.codes for level in found])
         return result, figures
 
     def report(self, stage: str) -> None:
         super().report(stage)
         self.use = self.code_counts.compute().cpu()
         self.code_counts.reset()
-        figures = {f"{stage}/perplexity": perplexity(self.use), f"{stage}/codes_used": usage(self.use)}
-        self.log_dict(figures, prog_bar=True, sync_dist=True)
-        if not self.trainer.sanity_checking and (warning := collapse_warning(self.use)) is not None:
-            rank_zero_warn(warning)
+        names = ("",) if self.levels == 1 else ("_top", "_bottom")
+        for name, counts in zip(names, self.use, strict=True):
+            figures = {f"{stage}/perplexity{name}": perplexity(counts), f"{stage}/codes_used{name}": usage(counts)}
+            self.log_dict(figures, prog_bar=True, sync_dist=True)
+            if not self.trainer.sanity_checking and (warning := collapse_warning(counts)) is not None:
+                rank_zero_warn(warning)

@@ -150,6 +150,19 @@ def test_samples_are_of_the_seed_and_class_accuracy_is_the_share_of_classes_name
     assert float(module.class_accuracy(AlwaysFirst())) == 0.5
 
 
+def test_codes_of_two_levels_are_learned_in_a_row(tmp_path: Path) -> None:
+    seed_everything(0, verbose=False)
+    module = VQVAE(
+        codebook_size=8, dim=4, width=8, residual_width=4, downsamplings=1, levels=2, picture_every=0, lr=1e-2
+    )
+    fit(module, tmp_path, max_epochs=1).save_checkpoint(tmp_path / "two.ckpt")
+    learner = prior(tmp_path / "two.ckpt")
+    fit(learner, tmp_path, max_epochs=1)
+    assert learner.sample(3, seed=0).shape == (3, 1, 8, 8)
+    with pytest.raises(ValueError, match="the codes of two levels are no map for network: pixelcnn"):
+        prior(tmp_path / "two.ckpt", network="pixelcnn")
+
+
 def test_missing_and_wrong_checkpoints_and_labels_are_told(vqvae: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"vqvae='nothing\.ckpt': there is no such checkpoint"):
         CodePrior(vqvae="nothing.ckpt")

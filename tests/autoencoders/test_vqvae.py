@@ -95,6 +95,25 @@ def test_pictures_of_reconstructions_codes_and_codebook_are_drawn(tmp_path: Path
     }  # fmt: skip
 
 
+def test_two_levels_have_a_coarse_map_that_the_fine_one_is_encoded_with(tmp_path: Path) -> None:
+    seed_everything(0, verbose=False)
+    module = small(levels=2, lr=1e-2, picture_every=1)
+    figures = fit(module, tmp_path, max_epochs=10).callback_metrics
+    names = {f"{stage}/{name}_{level}" for stage in ("train", "val") for name in ("perplexity", "codes_used")
+             for level in ("top", "bottom")}  # fmt: skip
+    assert names <= set(figures)
+    images = torch.rand(5, 1, 8, 8) * 2 - 1
+    codes = module.codes_of(images)
+    assert codes.shape == (5, *module.codes_shape) == (5, 4 + 16)
+    torch.testing.assert_close(module.draw(codes), module.reconstruct(images), atol=1e-5, rtol=1e-5)
+    network, changed = module.built(), codes.clone()
+    changed[:, 0] = (changed[:, 0] + 1) % 8  # a coarse code reaches the picture
+    assert not torch.equal(module.draw(changed), module.draw(codes))
+    assert len(network.quantizers) == 2
+    with pytest.raises(ValueError, match="a map of 3 x 4 codes has no half"):
+        small(levels=2, image_size=(6, 8), channels=1)
+
+
 def test_a_quantizer_of_ones_own_is_one_method(tmp_path: Path) -> None:
     from lhy_lightning.autoencoders.finite_scalar import FiniteScalarQuantizer
 
