@@ -205,3 +205,23 @@ def test_homework_5_strong_trains_back_translates_and_trains_again(
     assert len((root / "hw05/strong/submission.txt").read_text("utf8").splitlines()) == 7
     used = yaml.safe_load((root / "hw05/strong/config.yaml").read_text())["data"]["init_args"]["back_translated"]
     assert Path(used) == root / "hw05/strong-reverse/predictions.tsv"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith(("autoencoder/", "vqvae/"))])
+def test_recipe_gives_pictures_back_after_two_batches_of_the_embedded_digits(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lhy_lightning.training_cli.in_new_process", lambda argv: main(argv))
+    settings = [*SHORT, "--data.source", "embedded:digits", "--trainer.limit_test_batches", "2"]
+    if name == "vqvae/prior":
+        settings += ["--model.samples", "20", "--model.width", "16"]
+    else:
+        settings += ["--data.image_size", "8", "--model.width", "8", "--data.batch_size", "256"]
+    root = ["--trainer.default_root_dir", str(tmp_path)]
+    assert main(["fit", "--config", name, *settings, *root]) == 0
+    results = json.loads((tmp_path / name / "results.json").read_text())["results"]
+    assert {"val/loss", "test/loss"} <= set(results)
+    assert ("test/class_accuracy" in results) == (name == "vqvae/prior")
+    drawn = "drawn" if name == "vqvae/prior" else "reconstructions"
+    assert (tmp_path / name / f"samples/{drawn}.png").is_file()
+    assert (tmp_path / name / "compression.csv").is_file() == (name == "autoencoder/compression")
