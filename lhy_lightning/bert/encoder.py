@@ -84,17 +84,22 @@ def encoder_settings(name: str, tokenizer: EncoderTokenizer, *, pretrained: bool
     return _written(config, dropout)
 
 
+_APART = (
+    "they do not belong together. Leave --data.tokenizer_file out, and the encoder's own is taken; if it was not given, "
+    "the encoder's folder holds the tokenizer of another encoder: fetch tokenizer.json again."
+)
+
+
 def _check_fit(name: str, config: Any, tokenizer: EncoderTokenizer) -> None:
     """A tokenizer of another encoder gives ids that mean something else, or nothing at all."""
     if len(tokenizer) > config.vocab_size:
         raise ValueError(
             f"the tokenizer has {len(tokenizer):,} pieces, encoder {name} has embeddings for {config.vocab_size:,}: "
-            "they do not belong together. Leave --data.tokenizer_file out, and the encoder's own is taken."
+            f"{_APART}"
         )
     if config.pad_token_id is not None and config.pad_token_id != tokenizer.pad_id:
         raise ValueError(
-            f"the tokenizer pads with id {tokenizer.pad_id}, encoder {name} with {config.pad_token_id}: they do not "
-            "belong together. Leave --data.tokenizer_file out, and the encoder's own is taken."
+            f"the tokenizer pads with id {tokenizer.pad_id}, encoder {name} with {config.pad_token_id}: {_APART}"
         )
 
 
