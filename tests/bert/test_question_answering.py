@@ -126,6 +126,35 @@ def test_nothing_to_read_is_an_error(trained: Trained) -> None:
         trained[0].answer(["a", " "], "text")
     with pytest.raises(ValueError, match="the text is empty"):
         trained[0].answer("a", "\n")
+    with pytest.raises(ValueError, match="the question is empty"):
+        trained[0].answer("", "text")
+    assert trained[0].answer([], "text") == []
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "message"),
+    [
+        (None, "text", "the question is None, not text"),
+        (b"who?", "text", r"the question is b'who\?', not text"),
+        (["who?", None], "text", "question 1 is None, not text"),
+        ("who?", None, "the text is None, not text"),
+        ("who?", ["one", "two"], r"the text is \['one', 'two'\], not text: .* once for each"),
+    ],
+)
+def test_what_is_no_text_is_named(trained: Trained, question: Any, text: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        trained[0].answer(question, text)
+
+
+@pytest.mark.parametrize("number", ["n_best", "batch_size"])
+def test_numbers_of_a_call_are_at_least_one(trained: Trained, number: str) -> None:
+    with pytest.raises(ValueError, match=f"{number}=0"):
+        trained[0].answer("who?", "text", **{number: 0})
+
+
+def test_a_module_that_has_learned_nothing_says_so() -> None:
+    with pytest.raises(RuntimeError, match="no network yet: fit first, or load a checkpoint"):
+        BertQuestionAnswering().answer("who?", "text")
 
 
 @pytest.mark.parametrize(
@@ -352,7 +381,7 @@ def test_what_cannot_be_one_ensemble_is_an_error() -> None:
         ({"span_search": "greedy"}, "span_search is 'joint' or 'independent', not 'greedy'"),
         ({"window_score": "null"}, "window_score is 'span' or 'span_minus_null', not 'null'"),
         ({"max_answer": 0}, "max_answer=0"),
-        ({"metric": "rouge", "tokenizer": "?", "max_length": 9, "max_question": 2, "window_overlap": 0}, "."),
+        ({"metric": "rouge"}, "metric='rouge': one of squad, cmrc, drcd, homework"),
     ],
 )
 def test_arguments_that_cannot_be_are_errors(settings: dict[str, Any], message: str) -> None:
