@@ -142,9 +142,10 @@ class QuestionAnsweringDataModule(CourseTextDataModule):
 
     def _check_arguments(self) -> None:
         given = self._given
-        for name in ("batch_size", "eval_batch_size", "max_tokens", "vocab_size", "pad_to_multiple"):
-            if given[name] is not None and given[name] < 1:
-                raise ValueError(f"{name}={given[name]}: must be at least 1.")
+        least = dict.fromkeys(("batch_size", "eval_batch_size", "max_tokens", "vocab_size", "pad_to_multiple"), 1)
+        for name, lowest in {**least, "bucket_batches": 0, "num_workers": 0}.items():
+            if given[name] is not None and given[name] < lowest:
+                raise ValueError(f"{name}={given[name]}: must be at least {lowest}.")
         if given.max_tokens is not None and given.max_tokens < given.max_length:
             raise ValueError(f"max_tokens={given.max_tokens} is less than a sequence of max_length={given.max_length}.")
         if given.window_position not in ("random", "centre"):

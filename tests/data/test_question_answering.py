@@ -253,6 +253,8 @@ def test_batches_by_tokens_never_exceed_them(folder: Path) -> None:
         ({"no_answer_share": 1.0}, r"no_answer_share=1.0: a share of the windows in \[0, 1\)"),
         ({"metric": "rouge"}, "metric='rouge': one of squad, cmrc, drcd, homework"),
         ({"batch_size": 0}, "batch_size=0: must be at least 1"),
+        ({"num_workers": -1}, "num_workers=-1: must be at least 0"),
+        ({"window": 33}, "window=33, but max_length=32 holds"),
         ({"max_tokens": 31}, "max_tokens=31 is less than a sequence of max_length=32"),
         ({"val_fraction": 0.6, "test_fraction": 0.5}, "must leave something to train on"),
         ({"max_question": 29}, "has no room for a paragraph beside a question of max_question=29"),
