@@ -50,6 +50,9 @@ def small_settings(
     """
     from transformers import BertConfig
 
+    for size, given in (("layers", layers), ("width", width), ("heads", heads), ("feedforward", feedforward)):
+        if given < 1:
+            raise ValueError(f"{size}={given}: an encoder has at least 1.")
     if width % heads:
         raise ValueError(f"width={width} cannot be divided among heads={heads}.")
     config = BertConfig(
@@ -104,6 +107,8 @@ def _check_fit(name: str, config: Any, tokenizer: EncoderTokenizer) -> None:
 
 
 def _written(config: Any, dropout: float | None) -> str:
+    if dropout is not None and not 0 <= dropout < 1:
+        raise ValueError(f"dropout={dropout}: a share of the features in [0, 1).")
     values = config.to_dict()
     if dropout is not None:  # each family has its own names for its own places
         values |= {key: dropout for key in values if "drop" in key and not key.startswith("layerdrop")}

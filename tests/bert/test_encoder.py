@@ -169,6 +169,11 @@ def test_layer_decay_reaches_the_updates_of_lora() -> None:
     assert found == {1, 2, 3}
 
 
+def test_a_rank_below_one_is_an_error() -> None:
+    with pytest.raises(ValueError, match="lora_rank=-1: at least 1"):
+        add_lora(build_encoder(settings("bert"), "tagging", labels=("a", "b")), rank=-1, alpha=4, dropout=0.0)
+
+
 def test_gradient_checkpointing_changes_no_gradient() -> None:
     gradients = []
     for on in (False, True):
@@ -255,6 +260,10 @@ def test_a_small_encoder_has_the_sizes_asked_for(tokenizer: EncoderTokenizer) ->
     assert network.config.hidden_dropout_prob == 0.1
     with pytest.raises(ValueError, match="width=50 cannot be divided among heads=4"):
         small_settings(tokenizer, dropout=None, **{**sizes, "width": 50})
+    with pytest.raises(ValueError, match="heads=0: an encoder has at least 1"):
+        small_settings(tokenizer, dropout=None, **{**sizes, "heads": 0})
+    with pytest.raises(ValueError, match=r"dropout=2\.0: a share of the features"):
+        small_settings(tokenizer, dropout=2.0, **sizes)
 
 
 def test_weights_that_a_head_does_not_use_are_noticed() -> None:
