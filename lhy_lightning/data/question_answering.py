@@ -159,7 +159,13 @@ class QuestionAnsweringDataModule(CourseTextDataModule):
     # --- setup -----------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads and tokenises what the stage needs; without a trainer, call it yourself."""
+        """Reads and tokenises what the stage needs; without a trainer, call it yourself.
+
+        Raises:
+            ValueError: no answer of the test questions is known, and the stage is to score them.
+        """
+        if stage == "test":
+            self._splits.check_scored(stage)
         module = getattr(self.trainer, "lightning_module", None)
         tokenizer = self._choice.choose(module, self._training_texts, self._folder)
         if tokenizer.to_json() != self._in_use:

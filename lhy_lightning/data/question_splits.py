@@ -69,6 +69,20 @@ class QuestionSplits:
             )
         return self._divided[name]
 
+    def check_scored(self, name: str) -> None:
+        """Refuses to score questions none of whose answers is known, before anything is read by a network.
+
+        Raises:
+            ValueError: no answer of the split is known.
+        """
+        questions = self.split(name)
+        if not questions.labelled:
+            raise ValueError(
+                f"{questions.origin}: no answer of its {len(questions):,} questions is known, so there is nothing to "
+                f"score: `lhy predict` writes the answers; to score others name a file with answers by "
+                f"--data.{name}_source."
+            )
+
     # --- reading ---------------------------------------------------------------------------------------------------
 
     @cache  # noqa: B019  (lives as long as its data module)

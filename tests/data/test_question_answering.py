@@ -167,6 +167,14 @@ def test_questions_to_answer_need_ids_of_their_own_before_training_starts(folder
         opened(folder, "predict", predict_source=str(tmp_path / "hw7_dev.json"))
 
 
+def test_a_test_without_answers_says_so_before_a_network_reads_it(folder: Path) -> None:
+    data = opened(folder)
+    with pytest.raises(ValueError, match=r"hw7_test\.json: no answer of its 12 questions is known.*`lhy predict`"):
+        data.setup("test")
+    data.setup("predict")
+    assert len(data.opened("predict").questions) == 12
+
+
 def test_unanswerable_questions_are_trained_on_when_asked_for(tmp_path: Path) -> None:
     rows = [row("Who?", f"Ada met {name}.", name) for name in ("Bob", "Eve")] + [row("Why?", "Ada met Al.")]
     source = write(tmp_path / "train.json", rows)

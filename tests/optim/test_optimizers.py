@@ -2,7 +2,6 @@
 
 import math
 import pickle
-
 from typing import Any
 
 import pytest
