@@ -88,8 +88,8 @@ def encoder_settings(name: str, tokenizer: EncoderTokenizer, *, pretrained: bool
 
 
 _APART = (
-    "they do not belong together. Leave --data.tokenizer_file out, and the encoder's own is taken; if it was not given, "
-    "the encoder's folder holds the tokenizer of another encoder: fetch tokenizer.json again."
+    "they do not belong together. Leave --data.tokenizer_file out, and the encoder's own is taken; if it was not "
+    "given, the encoder's folder holds the tokenizer of another encoder: fetch tokenizer.json again."
 )
 
 

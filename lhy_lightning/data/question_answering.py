@@ -12,9 +12,9 @@ from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.length_batches import LengthEvalBatches
 from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.question_batches import QuestionBatches
+from lhy_lightning.data.question_set import QuestionSet
 from lhy_lightning.data.question_splits import QuestionReading, QuestionSplits
 from lhy_lightning.data.question_windows import AnswerTokens, Position, WindowSettings, answer_tokens
-from lhy_lightning.data.questions import QuestionSet
 from lhy_lightning.data.ragged import text_cache_folder
 from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions
 from lhy_lightning.data.window_batches import EvaluationWindows, TrainingWindows, WindowMaker

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from lhy_lightning.data.folders import nearest_existing
-from lhy_lightning.data.questions import QuestionSet, open_question_file, open_questions
+from lhy_lightning.data.question_set import QuestionSet
+from lhy_lightning.data.questions import open_question_file, open_questions
 from lhy_lightning.data.splits import held_out
 
 

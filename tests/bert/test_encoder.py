@@ -222,7 +222,9 @@ def test_a_head_of_another_size_is_replaced(tiny_encoder: Path, tokenizer: Encod
 
 def test_a_tokenizer_that_does_not_fit_its_encoder_is_an_error(tiny_encoder: Path) -> None:
     larger = EncoderTokenizer.train([chr(0x4E00 + place) for place in range(400)], vocabulary_size=300)
-    with pytest.raises(ValueError, match=r"tokenizer has 300 pieces, encoder .* has embeddings for 1\d\d.*fetch tokenizer\.json"):
+    with pytest.raises(
+        ValueError, match=r"tokenizer has 300 pieces, encoder .* has embeddings for 1\d\d.*fetch tokenizer\.json"
+    ):
         encoder_settings(str(tiny_encoder), larger, pretrained=True)
     network = build_encoder(encoder_settings(str(tiny_encoder), larger, pretrained=False), "tagging", labels=("a",))
     assert network.get_input_embeddings().num_embeddings == 300

@@ -8,6 +8,7 @@ import pytest
 
 from lhy_lightning.data.encoded_texts import EncodedTexts
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
+from lhy_lightning.data.question_set import Answer, Question, QuestionSet
 from lhy_lightning.data.question_windows import (
     AnswerTokens,
     WindowSettings,
@@ -17,7 +18,6 @@ from lhy_lightning.data.question_windows import (
     places_without_answer,
     window_grid,
 )
-from lhy_lightning.data.questions import Answer, Question, QuestionSet
 from lhy_lightning.data.window_batches import IGNORED, EvaluationWindows, TrainingWindows, WindowMaker
 from tests.data.test_tagging import byte_level
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from lhy_lightning.data.embedded_questions import EMBEDDED
-from lhy_lightning.data.questions import Answer, QuestionSet, open_question_file, open_questions, read_questions
+from lhy_lightning.data.question_set import Answer, QuestionSet
+from lhy_lightning.data.questions import open_question_file, open_questions, read_questions
 
 PARAGRAPH = "梵語由陸特開創，1786年，威廉·瓊斯在加爾各答發表言論。"
 
@@ -134,6 +135,10 @@ def test_one_file_is_a_training_split(tmp_path: Path) -> None:
     assert set(open_questions(str(tmp_path / "DRCD_dev.json"))) == {"train"}
 
 
+def qa(name: str, answers: Any) -> dict[str, Any]:
+    return {"id": name, "question": "who?", "answers": answers}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -153,7 +158,28 @@ def test_one_file_is_a_training_split(tmp_path: Path) -> None:
         ({"questions": [], "paragraphs": ["a", {"text": "b" * 500}]}, "here.json, paragraph 1: .{10,80}… *, not text"),
         ([{"question": None, "context": "a"}], "row 0: question is None, not text"),
         ([{"question": "a"}], "row 0: no 'context'"),
-        ({"data": [{"paragraphs": [{"context": "a", "qas": [{"id": "q7"}]}]}]}, r"question q7: no 'question'\.$"),
+        (
+            {"data": [{"paragraphs": [{"context": "a", "qas": [{"id": "q7"}]}]}]},
+            r"question q7: no 'question'; it has id\.$",
+        ),
+        ({"data": [{"title": "a"}]}, "article 0: no 'paragraphs'; it has title"),
+        ({"data": [{"paragraphs": ["a"]}]}, "article 0, paragraph 0: 'a' is no object with keys such as 'context'"),
+        ({"data": [{"paragraphs": [{"context": "a", "qas": {"id": 1}}]}]}, "paragraph 0: qas is {'id': 1}, not a list"),
+        (
+            {"data": [{"paragraphs": [{"context": "a", "qas": [qa("q", "a")]}]}]},
+            "question q: answers is 'a', not a list",
+        ),
+        (
+            {"data": [{"paragraphs": [{"context": "a", "qas": [qa("q", ["a"])]}]}]},
+            "question q: 'a' is no object with keys such as 'text'",
+        ),
+        ([{"context_text": "a", "qas": None}], "row 0: qas is None, not a list"),
+        ([{"question": "a", "context": "b", "answer": 7}], "row 0: answer is 7, not text"),
+        (
+            [{"question": "a", "context": "b", "answers": {"text": ["b", "c"], "answer_start": [0]}}],
+            "row 0: 2 texts of answers and 1 answer_start",
+        ),
+        ([{"question": "a", "context": "b", "answers": {"text": "b", "answer_start": 0}}], "text is 'b', not a list"),
     ],
 )
 def test_what_is_not_as_it_should_be_is_named(content: Any, message: str) -> None:
