@@ -197,6 +197,8 @@ class QuestionAnsweringDataModule(CourseTextDataModule):
             )
             answers = answer_tokens(questions, paragraphs.starts, paragraphs.ends)
             self._opened[name] = OpenedQuestions(questions, paragraphs, maker, answers)
+            if ends := questions.wrong_ends():
+                self._said.append(f"{name}: {ends}.")
             if name == "train":
                 self._report_training(self._opened[name])
             else:

@@ -127,6 +127,18 @@ def test_bad_training_rows_are_skipped_and_counted_and_every_evaluated_row_stays
     assert sorted(evaluated) == [0, 1, 2, 3, 4, 5]
 
 
+def test_ends_that_do_not_count_themselves_are_told_and_do_no_harm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = homework_split(0, 4)
+    for asked in content["questions"]:
+        asked["answer_end"] += 1
+    (tmp_path / "hw7_train.json").write_text(json.dumps(content), "utf8")
+    data = opened(tmp_path, val_fraction=0.25)
+    assert "train: 12 answers end elsewhere than answer_end says (question " in capsys.readouterr().out
+    assert data.opened("train").answers.found.all()
+
+
 def test_nothing_to_train_on_is_an_error(tmp_path: Path) -> None:
     source = write(
         tmp_path / "a.json", [row("Who?", "Ada did.", "Ada", start=2), row("Who?", "Bob did.", "Bob", start=2)]

@@ -48,6 +48,23 @@ def test_answer_end_of_the_homework_is_the_last_characters_own_place() -> None:
     assert found.kind == "homework"
 
 
+def test_an_answer_end_behind_the_last_character_is_counted() -> None:
+    def read(text: str | None, end: int) -> QuestionSet:
+        row = {
+            "id": 0,
+            "paragraph_id": 0,
+            "question_text": "?",
+            "answer_text": text,
+            "answer_start": 1,
+            "answer_end": end,
+        }
+        return read_questions({"questions": [row], "paragraphs": ["去台北了"]}, "here.json")
+
+    assert read("台北", 2).wrong_ends() == read(None, 2).wrong_ends() == ""
+    assert "answer '台北', answer_end 3, but its last character stands at 2" in read("台北", 3).wrong_ends()
+    assert "answer_end 9, but its last character stands at 3" in read(None, 9).wrong_ends(), "behind the paragraph"
+
+
 def test_null_answers_of_the_homework_are_rows_to_predict() -> None:
     found = read_questions(homework(), "here")
     assert only(found) == (PARAGRAPH, ())
