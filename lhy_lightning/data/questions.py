@@ -57,12 +57,14 @@ def open_question_file(path: Path) -> QuestionSet:
     ending = path.suffix.lower()
     if ending not in TABLES:
         raise ValueError(f"{path}: questions come from {', '.join(TABLES)} files, folders of them, or hub ids.")
+    if ending == ".csv":  # it cannot tell an empty text from none, and each row is to be answered
+        return _from_rows(({**row, **_blank(row)} for row in read_table(path)), str(path))
     if ending != ".json":
         return _from_rows(read_table(path), str(path))
     try:
         content = json.loads(path.read_text("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}, byte {error.start}: not UTF-8 ({error.reason}).") from error
+        raise ValueError(f"{path}, byte {error.start}: not UTF-8 ({error.reason}): save it as UTF-8.") from error
     except json.JSONDecodeError as error:
         raise ValueError(
             f"{path} ({path.stat().st_size:,} bytes) is not JSON: {error}. Is the file whole? Fetch or unzip it again "
@@ -260,6 +262,10 @@ def _whole(value: Any, name: str) -> int:
     if isinstance(value, float) and number != value:
         raise ValueError(f"{name} is {value}, not a whole number")
     return number
+
+
+def _blank(row: Mapping[str, Any]) -> dict[str, str]:
+    return {key: "" for key in ("question", "context") if key in row and row[key] is None}
 
 
 def _from_rows(rows: Iterable[Any], origin: str) -> QuestionSet:

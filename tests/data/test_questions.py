@@ -99,6 +99,29 @@ def test_rows_of_question_and_context_need_no_more(tmp_path: Path) -> None:
     assert [q.text for q in read_questions(rows, "here").questions] == ["Who?", "What?"]
 
 
+def test_an_empty_cell_is_an_empty_text_and_its_row_stays(tmp_path: Path) -> None:
+    path = tmp_path / "ask.csv"
+    path.write_text("id,question,context\na,who?,Ada went.\nb,,Ada went.\nc,who?,\n", "utf-8-sig")
+    found = open_question_file(path)
+    asked = [(question.id, question.text, found.paragraphs[question.paragraph]) for question in found.questions]
+    assert asked == [("a", "who?", "Ada went."), ("b", "", "Ada went."), ("c", "who?", "")]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"ask\.csv \(0 bytes\) has no rows"),
+        (b"question,context\n", r"ask\.csv \(17 bytes\) has no rows"),
+        ("question,context\ncafé?,café\n".encode("latin1"), r"ask\.csv is not UTF-8 .*: save it as UTF-8"),
+        (b"q,text\na,b\n", r"ask\.csv, row 0: no 'context'; it has q, text"),
+    ],
+)
+def test_a_table_that_holds_no_questions_says_why(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "ask.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        open_question_file(tmp_path / "ask.csv")
+
+
 def test_rows_of_the_hub_without_answers_among_answered_ones_are_unanswerable() -> None:
     rows = [
         {"id": "a", "question": "Who?", "context": "Ada did.", "answers": {"text": ["Ada"], "answer_start": [0]}},
