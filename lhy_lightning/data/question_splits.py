@@ -112,6 +112,12 @@ class QuestionSplits:
     def _predict(self) -> QuestionSet:
         source = self.how.predict_source
         if source is None:
+            if not self.has_test:
+                there = ", ".join(sorted(self._opened(self.how.source)))
+                raise ValueError(
+                    f"{self.how.source} has no test questions to answer, only {there}: name the file of questions by "
+                    "--data.predict_source."
+                )
             return self.split("test")
         path = Path(source).expanduser()
         if not path.is_file():

@@ -10,6 +10,7 @@ import pytest
 from lhy_lightning.data import samplers
 from lhy_lightning.data.question_answering import QuestionAnsweringDataModule
 from lhy_lightning.data.question_batches import QuestionBatches
+from tests.bert.conftest import tiny_encoder, tokenizer  # noqa: F401
 from tests.bert.question_files import homework_split, write_homework
 
 SMALL: dict[str, Any] = {"max_length": 32, "max_question": 10, "window_overlap": 6, "batch_size": 4, "vocab_size": 300}
@@ -166,6 +167,14 @@ def test_a_folder_that_lacks_a_split_is_told_which(
     (tmp_path / "hw7_train.json").write_bytes((folder / "hw7_train.json").read_bytes())
     opened(tmp_path)
     assert "has no val questions of its own: 10% of training held out." in capsys.readouterr().out
+
+
+def test_a_file_of_questions_is_no_training_split_to_one_who_wants_them_answered(
+    folder: Path,
+    tiny_encoder: Path,  # noqa: F811
+) -> None:
+    with pytest.raises(ValueError, match=r"no test questions to answer, only train: .* --data\.predict_source"):
+        opened(folder / "hw7_test.json", "predict", tokenizer_file=str(tiny_encoder))
 
 
 def test_questions_to_answer_need_ids_of_their_own_before_training_starts(folder: Path, tmp_path: Path) -> None:
