@@ -78,7 +78,7 @@ def prepare(argv: list[str]) -> Command:
     with_files: list[str] = list(recipes)
     if own.ckpt_path is not None:
         command.checkpoints = [
-            run_folder.find_checkpoint(which, root, own.name, recipe) for which in own.ckpt_path.split(",")
+            run_folder.find_checkpoint(which.strip(), root, own.name, recipe) for which in own.ckpt_path.split(",")
         ]
         if len(command.checkpoints) > 1 and subcommand != "predict":
             raise ValueError(

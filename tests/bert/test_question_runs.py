@@ -97,7 +97,7 @@ def test_predict_answers_the_questions_of_a_file(ranks: Path, folder: Path, tmp_
 
 
 def test_predict_averages_several_checkpoints(ranks: Path) -> None:
-    paths = ",".join(str(ranks / name / "checkpoints/last.ckpt") for name in ("one", "accumulated"))
+    paths = ", ".join(str(ranks / name / "checkpoints/last.ckpt") for name in ("one", "accumulated"))
     main(["predict", "--trainer.default_root_dir", str(ranks), "--name", "both", "--ckpt_path", paths,
           "--trainer.enable_progress_bar", "false"])  # fmt: skip
     assert len(json.loads((ranks / "both/answers.json").read_text("utf8"))) == 12
