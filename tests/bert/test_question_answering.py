@@ -411,10 +411,11 @@ def test_the_submission_has_one_row_a_question_without_commas_and_none_empty() -
         return {"text": texts[0] if texts else "", "n_best": [{"text": text} for text in texts]}
 
     answers = [found("1,234人"), found(",", "次"), found("full，width"), found('a "b"'), found("two\nlines"), found()]
+    answers += [found("a\x00b\r\n\tc"), found(",\x00", "d")]
     with pytest.warns(UserWarning, match="1 questions have no answer, 5 first"):
-        content = Homework7Csv().content(list("012345"), ["?"] * 6, answers)
+        content = Homework7Csv().content(list("01234567"), ["?"] * 8, answers)
     rows = list(csv.reader(content.splitlines()))
     assert rows == [
         ["ID", "Answer"], ["0", "1234人"], ["1", "次"], ["2", "full，width"], ["3", 'a "b"'], ["4", "two lines"],
-        ["5", "。"],
+        ["5", "。"], ["6", "a b c"], ["7", "d"],
     ]  # fmt: skip
