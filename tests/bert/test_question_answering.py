@@ -13,10 +13,12 @@ from lightning.pytorch import Trainer, seed_everything
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from lhy_lightning.bert.answers import Answered, Span, whole_characters
+from lhy_lightning.bert.classifier import BertClassifier
 from lhy_lightning.bert.ensemble import QuestionAnsweringEnsemble, merge
 from lhy_lightning.bert.homework import Homework7Csv
 from lhy_lightning.bert.module import BertModule
 from lhy_lightning.bert.question_answering import BertQuestionAnswering
+from lhy_lightning.checkpoints import class_path
 from lhy_lightning.data.question_answering import QuestionAnsweringDataModule
 from lhy_lightning.metrics.answer_texts import DEFINITIONS
 from tests.bert.question_files import DATA, MODEL, long_text, write_homework
@@ -268,6 +270,21 @@ def test_a_checkpoint_answers_without_data_and_encoder(
     shutil.rmtree(questions)
     loaded = BertQuestionAnswering.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
     assert loaded.answer("who ?", text).n_best == module.answer("who ?", text).n_best
+
+
+def test_a_checkpoint_of_another_class_is_called_so(trained: Trained, tmp_path: Path) -> None:
+    checkpoint = {
+        "state_dict": {},
+        "class_path": class_path(BertQuestionAnswering),
+        "pytorch-lightning_version": "2.6.0",
+    }
+    torch.save({**checkpoint, "hyper_parameters": dict(trained[0].hparams)}, tmp_path / "best.ckpt")
+    with pytest.raises(TypeError, match=r"best\.ckpt was made by .*BertQuestionAnswering, not by .*BertClassifier"):
+        BertClassifier.load_from_checkpoint(tmp_path / "best.ckpt")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'n_bests'"):
+        BertQuestionAnswering.load_from_checkpoint(tmp_path / "best.ckpt", n_bests=3)
+    with pytest.raises(TypeError, match="cannot be called on an instance"):
+        trained[0].load_from_checkpoint(tmp_path / "best.ckpt")
 
 
 def test_a_saved_folder_opens_in_transformers_with_equal_logits(trained: Trained, tmp_path: Path) -> None:
