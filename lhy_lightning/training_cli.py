@@ -317,6 +317,12 @@ class TrainingCLI(LightningCLI):
                     trainer.predict(self.model, return_predictions=False, **again)
         else:
             results = {k: float(v) for k, v in trainer.callback_metrics.items()}
+            last = folder / "checkpoints" / "last.ckpt"
+            if trainer.is_global_zero and not best.is_file() and trainer.num_val_batches and last.is_file():
+                print(
+                    "training ended before the first validation, so there is no best epoch to evaluate or to predict "
+                    f"with: `lhy predict --ckpt_path {last}` takes the last step."
+                )
         if trainer.is_global_zero:
             write_results(folder / "results.json", results, step=trainer.global_step, checkpoint=best)
             print_results(folder, results, of=of)
@@ -370,6 +376,7 @@ def quiet() -> None:
         ".*smaller than the logging interval.*",
         ".*LightningCLI's args parameter.*",
         ".*isinstance.*LeafSpec.*",
+        ".*could not find the monitored key.*",  # of a run without a validation, which `after_fit` tells in our words
         ".*callbacks used to create the checkpoint need to be provided.*",
     ):
         warnings.filterwarnings("ignore", text)
