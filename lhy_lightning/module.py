@@ -9,10 +9,13 @@ from huggingface_hub import ModelHubMixin, hf_hub_download
 from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import GradClipAlgorithmType
 from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from safetensors.torch import load_model, save_model
+from torch.optim import Optimizer
 
 from lhy_lightning.checkpoints import WholeFileCheckpointIO, class_path, read_checkpoint
 from lhy_lightning.determinism import reseed_for_batch, run_seed
@@ -91,6 +94,26 @@ class CourseModule(LightningModule, ModelHubMixin):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Dropout and noise draw from here on; augmentation has drawn from the data module's own seed.
         reseed_for_batch(self.trainer, stream=1)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """As Lightning has it, and also under mixed precision, where it refuses to clip before a fused step.
+
+        A fused step can unscale the gradients itself, so Lightning leaves them scaled; it takes unscaled ones as well.
+        """
+        precision = self.trainer.precision_plugin
+        fused = getattr(optimizer, "_step_supports_amp_scaling", False)
+        if not gradient_clip_val or not fused or not isinstance(precision, MixedPrecision):
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        if precision.scaler is not None:
+            precision.scaler.unscale_(optimizer)
+        algorithm = GradClipAlgorithmType(gradient_clip_algorithm or GradClipAlgorithmType.NORM)
+        Precision.clip_gradients(precision, optimizer, gradient_clip_val, algorithm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["class_path"] = class_path(type(self))
