@@ -242,8 +242,9 @@ class TrainingCLI(LightningCLI):
             default=True,
             help="After fit: validate the best checkpoint, then test it, or predict an unlabelled test split.",
         )
-        parser.add_lightning_class_args(LastCheckpoint, "last")
+        # In this order: at the end of an epoch `last.ckpt` is to know whether that epoch is the best.
         parser.add_lightning_class_args(BestCheckpoint, "best")
+        parser.add_lightning_class_args(LastCheckpoint, "last")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         folder, subcommand = self.command.folder, str(self.subcommand)
