@@ -116,7 +116,8 @@ class _Builder:
             if text is None and start is not None:
                 begin, end = _whole(start, "answer_start"), _whole(_of(row, "answer_end"), "answer_end")
                 text = paragraphs[paragraph][begin : end + 1]
-            answers = () if text is None else (self.answer(text, start, last),)
+            unknown = text is None or (text == "" and start is None)  # tables write an empty text for none
+            answers = () if unknown else (self.answer(text, start, last),)
             return Question(
                 str(_of(row, "id")), self.text(_of(row, "question_text"), "question_text"), paragraph, answers
             )

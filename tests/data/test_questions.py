@@ -73,6 +73,18 @@ def test_null_answers_of_the_homework_are_rows_to_predict() -> None:
     assert found.wrong_answers() == 0
 
 
+def test_an_empty_answer_of_the_homework_is_a_row_to_predict_too() -> None:
+    row = {
+        "id": 0,
+        "paragraph_id": 0,
+        "question_text": "?",
+        "answer_text": "",
+        "answer_start": None,
+        "answer_end": None,
+    }
+    assert not read_questions({"questions": [row], "paragraphs": ["去台北了"]}, "here").labelled
+
+
 def test_squad_2_says_what_cannot_be_answered() -> None:
     (impossible,) = read_questions(squad([], is_impossible=True), "here").questions
     assert impossible.impossible
