@@ -24,7 +24,7 @@ from transformers import (
 )
 from turns import LOG_EVERY, Side
 
-from lhy_lightning.data.questions import QuestionSet
+from lhy_lightning.data.question_set import QuestionSet
 
 N_BEST = 20
 

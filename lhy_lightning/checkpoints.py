@@ -3,6 +3,7 @@
 import importlib
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from lightning.fabric.utilities.types import _PATH
@@ -40,6 +41,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}.")
+    if not is_zipfile(path):  # what torch says of it is about its own old formats
+        raise ValueError(
+            f"{path} ({path.stat().st_size:,} bytes) cannot be read as a checkpoint: it is another file, or is cut off."
+        )
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:

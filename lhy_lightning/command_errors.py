@@ -1,5 +1,6 @@
 """Errors of the command line as one readable message that names the wrong option and the nearest right ones."""
 
+import ast
 import difflib
 import inspect
 import re
@@ -55,8 +56,28 @@ def explain(message: str, options: Iterable[str]) -> str:
     if match := re.search(r"Expected a dot import path string: (\w+)|Import path (\S+) does not", message):
         word = next(filter(None, match.groups()))
         return f"there is no class {word!r}.{nearest(word, lhy_lightning.__all__)}"
+    if (said := wrong_value(message)) is not None:
+        return said
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return "\n  ".join(dict.fromkeys(lines[:6]))
+
+
+IN_WORDS = {
+    "int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "NoneType": "null",
+    "tuple": "a list", "list": "a list", "dict": "settings by name",
+}  # fmt: skip
+
+
+def wrong_value(message: str) -> str | None:
+    """`metric is 'squad' or null, not 'bleu'.` for jsonargparse's list of types; None where it says something else."""
+    key, given = re.search(r'Parser key "([\w.]+)"', message), re.search(r"(?:Got|Given) value: (.*)", message)
+    types = re.findall(r"Expected an? (?:typing\.Literal(\[[^\]]*\])|<class '(\w+)'>)", message)
+    if key is None or given is None or not types or len(types) != message.count("Expected a"):
+        return None
+    choices = [choice for listed, _ in types if listed for choice in ast.literal_eval(listed)]
+    wanted = [*map(repr, choices), *(IN_WORDS.get(name, name) for _, name in types if name)]
+    either = f"{', '.join(wanted[:-1])} or {wanted[-1]}" if len(wanted) > 1 else wanted[0]
+    return f"{key[1]} is {either}, not {given[1]!r}.{nearest(given[1], (c for c in choices if isinstance(c, str)))}"
 
 
 def parameters(path: str) -> list[str]:

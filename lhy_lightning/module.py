@@ -9,11 +9,15 @@ from huggingface_hub import ModelHubMixin, hf_hub_download
 from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import GradClipAlgorithmType
+from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from safetensors.torch import load_model, save_model
+from torch.optim import Optimizer
 
-from lhy_lightning.checkpoints import WholeFileCheckpointIO, class_path
+from lhy_lightning.checkpoints import WholeFileCheckpointIO, class_path, read_checkpoint
 from lhy_lightning.determinism import reseed_for_batch, run_seed
 from lhy_lightning.exact_resume import resume_exactly
 
@@ -91,11 +95,49 @@ class CourseModule(LightningModule, ModelHubMixin):
         # Dropout and noise draw from here on; augmentation has drawn from the data module's own seed.
         reseed_for_batch(self.trainer, stream=1)
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """As Lightning has it, and also under mixed precision, where it refuses to clip before a fused step.
+
+        A fused step can unscale the gradients itself, so Lightning leaves them scaled; it takes unscaled ones as well.
+        """
+        precision = self.trainer.precision_plugin
+        fused = getattr(optimizer, "_step_supports_amp_scaling", False)
+        if not gradient_clip_val or not fused or not isinstance(precision, MixedPrecision):
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        if precision.scaler is not None:
+            precision.scaler.unscale_(optimizer)
+        algorithm = GradClipAlgorithmType(gradient_clip_algorithm or GradClipAlgorithmType.NORM)
+        Precision.clip_gradients(precision, optimizer, gradient_clip_val, algorithm)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["class_path"] = class_path(type(self))
         checkpoint["seed"], checkpoint["processes"] = run_seed(), self.trainer.world_size
         if (data := getattr(self.trainer, "datamodule", None)) is not None:  # no hook of its own is called for it
             checkpoint["data_class_path"] = class_path(type(data))
+
+    @_restricted_classmethod  # Lightning's own: refused on an instance, which would stay as it is
+    def load_from_checkpoint(cls, checkpoint_path: Any, *places: Any, **arguments: Any) -> Self:
+        """As Lightning has it; a checkpoint of another class is called so, where its arguments do not fit this one.
+
+        Raises:
+            TypeError: another class made the checkpoint.
+        """
+        try:
+            return super().load_from_checkpoint(checkpoint_path, *places, **arguments)
+        except TypeError as error:
+            path = Path(checkpoint_path) if isinstance(checkpoint_path, str | Path) else None
+            made_by = read_checkpoint(path).get("class_path") if path is not None and path.is_file() else None
+            if made_by in (None, class_path(cls)):
+                raise
+            raise TypeError(
+                f"{path} was made by {made_by}, not by {class_path(cls)}: load it with its own class."
+            ) from error
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         made_by, own = checkpoint.get("class_path"), class_path(type(self))

@@ -78,7 +78,7 @@ def prepare(argv: list[str]) -> Command:
     with_files: list[str] = list(recipes)
     if own.ckpt_path is not None:
         command.checkpoints = [
-            run_folder.find_checkpoint(which, root, own.name, recipe) for which in own.ckpt_path.split(",")
+            run_folder.find_checkpoint(which.strip(), root, own.name, recipe) for which in own.ckpt_path.split(",")
         ]
         if len(command.checkpoints) > 1 and subcommand != "predict":
             raise ValueError(
@@ -242,8 +242,9 @@ class TrainingCLI(LightningCLI):
             default=True,
             help="After fit: validate the best checkpoint, then test it, or predict an unlabelled test split.",
         )
-        parser.add_lightning_class_args(LastCheckpoint, "last")
+        # In this order: at the end of an epoch `last.ckpt` is to know whether that epoch is the best.
         parser.add_lightning_class_args(BestCheckpoint, "best")
+        parser.add_lightning_class_args(LastCheckpoint, "last")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         folder, subcommand = self.command.folder, str(self.subcommand)
@@ -317,6 +318,12 @@ class TrainingCLI(LightningCLI):
                     trainer.predict(self.model, return_predictions=False, **again)
         else:
             results = {k: float(v) for k, v in trainer.callback_metrics.items()}
+            last = folder / "checkpoints" / "last.ckpt"
+            if trainer.is_global_zero and not best.is_file() and trainer.num_val_batches and last.is_file():
+                print(
+                    "training ended before the first validation, so there is no best epoch to evaluate or to predict "
+                    f"with: `lhy predict --ckpt_path {last}` takes the last step."
+                )
         if trainer.is_global_zero:
             write_results(folder / "results.json", results, step=trainer.global_step, checkpoint=best)
             print_results(folder, results, of=of)
@@ -370,6 +377,7 @@ def quiet() -> None:
         ".*smaller than the logging interval.*",
         ".*LightningCLI's args parameter.*",
         ".*isinstance.*LeafSpec.*",
+        ".*could not find the monitored key.*",  # of a run without a validation, which `after_fit` tells in our words
         ".*callbacks used to create the checkpoint need to be provided.*",
     ):
         warnings.filterwarnings("ignore", text)

@@ -27,9 +27,11 @@ def test_a_disk_that_fills_half_way_leaves_the_old_checkpoint_and_no_partial_fil
 def test_a_file_that_is_no_checkpoint_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         read_checkpoint(tmp_path / "none.ckpt")
-    (tmp_path / "cut.ckpt").write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
-        read_checkpoint(tmp_path / "cut.ckpt")
+    for name, content in (("cut.ckpt", b"PK\x03\x04 cut off"), ("hw7_test.json", b"{}"), ("empty.ckpt", b"")):
+        (tmp_path / name).write_bytes(content)
+        said = rf"{name} \({len(content)} bytes\) cannot be read as a checkpoint: it is another file, or is cut off"
+        with pytest.raises(ValueError, match=said):
+            read_checkpoint(tmp_path / name)
     torch.save({"weights": torch.ones(1)}, tmp_path / "other.pt")
     with pytest.raises(ValueError, match="holds no state_dict"):
         read_checkpoint(tmp_path / "other.pt")

@@ -50,6 +50,9 @@ def small_settings(
     """
     from transformers import BertConfig
 
+    for size, given in (("layers", layers), ("width", width), ("heads", heads), ("feedforward", feedforward)):
+        if given < 1:
+            raise ValueError(f"{size}={given}: an encoder has at least 1.")
     if width % heads:
         raise ValueError(f"width={width} cannot be divided among heads={heads}.")
     config = BertConfig(
@@ -84,21 +87,28 @@ def encoder_settings(name: str, tokenizer: EncoderTokenizer, *, pretrained: bool
     return _written(config, dropout)
 
 
+_APART = (
+    "they do not belong together. Leave --data.tokenizer_file out, and the encoder's own is taken; if it was not "
+    "given, the encoder's folder holds the tokenizer of another encoder: fetch tokenizer.json again."
+)
+
+
 def _check_fit(name: str, config: Any, tokenizer: EncoderTokenizer) -> None:
     """A tokenizer of another encoder gives ids that mean something else, or nothing at all."""
     if len(tokenizer) > config.vocab_size:
         raise ValueError(
             f"the tokenizer has {len(tokenizer):,} pieces, encoder {name} has embeddings for {config.vocab_size:,}: "
-            "they do not belong together. Leave --data.tokenizer_file out, and the encoder's own is taken."
+            f"{_APART}"
         )
     if config.pad_token_id is not None and config.pad_token_id != tokenizer.pad_id:
         raise ValueError(
-            f"the tokenizer pads with id {tokenizer.pad_id}, encoder {name} with {config.pad_token_id}: they do not "
-            "belong together. Leave --data.tokenizer_file out, and the encoder's own is taken."
+            f"the tokenizer pads with id {tokenizer.pad_id}, encoder {name} with {config.pad_token_id}: {_APART}"
         )
 
 
 def _written(config: Any, dropout: float | None) -> str:
+    if dropout is not None and not 0 <= dropout < 1:
+        raise ValueError(f"dropout={dropout}: a share of the features in [0, 1).")
     values = config.to_dict()
     if dropout is not None:  # each family has its own names for its own places
         values |= {key: dropout for key in values if "drop" in key and not key.startswith("layerdrop")}

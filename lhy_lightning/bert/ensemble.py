@@ -13,7 +13,7 @@ from lhy_lightning.bert.answers import Answered, Span
 from lhy_lightning.bert.question_answering import BertQuestionAnswering
 from lhy_lightning.bert.reading import Reading
 from lhy_lightning.checkpoints import load_modules
-from lhy_lightning.data.questions import Question
+from lhy_lightning.data.question_set import Question
 
 CANDIDATES = 20
 """Spans of each question that models of different tokenizers are asked for."""

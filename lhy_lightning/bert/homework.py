@@ -1,5 +1,6 @@
 """The submission of homework 7."""
 
+import re
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -7,6 +8,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from lhy_lightning.bert.predictions import AnswerFile
 from lhy_lightning.whole_file import csv_text
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")  # line ends, tabs, NUL: what a line of csv cannot have
 
 UNKNOWN = "。"
 """What stands where a question has no candidate: a leaderboard takes no empty cell."""
@@ -34,5 +37,5 @@ class Homework7Csv(AnswerFile):
 
     def _answer(self, answer: dict[str, Any]) -> str:
         spans = (span["text"] for span in answer["n_best"])
-        texts = (text.replace(",", "").strip() for text in (answer["text"], *spans))
-        return next((" ".join(text.splitlines()) for text in texts if text), "")
+        texts = (_CONTROLS.sub(" ", text.replace(",", "")).strip() for text in (answer["text"], *spans))
+        return next((text for text in texts if text), "")

@@ -25,7 +25,10 @@ def add_lora(network: Any, *, rank: int, alpha: float, dropout: float) -> Any:
 
     Raises:
         ImportError: `peft` is not installed.
+        ValueError: there is no such rank.
     """
+    if rank < 1:
+        raise ValueError(f"lora_rank={rank}: at least 1, or 0 to train everything.")
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:

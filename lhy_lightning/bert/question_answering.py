@@ -16,12 +16,12 @@ from torchmetrics import SumMetric
 from lhy_lightning.bert.answers import Answered, read_answers
 from lhy_lightning.bert.module import Batch, BertModule, EvaluatedSplit
 from lhy_lightning.bert.predictions import AnswersById, AnswersJson
-from lhy_lightning.bert.reading import Reading
+from lhy_lightning.bert.reading import Reading, questions_about
 from lhy_lightning.bert.span_search import QuestionSpans, Search, WindowSpans, best_spans, combine
 from lhy_lightning.data.question_windows import WindowSettings
 from lhy_lightning.data.window_batches import IGNORED
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
-from lhy_lightning.metrics.answer_texts import Definition
+from lhy_lightning.metrics.answer_texts import DEFINITIONS, Definition
 from lhy_lightning.metrics.question_answering import AnswerScores
 
 WindowScore = Literal["span", "span_minus_null"]
@@ -82,6 +82,8 @@ class BertQuestionAnswering(BertModule):
             raise ValueError(f"span_search is 'joint' or 'independent', not {span_search!r}.")
         if window_score not in (None, "span", "span_minus_null"):
             raise ValueError(f"window_score is 'span' or 'span_minus_null', not {window_score!r}.")
+        if metric is not None and metric not in DEFINITIONS:
+            raise ValueError(f"metric={metric!r}: one of {', '.join(DEFINITIONS)}.")
         if max_answer < 1 or n_best < 1:
             raise ValueError(f"max_answer={max_answer} and n_best={n_best}: both at least 1.")
         self.span_search, self.max_answer, self.n_best = span_search, max_answer, n_best
@@ -245,16 +247,20 @@ class BertQuestionAnswering(BertModule):
             An `Answered`, or a list of them for several questions.
 
         Raises:
-            ValueError: a question or the text has nothing to read.
+            RuntimeError: there is no network yet.
+            TypeError: a question or the text is no text.
+            ValueError: one of them has nothing to read, or a number is below 1.
         """
-        questions = [question] if isinstance(question, str) else list(question)
-        if (empty := next((place for place, one in enumerate(questions) if not one.strip()), None)) is not None:
-            raise ValueError(f"question {empty} is empty.")
-        if not text.strip():
-            raise ValueError("the text is empty: there is nothing to find an answer in.")
+        if self.network is None:
+            raise RuntimeError("there is no network yet: fit first, or load a checkpoint.")
+        questions = questions_about(question, text)
+        kept = self.n_best if n_best is None else n_best
+        if kept < 1 or batch_size < 1:
+            raise ValueError(f"n_best={kept} and batch_size={batch_size}: both at least 1.")
+        if not questions:
+            return []
         about = [0] * len(questions)
         reading = Reading.of(questions, [text], about, self.vocabulary, self.settings, at_once=batch_size)
-        kept = self.n_best if n_best is None else n_best
         batch = reading.on(self.device)
         with evaluation_mode(self):
             spans = [self.best_spans(logits, batch, part, kept) for part, logits in self.chunks(batch)]

@@ -1,6 +1,6 @@
 """Questions and texts that are only in memory, made ready for an encoder: what a Python call answers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from lhy_lightning.bert.answers import Answered, read_answers
 from lhy_lightning.bert.span_search import QuestionSpans
 from lhy_lightning.data.encoded_texts import without_surrogates
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
+from lhy_lightning.data.question_set import short
 from lhy_lightning.data.question_windows import WindowSettings
 from lhy_lightning.data.ragged import Ragged, ragged
 from lhy_lightning.data.window_batches import EvaluationWindows, WindowMaker
@@ -67,3 +68,25 @@ class Reading:
     def read(self, found: QuestionSpans, *, null_threshold: float | None = None) -> list[Answered]:
         """Spans of tokens as answers."""
         return read_answers(found, self.texts, self.paragraph, self.starts, self.ends, null_threshold=null_threshold)
+
+
+def questions_about(question: Any, text: Any) -> list[str]:
+    """One question or several as a list, once they and the text are found to be texts with something to read.
+
+    Raises:
+        TypeError: one of them is no text.
+        ValueError: one of them is empty.
+    """
+    several = isinstance(question, Iterable) and not isinstance(question, str | bytes | Mapping)
+    questions = list(question) if several else [question]
+    for place, one in enumerate(questions):
+        named = f"question {place}" if several else "the question"
+        if not isinstance(one, str):
+            raise TypeError(f"{named} is {short(one)}, not text: give a question, or a list of questions.")
+        if not one.strip():
+            raise ValueError(f"{named} is empty.")
+    if not isinstance(text, str):
+        raise TypeError(f"the text is {short(text)}, not text: give one text, and call once for each of several.")
+    if not text.strip():
+        raise ValueError("the text is empty: there is nothing to find an answer in.")
+    return questions

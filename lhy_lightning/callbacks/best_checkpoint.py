@@ -1,6 +1,7 @@
 """`best.ckpt`: the epoch with the best headline figure on validation rows."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -43,3 +44,15 @@ class BestCheckpoint(ModelCheckpoint):
         if self.dirpath is None:
             self.dirpath = str(run_directory(trainer) / "checkpoints")
         super().setup(trainer, pl_module, stage)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The score of `best.ckpt` comes along however the run's folder is called now.
+
+        Lightning forgets it where the folder's path is another string than before: a whole path instead of a relative
+        one, or another disk. The next epoch would then replace a better one.
+        """
+        here, before = Path(str(self.dirpath)) / "best.ckpt", Path(state_dict["best_model_path"])
+        if here.is_file() and before.parts[-3:] == here.parts[-3:]:  # run, `checkpoints`, file
+            moved = {"dirpath": self.dirpath, "best_model_path": str(here), "kth_best_model_path": str(here)}
+            state_dict = {**state_dict, **moved, "best_k_models": {str(here): state_dict["best_model_score"]}}
+        super().load_state_dict(state_dict)

@@ -9,7 +9,8 @@ import re
 from itertools import pairwise
 
 from lhy_lightning.data.labelled_text import LabelledText
-from lhy_lightning.data.questions import Question, QuestionSet, open_questions
+from lhy_lightning.data.question_set import Question, QuestionSet
+from lhy_lightning.data.questions import open_questions
 from lhy_lightning.data.text_sources import Split
 from lhy_lightning.determinism import derive_seed
 

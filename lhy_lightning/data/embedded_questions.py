@@ -20,7 +20,7 @@ import numpy as np
 from lhy_lightning.data.cldr import CURRENCIES, UNITS
 from lhy_lightning.data.lists import measure_pattern, money_pattern
 from lhy_lightning.data.question_sentences import CHINESE, ENGLISH, Sentences
-from lhy_lightning.data.questions import Answer, Question, QuestionSet
+from lhy_lightning.data.question_set import Answer, Question, QuestionSet
 from lhy_lightning.data.text_sources import Split
 
 PARAGRAPHS: dict[Split, int] = {"train": 2_000, "val": 200, "test": 200}

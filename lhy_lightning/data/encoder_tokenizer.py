@@ -149,7 +149,8 @@ class EncoderTokenizer:
 
         Raises:
             FileNotFoundError: neither there nor, as far as can be seen, on the hub.
-            ValueError: it has no fast version, which is the one that says where in the text a piece stands.
+            ValueError: it has no fast version, which is the one that says where in the text a piece stands, or no
+                vocabulary.
         """
         from transformers import AutoTokenizer
 
@@ -157,6 +158,12 @@ class EncoderTokenizer:
         backend = getattr(found, "backend_tokenizer", None)
         if backend is None:
             raise ValueError(f"{name} has no fast tokenizer (tokenizer.json); choose an encoder that has one.")
+        # without its files `transformers` makes a new one that knows special tokens alone and reads all text as unknown
+        if not backend.get_vocab(with_added_tokens=True).keys() - set(found.all_special_tokens):
+            raise ValueError(
+                f"{name} has no tokenizer: its vocabulary holds special tokens alone. Put the encoder's tokenizer.json "
+                "(or vocab.txt) beside its config.json, or name a folder that has one by --data.tokenizer_file."
+            )
         limit = int(found.model_max_length)
         settings = {
             "specials": {role: str(value) for role in ROLES if (value := getattr(found, role, None)) is not None},

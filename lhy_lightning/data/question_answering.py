@@ -12,9 +12,9 @@ from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.length_batches import LengthEvalBatches
 from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.question_batches import QuestionBatches
+from lhy_lightning.data.question_set import QuestionSet
 from lhy_lightning.data.question_splits import QuestionReading, QuestionSplits
 from lhy_lightning.data.question_windows import AnswerTokens, Position, WindowSettings, answer_tokens
-from lhy_lightning.data.questions import QuestionSet
 from lhy_lightning.data.ragged import text_cache_folder
 from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions
 from lhy_lightning.data.window_batches import EvaluationWindows, TrainingWindows, WindowMaker
@@ -142,9 +142,10 @@ class QuestionAnsweringDataModule(CourseTextDataModule):
 
     def _check_arguments(self) -> None:
         given = self._given
-        for name in ("batch_size", "eval_batch_size", "max_tokens", "vocab_size", "pad_to_multiple"):
-            if given[name] is not None and given[name] < 1:
-                raise ValueError(f"{name}={given[name]}: must be at least 1.")
+        least = dict.fromkeys(("batch_size", "eval_batch_size", "max_tokens", "vocab_size", "pad_to_multiple"), 1)
+        for name, lowest in {**least, "bucket_batches": 0, "num_workers": 0}.items():
+            if given[name] is not None and given[name] < lowest:
+                raise ValueError(f"{name}={given[name]}: must be at least {lowest}.")
         if given.max_tokens is not None and given.max_tokens < given.max_length:
             raise ValueError(f"max_tokens={given.max_tokens} is less than a sequence of max_length={given.max_length}.")
         if given.window_position not in ("random", "centre"):
@@ -158,7 +159,13 @@ class QuestionAnsweringDataModule(CourseTextDataModule):
     # --- setup -----------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads and tokenises what the stage needs; without a trainer, call it yourself."""
+        """Reads and tokenises what the stage needs; without a trainer, call it yourself.
+
+        Raises:
+            ValueError: no answer of the test questions is known, and the stage is to score them.
+        """
+        if stage == "test":
+            self._splits.check_scored(stage)
         module = getattr(self.trainer, "lightning_module", None)
         tokenizer = self._choice.choose(module, self._training_texts, self._folder)
         if tokenizer.to_json() != self._in_use:
@@ -190,6 +197,8 @@ class QuestionAnsweringDataModule(CourseTextDataModule):
             )
             answers = answer_tokens(questions, paragraphs.starts, paragraphs.ends)
             self._opened[name] = OpenedQuestions(questions, paragraphs, maker, answers)
+            if ends := questions.wrong_ends():
+                self._said.append(f"{name}: {ends}.")
             if name == "train":
                 self._report_training(self._opened[name])
             else:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from lhy_lightning.data.folders import nearest_existing
-from lhy_lightning.data.questions import QuestionSet, open_question_file, open_questions
+from lhy_lightning.data.question_set import QuestionSet
+from lhy_lightning.data.questions import open_question_file, open_questions
 from lhy_lightning.data.splits import held_out
 
 
@@ -69,6 +70,20 @@ class QuestionSplits:
             )
         return self._divided[name]
 
+    def check_scored(self, name: str) -> None:
+        """Refuses to score questions none of whose answers is known, before anything is read by a network.
+
+        Raises:
+            ValueError: no answer of the split is known.
+        """
+        questions = self.split(name)
+        if not questions.labelled:
+            raise ValueError(
+                f"{questions.origin}: no answer of its {len(questions):,} questions is known, so there is nothing to "
+                f"score: `lhy predict` writes the answers; to score others name a file with answers by "
+                f"--data.{name}_source."
+            )
+
     # --- reading ---------------------------------------------------------------------------------------------------
 
     @cache  # noqa: B019  (lives as long as its data module)
@@ -97,6 +112,12 @@ class QuestionSplits:
     def _predict(self) -> QuestionSet:
         source = self.how.predict_source
         if source is None:
+            if not self.has_test:
+                there = ", ".join(sorted(self._opened(self.how.source)))
+                raise ValueError(
+                    f"{self.how.source} has no test questions to answer, only {there}: name the file of questions by "
+                    "--data.predict_source."
+                )
             return self.split("test")
         path = Path(source).expanduser()
         if not path.is_file():

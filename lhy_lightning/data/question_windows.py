@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from lhy_lightning.data.questions import QuestionSet
+from lhy_lightning.data.question_set import QuestionSet
 from lhy_lightning.data.ragged import Ragged
 
 Position = Literal["random", "centre"]
@@ -40,15 +40,24 @@ class WindowSettings:
             added: special tokens of a sequence.
 
         Raises:
-            ValueError: the longest question leaves no room, or no more than the overlap.
+            ValueError: the longest question leaves no room, or no more than the overlap, or a window never has the
+                size asked for.
         """
-        if self.max_question < 1 or self.window_overlap < 0 or (self.window is not None and self.window < 1):
-            raise ValueError(f"{self}: lengths must be at least 1 and window_overlap not negative.")
+        for name, least in (("max_length", 1), ("max_question", 1), ("window", 1), ("window_overlap", 0)):
+            given = getattr(self, name)
+            if given is not None and given < least:
+                raise ValueError(f"{name}={given}: a number of tokens, at least {least}.")
         room = int(self.room(np.array([self.max_question]), added)[0])
         if room < 1:
             raise ValueError(
                 f"max_length={self.max_length} has no room for a paragraph beside a question of "
                 f"max_question={self.max_question} and {added} special tokens: raise max_length or lower max_question."
+            )
+        if self.window is not None and self.window > (most := self.max_length - added - 1):
+            raise ValueError(
+                f"window={self.window}, but max_length={self.max_length} holds {most} tokens of the paragraph at most "
+                f"beside a question and {added} special tokens: lower window, leave it out for all the room there is, "
+                "or raise max_length."
             )
         if room <= self.window_overlap:
             raise ValueError(

@@ -2,118 +2,20 @@
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from lhy_lightning.data.encoded_texts import without_surrogates
+from lhy_lightning.data.question_set import Answer, Kind, Question, QuestionSet, short
 from lhy_lightning.data.sources import TABLES, read_table
 from lhy_lightning.data.text_sources import Split, files_by_split, open_embedded, open_splits
 
-Kind = Literal["squad", "cmrc", "drcd", "homework"]
-Row = TypeVar("Row")
 Made = TypeVar("Made")
 
 _DRCD_ID = re.compile(r"^\d+-\d+-\d+$")
 _HAN = re.compile("[\u3400-\u9fff]")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A span of a paragraph as the data has it, right or wrong: `start` is its first character's place."""
-
-    text: str
-    start: int
-
-    def is_in(self, paragraph: str) -> bool:
-        """Whether the text stands where it is said to stand."""
-        return bool(self.text) and self.start >= 0 and paragraph.startswith(self.text, self.start)
-
-
-@dataclass(frozen=True)
-class Question:
-    """One question.
-
-    Attributes:
-        id: its name in the file.
-        text: what is asked.
-        paragraph: place of its paragraph in `QuestionSet.paragraphs`.
-        answers: all that count as right; none where the question is to be predicted, or has no answer.
-        impossible: the paragraph is known not to answer it (SQuAD 2).
-    """
-
-    id: str
-    text: str
-    paragraph: int
-    answers: tuple[Answer, ...] = ()
-    impossible: bool = False
-
-    @property
-    def labelled(self) -> bool:
-        """Whether the answer, or that there is none, is known."""
-        return bool(self.answers) or self.impossible
-
-
-@dataclass
-class QuestionSet:
-    """The questions of one file, in its order.
-
-    Attributes:
-        paragraphs: each different one once.
-        questions: rows that point into them.
-        kind: whose data it looks like; this chooses the metric.
-        origin: where it comes from, for messages.
-    """
-
-    paragraphs: list[str]
-    questions: list[Question]
-    kind: Kind
-    origin: str
-
-    def __len__(self) -> int:
-        return len(self.questions)
-
-    @property
-    def labelled(self) -> bool:
-        """Whether any answer is known: not so in homework 7's test file."""
-        return any(question.labelled for question in self.questions)
-
-    def take(self, rows: Iterable[int]) -> "QuestionSet":
-        """The same paragraphs with some of the questions."""
-        return QuestionSet(self.paragraphs, [self.questions[row] for row in rows], self.kind, self.origin)
-
-    def wrong_answers(self) -> int:
-        """How many answers do not stand in their paragraph where they are said to."""
-        pairs = ((answer, self.paragraphs[q.paragraph]) for q in self.questions for answer in q.answers)
-        return sum(not answer.is_in(paragraph) for answer, paragraph in pairs)
-
-    def first_wrong(self) -> str:
-        """The first of these answers and what stands in its place, in words; "" if there is none."""
-        for question in self.questions:
-            paragraph = self.paragraphs[question.paragraph]
-            for answer in question.answers:
-                if not answer.is_in(paragraph):
-                    wanted = f"question {question.id}: answer {short(answer.text)}, answer_start {answer.start}"
-                    if answer.start < 0:
-                        return f"{wanted}, which is no place"
-                    there = paragraph[answer.start : answer.start + max(1, len(answer.text))]
-                    return f"{wanted}, where {short(there)} stands" if there else f"{wanted}, behind the paragraph"
-        return ""
-
-    def check_ids(self) -> None:
-        """Refuses questions that are told apart by nothing, as answers are written by id.
-
-        Raises:
-            ValueError: two have the same id.
-        """
-        ids = Counter(question.id for question in self.questions)
-        if twice := [name for name, count in ids.items() if count > 1]:
-            raise ValueError(
-                f"{self.origin}: {len(twice):,} ids stand for several questions, {twice[0]!r} for {ids[twice[0]]}. "
-                "Answers are written by id: give every question one of its own."
-            )
 
 
 # --- opening ----------------------------------------------------------------------------------------------------------
@@ -155,12 +57,14 @@ def open_question_file(path: Path) -> QuestionSet:
     ending = path.suffix.lower()
     if ending not in TABLES:
         raise ValueError(f"{path}: questions come from {', '.join(TABLES)} files, folders of them, or hub ids.")
+    if ending == ".csv":  # it cannot tell an empty text from none, and each row is to be answered
+        return _from_rows(({**row, **_blank(row)} for row in read_table(path)), str(path))
     if ending != ".json":
         return _from_rows(read_table(path), str(path))
     try:
         content = json.loads(path.read_text("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}, byte {error.start}: not UTF-8 ({error.reason}).") from error
+        raise ValueError(f"{path}, byte {error.start}: not UTF-8 ({error.reason}): save it as UTF-8.") from error
     except json.JSONDecodeError as error:
         raise ValueError(
             f"{path} ({path.stat().st_size:,} bytes) is not JSON: {error}. Is the file whole? Fetch or unzip it again "
@@ -204,16 +108,19 @@ class _Builder:
         """Homework 7: `paragraph_id` is a place in the list, `answer_end` is the last character's own place."""
         paragraphs = self.each(content["paragraphs"], lambda one: self.text(one, "paragraph"), named="paragraph")
 
-        def read(row: Mapping[str, Any]) -> Question:
-            paragraph = _whole(row["paragraph_id"], "paragraph_id")
+        def read(row: Any) -> Question:
+            paragraph = _whole(_of(row, "paragraph_id"), "paragraph_id")
             if not 0 <= paragraph < len(paragraphs):
                 raise ValueError(f"paragraph_id {paragraph} of {len(paragraphs)} paragraphs, counted from 0")
-            start, text = row.get("answer_start"), row.get("answer_text")
+            start, last, text = (row.get(key) for key in ("answer_start", "answer_end", "answer_text"))
             if text is None and start is not None:
-                begin, end = _whole(start, "answer_start"), _whole(row["answer_end"], "answer_end")
+                begin, end = _whole(start, "answer_start"), _whole(_of(row, "answer_end"), "answer_end")
                 text = paragraphs[paragraph][begin : end + 1]
-            answers = () if text is None else (self.answer(text, start),)
-            return Question(str(row["id"]), self.text(row["question_text"], "question_text"), paragraph, answers)
+            unknown = text is None or (text == "" and start is None)  # tables write an empty text for none
+            answers = () if unknown else (self.answer(text, start, last),)
+            return Question(
+                str(_of(row, "id")), self.text(_of(row, "question_text"), "question_text"), paragraph, answers
+            )
 
         self.questions = self.each(content["questions"], read)
         return self.done("homework", paragraphs)
@@ -221,54 +128,51 @@ class _Builder:
     def nested(self, content: Mapping[str, Any]) -> QuestionSet:
         """SQuAD 1 and 2, DRCD, CMRC in SQuAD's form. Without the key `answers` a row is to be predicted."""
 
-        def read(paragraph: Mapping[str, Any]) -> None:
-            place = self.paragraph(paragraph["context"])
-            for row in paragraph["qas"]:
-                self.where = f"question {row.get('id', '?')}"
-                listed = row.get("answers") or ()
-                answers = tuple(self.answer(answer["text"], answer["answer_start"]) for answer in listed)
-                impossible = not answers and bool(row.get("is_impossible", False))
-                text = self.text(row["question"], "question")
-                self.questions.append(Question(str(row["id"]), text, place, answers, impossible))
+        def read(article: Any) -> None:
+            place_of_article = self.where
+            for number, paragraph in enumerate(_list(_of(article, "paragraphs"), "paragraphs")):
+                self.where = f"{place_of_article}, paragraph {number}"
+                place = self.paragraph(_of(paragraph, "context"))
+                for row in _list(_of(paragraph, "qas"), "qas"):
+                    name, answers = self.named(row, "id"), self.answers(row.get("answers"))
+                    impossible = not answers and bool(row.get("is_impossible", False))
+                    text = self.text(_of(row, "question"), "question")
+                    self.questions.append(Question(name, text, place, answers, impossible))
 
-        self.each((p for article in content["data"] for p in article["paragraphs"]), read)
+        self.each(content["data"], read, named="article")
         return self.done(self.kind())
 
-    def cmrc(self, content: Sequence[Mapping[str, Any]]) -> QuestionSet:
+    def cmrc(self, content: Sequence[Any]) -> QuestionSet:
         """CMRC's own release: answers without a place, so their first occurrence is meant."""
 
-        def read(context: Mapping[str, Any]) -> None:
-            text = self.text(context["context_text"], "context_text")
+        def read(context: Any) -> None:
+            text = self.text(_of(context, "context_text"), "context_text")
             place = self.paragraph(text)
-            for row in context["qas"]:
-                self.where = f"question {row.get('query_id', '?')}"
-                answers = tuple(self.answer(answer, text.find(answer)) for answer in row.get("answers") or ())
-                asked = self.text(row["query_text"], "query_text")
-                self.questions.append(Question(str(row["query_id"]), asked, place, answers))
+            for row in _list(_of(context, "qas"), "qas"):
+                name = self.named(row, "query_id")
+                told = [self.text(answer, "answer") for answer in _list(row.get("answers") or (), "answers")]
+                answers = tuple(self.answer(answer, text.find(answer)) for answer in told)
+                asked = self.text(_of(row, "query_text"), "query_text")
+                self.questions.append(Question(name, asked, place, answers))
 
         self.each(content, read)
         return self.done("cmrc")
 
-    def rows(self, rows: Iterable[Mapping[str, Any]]) -> QuestionSet:
+    def rows(self, rows: Iterable[Any]) -> QuestionSet:
         """A table: `question`, `context`, and where known `id` and `answers` {text: [], answer_start: []}.
 
         A column `answer` serves too; without `answer_start` its first occurrence is meant.
         """
 
-        def read(row: Mapping[str, Any]) -> None:
-            context = self.text(row["context"], "context")
-            found: Any = row.get("answers") or ()
-            if isinstance(found, Mapping):
-                found = zip(found["text"], found["answer_start"], strict=True)
-            elif not found and row.get("answer"):
-                start = row.get("answer_start")
-                found = [(row["answer"], context.find(row["answer"]) if start is None else start)]
-            else:
-                found = [(answer["text"], answer["answer_start"]) for answer in found]
-            listed = tuple(self.answer(text, start) for text, start in found)
+        def read(row: Any) -> None:
+            context = self.text(_of(row, "context"), "context")
+            listed = self.answers(row.get("answers"))
+            if not listed and row.get("answer"):
+                answer, start = self.text(row["answer"], "answer"), row.get("answer_start")
+                listed = (self.answer(answer, context.find(answer) if start is None else start),)
             name = len(self.questions) if row.get("id") is None else row["id"]
             impossible = not listed and bool(row.get("is_impossible", False))
-            text = self.text(row["question"], "question")
+            text = self.text(_of(row, "question"), "question")
             self.questions.append(Question(str(name), text, self.paragraph(context), listed, impossible))
 
         self.each(rows, read)
@@ -278,32 +182,43 @@ class _Builder:
 
     # --- parts ---
 
-    def each(self, rows: Iterable[Row], read: Callable[[Row], Made], *, named: str = "row") -> list[Made]:
+    def each(self, rows: Any, read: Callable[[Any], Made], *, named: str = "row") -> list[Made]:
         if rows is None or isinstance(rows, str | int | float | Mapping):
             raise ValueError(f"{self.origin}: the {named}s are {short(rows)}, not a list of them.")
         made = []
         for number, row in enumerate(rows):
             self.where = f"{named} {number}"
             try:
-                if named == "row" and not isinstance(row, Mapping):
-                    raise TypeError(f"{short(row)} is no object with keys")
                 made.append(read(row))
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                what = f"no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
-                own = self.where == f"{named} {number}"  # not of a question further inside
-                if isinstance(error, KeyError) and own and isinstance(row, Mapping):
-                    what += f"; it has {', '.join(map(str, row)) or 'no key'}"
-                raise ValueError(f"{self.origin}, {self.where}: {what}.") from error
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{self.origin}, {self.where}: {error}.") from error
         return made
+
+    def named(self, row: Any, key: str) -> str:
+        """The name of a question, which errors from here on call it by."""
+        if isinstance(row, Mapping):
+            self.where = f"question {row.get(key, '?')}"
+        return str(_of(row, key))
 
     def text(self, value: Any, name: str) -> str:
         if not isinstance(value, str):
             raise TypeError(f"{name} is {short(value)}, not text")
         return without_surrogates(value)
 
-    def answer(self, text: Any, start: Any) -> Answer:
+    def answer(self, text: Any, start: Any, last: Any = None) -> Answer:
         """A start that is missing is a wrong one: -1."""
-        return Answer(self.text(text, "answer"), -1 if start is None else _whole(start, "answer_start"))
+        begin = -1 if start is None else _whole(start, "answer_start")
+        return Answer(self.text(text, "answer"), begin, None if last is None else _whole(last, "answer_end"))
+
+    def answers(self, found: Any) -> tuple[Answer, ...]:
+        """A list of {text, answer_start}, or {text: [], answer_start: []} as the hub's tables have them."""
+        if isinstance(found, Mapping):
+            texts, starts = (_list(_of(found, key), key) for key in ("text", "answer_start"))
+            if len(texts) != len(starts):
+                raise ValueError(f"{len(texts)} texts of answers and {len(starts)} answer_start: they belong together")
+            return tuple(map(self.answer, texts, starts))
+        listed = _list(found or (), "answers")
+        return tuple(self.answer(_of(one, "text"), _of(one, "answer_start")) for one in listed)
 
     def paragraph(self, context: Any) -> int:
         return self.places.setdefault(self.text(context, "context"), len(self.places))
@@ -324,6 +239,21 @@ class _Builder:
         return QuestionSet(list(self.places) if paragraphs is None else paragraphs, self.questions, kind, self.origin)
 
 
+def _of(row: Any, key: str) -> Any:
+    """What a row has under a key."""
+    if not isinstance(row, Mapping):
+        raise TypeError(f"{short(row)} is no object with keys such as {key!r}")
+    if key not in row:
+        raise ValueError(f"no {key!r}; it has {', '.join(map(str, row)) or 'no key'}")
+    return row[key]
+
+
+def _list(value: Any, name: str) -> Sequence[Any]:
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{name} is {short(value)}, not a list")
+    return value
+
+
 def _whole(value: Any, name: str) -> int:
     """A whole number, however the file writes it: 7, 7.0 (tables with gaps) or "7"."""
     try:
@@ -335,11 +265,9 @@ def _whole(value: Any, name: str) -> int:
     return number
 
 
-def short(value: Any) -> str:
-    """A value in a message, which may be a whole paragraph."""
-    written = repr(value)
-    return written if len(written) <= 60 else f"{written[:60]} …"
+def _blank(row: Mapping[str, Any]) -> dict[str, str]:
+    return {key: "" for key in ("question", "context") if key in row and row[key] is None}
 
 
-def _from_rows(rows: Iterable[Mapping[str, Any]], origin: str) -> QuestionSet:
+def _from_rows(rows: Iterable[Any], origin: str) -> QuestionSet:
     return _Builder(origin).rows(rows)

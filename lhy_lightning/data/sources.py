@@ -140,8 +140,13 @@ def read_table(path: Path) -> Any:
     kind = TABLES[Path(path.name.removesuffix(".gz")).suffix.lower()]
     try:
         return load_dataset(kind, data_files=str(path), split="train")
-    except Exception as error:
-        raise ValueError(f"{path} could not be read as {kind}: {error.__cause__ or error}") from error
+    except Exception as error:  # each kind has its own
+        why = error.__cause__ or error
+        if any(said in str(why) for said in ("corresponds to no data", "No columns to parse")):
+            raise ValueError(f"{path} ({path.stat().st_size:,} bytes) has no rows.") from error
+        if isinstance(why, UnicodeDecodeError):
+            raise ValueError(f"{path} is not UTF-8 ({why.reason}): save it as UTF-8.") from error
+        raise ValueError(f"{path} could not be read as {kind}: {why}") from error
 
 
 def open_hub(source: str, *, nor: str = "") -> dict[Role, tuple[str, Any]]:

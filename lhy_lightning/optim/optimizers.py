@@ -57,8 +57,13 @@ def build_optimizer(
         betas: decay of the two moments in Adam and its kin; cast to floats, as torch refuses YAML's [0, 0.9].
 
     Raises:
-        ValueError: no optimizer of this name; names the nearest.
+        ValueError: no optimizer of this name; names the nearest. Or a number that no optimizer takes.
     """
+    for number, value in (("lr", lr), ("weight_decay", weight_decay), ("momentum", momentum)):
+        if not value >= 0:  # NaN too
+            raise ValueError(f"{number}={value}: must not be negative.")
+    if not all(0 <= beta < 1 for beta in betas):
+        raise ValueError(f"betas={tuple(betas)}: two numbers in [0, 1).")
     plain = "sgd" if name in ("momentum", "nesterov") else name.lower()
     if plain not in OPTIMIZERS:
         near = get_close_matches(plain, NAMES, n=1)

@@ -169,6 +169,11 @@ def test_layer_decay_reaches_the_updates_of_lora() -> None:
     assert found == {1, 2, 3}
 
 
+def test_a_rank_below_one_is_an_error() -> None:
+    with pytest.raises(ValueError, match="lora_rank=-1: at least 1"):
+        add_lora(build_encoder(settings("bert"), "tagging", labels=("a", "b")), rank=-1, alpha=4, dropout=0.0)
+
+
 def test_gradient_checkpointing_changes_no_gradient() -> None:
     gradients = []
     for on in (False, True):
@@ -217,7 +222,9 @@ def test_a_head_of_another_size_is_replaced(tiny_encoder: Path, tokenizer: Encod
 
 def test_a_tokenizer_that_does_not_fit_its_encoder_is_an_error(tiny_encoder: Path) -> None:
     larger = EncoderTokenizer.train([chr(0x4E00 + place) for place in range(400)], vocabulary_size=300)
-    with pytest.raises(ValueError, match=r"tokenizer has 300 pieces, encoder .* has embeddings for 1\d\d"):
+    with pytest.raises(
+        ValueError, match=r"tokenizer has 300 pieces, encoder .* has embeddings for 1\d\d.*fetch tokenizer\.json"
+    ):
         encoder_settings(str(tiny_encoder), larger, pretrained=True)
     network = build_encoder(encoder_settings(str(tiny_encoder), larger, pretrained=False), "tagging", labels=("a",))
     assert network.get_input_embeddings().num_embeddings == 300
@@ -255,6 +262,10 @@ def test_a_small_encoder_has_the_sizes_asked_for(tokenizer: EncoderTokenizer) ->
     assert network.config.hidden_dropout_prob == 0.1
     with pytest.raises(ValueError, match="width=50 cannot be divided among heads=4"):
         small_settings(tokenizer, dropout=None, **{**sizes, "width": 50})
+    with pytest.raises(ValueError, match="heads=0: an encoder has at least 1"):
+        small_settings(tokenizer, dropout=None, **{**sizes, "heads": 0})
+    with pytest.raises(ValueError, match=r"dropout=2\.0: a share of the features"):
+        small_settings(tokenizer, dropout=2.0, **sizes)
 
 
 def test_weights_that_a_head_does_not_use_are_noticed() -> None:

@@ -13,10 +13,12 @@ from lightning.pytorch import Trainer, seed_everything
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from lhy_lightning.bert.answers import Answered, Span, whole_characters
+from lhy_lightning.bert.classifier import BertClassifier
 from lhy_lightning.bert.ensemble import QuestionAnsweringEnsemble, merge
 from lhy_lightning.bert.homework import Homework7Csv
 from lhy_lightning.bert.module import BertModule
 from lhy_lightning.bert.question_answering import BertQuestionAnswering
+from lhy_lightning.checkpoints import class_path
 from lhy_lightning.data.question_answering import QuestionAnsweringDataModule
 from lhy_lightning.metrics.answer_texts import DEFINITIONS
 from tests.bert.question_files import DATA, MODEL, long_text, write_homework
@@ -126,6 +128,35 @@ def test_nothing_to_read_is_an_error(trained: Trained) -> None:
         trained[0].answer(["a", " "], "text")
     with pytest.raises(ValueError, match="the text is empty"):
         trained[0].answer("a", "\n")
+    with pytest.raises(ValueError, match="the question is empty"):
+        trained[0].answer("", "text")
+    assert trained[0].answer([], "text") == []
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "message"),
+    [
+        (None, "text", "the question is None, not text"),
+        (b"who?", "text", r"the question is b'who\?', not text"),
+        (["who?", None], "text", "question 1 is None, not text"),
+        ("who?", None, "the text is None, not text"),
+        ("who?", ["one", "two"], r"the text is \['one', 'two'\], not text: .* once for each"),
+    ],
+)
+def test_what_is_no_text_is_named(trained: Trained, question: Any, text: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        trained[0].answer(question, text)
+
+
+@pytest.mark.parametrize("number", ["n_best", "batch_size"])
+def test_numbers_of_a_call_are_at_least_one(trained: Trained, number: str) -> None:
+    with pytest.raises(ValueError, match=f"{number}=0"):
+        trained[0].answer("who?", "text", **{number: 0})
+
+
+def test_a_module_that_has_learned_nothing_says_so() -> None:
+    with pytest.raises(RuntimeError, match="no network yet: fit first, or load a checkpoint"):
+        BertQuestionAnswering().answer("who?", "text")
 
 
 @pytest.mark.parametrize(
@@ -241,6 +272,21 @@ def test_a_checkpoint_answers_without_data_and_encoder(
     assert loaded.answer("who ?", text).n_best == module.answer("who ?", text).n_best
 
 
+def test_a_checkpoint_of_another_class_is_called_so(trained: Trained, tmp_path: Path) -> None:
+    checkpoint = {
+        "state_dict": {},
+        "class_path": class_path(BertQuestionAnswering),
+        "pytorch-lightning_version": "2.6.0",
+    }
+    torch.save({**checkpoint, "hyper_parameters": dict(trained[0].hparams)}, tmp_path / "best.ckpt")
+    with pytest.raises(TypeError, match=r"best\.ckpt was made by .*BertQuestionAnswering, not by .*BertClassifier"):
+        BertClassifier.load_from_checkpoint(tmp_path / "best.ckpt")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'n_bests'"):
+        BertQuestionAnswering.load_from_checkpoint(tmp_path / "best.ckpt", n_bests=3)
+    with pytest.raises(TypeError, match="cannot be called on an instance"):
+        trained[0].load_from_checkpoint(tmp_path / "best.ckpt")
+
+
 def test_a_saved_folder_opens_in_transformers_with_equal_logits(trained: Trained, tmp_path: Path) -> None:
     module = trained[0]
     module.save_pretrained(tmp_path)
@@ -352,7 +398,7 @@ def test_what_cannot_be_one_ensemble_is_an_error() -> None:
         ({"span_search": "greedy"}, "span_search is 'joint' or 'independent', not 'greedy'"),
         ({"window_score": "null"}, "window_score is 'span' or 'span_minus_null', not 'null'"),
         ({"max_answer": 0}, "max_answer=0"),
-        ({"metric": "rouge", "tokenizer": "?", "max_length": 9, "max_question": 2, "window_overlap": 0}, "."),
+        ({"metric": "rouge"}, "metric='rouge': one of squad, cmrc, drcd, homework"),
     ],
 )
 def test_arguments_that_cannot_be_are_errors(settings: dict[str, Any], message: str) -> None:
@@ -382,10 +428,11 @@ def test_the_submission_has_one_row_a_question_without_commas_and_none_empty() -
         return {"text": texts[0] if texts else "", "n_best": [{"text": text} for text in texts]}
 
     answers = [found("1,234人"), found(",", "次"), found("full，width"), found('a "b"'), found("two\nlines"), found()]
+    answers += [found("a\x00b\r\n\tc"), found(",\x00", "d")]
     with pytest.warns(UserWarning, match="1 questions have no answer, 5 first"):
-        content = Homework7Csv().content(list("012345"), ["?"] * 6, answers)
+        content = Homework7Csv().content(list("01234567"), ["?"] * 8, answers)
     rows = list(csv.reader(content.splitlines()))
     assert rows == [
         ["ID", "Answer"], ["0", "1234人"], ["1", "次"], ["2", "full，width"], ["3", 'a "b"'], ["4", "two lines"],
-        ["5", "。"],
+        ["5", "。"], ["6", "a b c"], ["7", "d"],
     ]  # fmt: skip

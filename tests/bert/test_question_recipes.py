@@ -2,6 +2,7 @@
 
 import csv
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,19 @@ def test_homework_7_takes_its_folder_and_writes_its_submission(
     assert main([*predict, "--data.predict_source", str(hw7 / "hw7_dev.json")]) == 0
     assert len(json.loads((tmp_path / name / "answers.json").read_text("utf8"))) == 20
     assert (tmp_path / name / "result.csv").read_bytes() == submission, "other questions are no submission"
+
+
+def test_a_run_without_a_validation_says_where_its_submission_is_to_come_from(
+    hw7: Path, encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = ["--trainer.default_root_dir", str(tmp_path), "--data.source", str(hw7), "--model.encoder", str(encoder)]
+    settings = ["--trainer.max_steps", "1", "--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu"]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*monitored key.*")
+        assert main(["fit", "--config", "hw07/simple", *settings, *root]) == 0
+    last = tmp_path / "hw07/simple/checkpoints/last.ckpt"
+    assert f"no best epoch to evaluate or to predict with: `lhy predict --ckpt_path {last}`" in capsys.readouterr().out
+    assert last.is_file()
 
 
 def test_several_members_hand_in_one_submission(hw7: Path, encoder: Path, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_predict_answers_the_questions_of_a_file(ranks: Path, folder: Path, tmp_
 
 
 def test_predict_averages_several_checkpoints(ranks: Path) -> None:
-    paths = ",".join(str(ranks / name / "checkpoints/last.ckpt") for name in ("one", "accumulated"))
+    paths = ", ".join(str(ranks / name / "checkpoints/last.ckpt") for name in ("one", "accumulated"))
     main(["predict", "--trainer.default_root_dir", str(ranks), "--name", "both", "--ckpt_path", paths,
           "--trainer.enable_progress_bar", "false"])  # fmt: skip
     assert len(json.loads((ranks / "both/answers.json").read_text("utf8"))) == 12
@@ -109,3 +109,21 @@ def test_doc_stride_is_explained_on_the_command_line(capsys: pytest.CaptureFixtu
     said = capsys.readouterr().err
     assert "overlap of two windows in transformers and the step between them in homework 7" in said
     assert "--data.window_overlap" in said
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("--data.metric", "homwork", "metric is 'squad', 'cmrc', 'drcd', 'homework' or null, not 'homwork'. Did you "),
+        ("--model.span_search", "best", "span_search is 'joint' or 'independent', not 'best'."),
+        ("--model.window_score", "max", "window_score is 'span', 'span_minus_null' or null, not 'max'."),
+        ("--model.null_threshold", "x", "null_threshold is a number or null, not 'x'."),
+        ("--data.batch_size", "many", "batch_size is a whole number, not 'many'."),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_with_those_that_can(
+    flag: str, value: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", "hw07/simple", flag, value])
+    assert capsys.readouterr().err.startswith(f"lhy: error: {message}")

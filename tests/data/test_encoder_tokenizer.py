@@ -132,6 +132,15 @@ def test_bad_input_says_what_it_is(tmp_path: Path) -> None:
         EncoderTokenizer.from_pretrained(tmp_path)
 
 
+def test_a_folder_without_a_tokenizer_is_an_error_and_no_tokenizer_of_unknown_pieces(
+    tiny_encoder: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "config.json").write_text((tiny_encoder / "config.json").read_text())
+    with pytest.raises(ValueError, match=r"has no tokenizer: .* special tokens alone\. Put .*tokenizer\.json"):
+        EncoderTokenizer.from_pretrained(tmp_path)
+
+
 def test_the_checkpoints_tokenizer_comes_first_then_a_given_one_then_the_encoders_then_a_new_one(
     tokenizer: EncoderTokenizer,  # noqa: F811
     tiny_encoder: Path,  # noqa: F811

@@ -10,6 +10,7 @@ import pytest
 from lhy_lightning.data import samplers
 from lhy_lightning.data.question_answering import QuestionAnsweringDataModule
 from lhy_lightning.data.question_batches import QuestionBatches
+from tests.bert.conftest import tiny_encoder, tokenizer  # noqa: F401
 from tests.bert.question_files import homework_split, write_homework
 
 SMALL: dict[str, Any] = {"max_length": 32, "max_question": 10, "window_overlap": 6, "batch_size": 4, "vocab_size": 300}
@@ -127,6 +128,18 @@ def test_bad_training_rows_are_skipped_and_counted_and_every_evaluated_row_stays
     assert sorted(evaluated) == [0, 1, 2, 3, 4, 5]
 
 
+def test_ends_that_do_not_count_themselves_are_told_and_do_no_harm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = homework_split(0, 4)
+    for asked in content["questions"]:
+        asked["answer_end"] += 1
+    (tmp_path / "hw7_train.json").write_text(json.dumps(content), "utf8")
+    data = opened(tmp_path, val_fraction=0.25)
+    assert "train: 12 answers end elsewhere than answer_end says (question " in capsys.readouterr().out
+    assert data.opened("train").answers.found.all()
+
+
 def test_nothing_to_train_on_is_an_error(tmp_path: Path) -> None:
     source = write(
         tmp_path / "a.json", [row("Who?", "Ada did.", "Ada", start=2), row("Who?", "Bob did.", "Bob", start=2)]
@@ -156,6 +169,14 @@ def test_a_folder_that_lacks_a_split_is_told_which(
     assert "has no val questions of its own: 10% of training held out." in capsys.readouterr().out
 
 
+def test_a_file_of_questions_is_no_training_split_to_one_who_wants_them_answered(
+    folder: Path,
+    tiny_encoder: Path,  # noqa: F811
+) -> None:
+    with pytest.raises(ValueError, match=r"no test questions to answer, only train: .* --data\.predict_source"):
+        opened(folder / "hw7_test.json", "predict", tokenizer_file=str(tiny_encoder))
+
+
 def test_questions_to_answer_need_ids_of_their_own_before_training_starts(folder: Path, tmp_path: Path) -> None:
     for name in ("train", "dev", "test"):
         content = json.loads((folder / f"hw7_{name}.json").read_text("utf8"))
@@ -165,6 +186,14 @@ def test_questions_to_answer_need_ids_of_their_own_before_training_starts(folder
         opened(tmp_path)
     with pytest.raises(ValueError, match=r"hw7_dev.json: 1 ids stand for several"):
         opened(folder, "predict", predict_source=str(tmp_path / "hw7_dev.json"))
+
+
+def test_a_test_without_answers_says_so_before_a_network_reads_it(folder: Path) -> None:
+    data = opened(folder)
+    with pytest.raises(ValueError, match=r"hw7_test\.json: no answer of its 12 questions is known.*`lhy predict`"):
+        data.setup("test")
+    data.setup("predict")
+    assert len(data.opened("predict").questions) == 12
 
 
 def test_unanswerable_questions_are_trained_on_when_asked_for(tmp_path: Path) -> None:
@@ -253,6 +282,8 @@ def test_batches_by_tokens_never_exceed_them(folder: Path) -> None:
         ({"no_answer_share": 1.0}, r"no_answer_share=1.0: a share of the windows in \[0, 1\)"),
         ({"metric": "rouge"}, "metric='rouge': one of squad, cmrc, drcd, homework"),
         ({"batch_size": 0}, "batch_size=0: must be at least 1"),
+        ({"num_workers": -1}, "num_workers=-1: must be at least 0"),
+        ({"window": 33}, "window=33, but max_length=32 holds"),
         ({"max_tokens": 31}, "max_tokens=31 is less than a sequence of max_length=32"),
         ({"val_fraction": 0.6, "test_fraction": 0.5}, "must leave something to train on"),
         ({"max_question": 29}, "has no room for a paragraph beside a question of max_question=29"),

@@ -8,6 +8,7 @@ import pytest
 
 from lhy_lightning.data.encoded_texts import EncodedTexts
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
+from lhy_lightning.data.question_set import Answer, Question, QuestionSet
 from lhy_lightning.data.question_windows import (
     AnswerTokens,
     WindowSettings,
@@ -17,7 +18,6 @@ from lhy_lightning.data.question_windows import (
     places_without_answer,
     window_grid,
 )
-from lhy_lightning.data.questions import Answer, Question, QuestionSet
 from lhy_lightning.data.window_batches import IGNORED, EvaluationWindows, TrainingWindows, WindowMaker
 from tests.data.test_tagging import byte_level
 
@@ -134,8 +134,11 @@ def test_a_span_no_longer_than_the_overlap_is_whole_in_some_window() -> None:
         ({"max_length": 67, "max_question": 64}, "no room for a paragraph beside a question of max_question=64"),
         ({"max_length": 100, "max_question": 64, "window_overlap": 33}, "window_overlap=33.*only 33 tokens"),
         ({"window": 150, "window_overlap": 150}, "window_overlap=150.*only 150 tokens"),
-        ({"window": 0}, "at least 1"),
-        ({"window_overlap": -1}, "not negative"),
+        ({"window": 0}, "window=0: a number of tokens, at least 1"),
+        ({"window_overlap": -1}, "window_overlap=-1: .* at least 0"),
+        ({"max_question": -3}, "max_question=-3"),
+        ({"max_length": -5}, "max_length=-5"),
+        ({"window": 400}, "window=400, but max_length=384 holds 380 tokens of the paragraph at most"),
     ],
 )
 def test_settings_that_contradict_each_other_are_errors(settings: dict[str, int], message: str) -> None:

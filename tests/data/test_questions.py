@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from lhy_lightning.data.embedded_questions import EMBEDDED
-from lhy_lightning.data.questions import Answer, QuestionSet, open_question_file, open_questions, read_questions
+from lhy_lightning.data.question_set import Answer, QuestionSet
+from lhy_lightning.data.questions import open_question_file, open_questions, read_questions
 
 PARAGRAPH = "梵語由陸特開創，1786年，威廉·瓊斯在加爾各答發表言論。"
 
@@ -47,12 +48,41 @@ def test_answer_end_of_the_homework_is_the_last_characters_own_place() -> None:
     assert found.kind == "homework"
 
 
+def test_an_answer_end_behind_the_last_character_is_counted() -> None:
+    def read(text: str | None, end: int) -> QuestionSet:
+        row = {
+            "id": 0,
+            "paragraph_id": 0,
+            "question_text": "?",
+            "answer_text": text,
+            "answer_start": 1,
+            "answer_end": end,
+        }
+        return read_questions({"questions": [row], "paragraphs": ["去台北了"]}, "here.json")
+
+    assert read("台北", 2).wrong_ends() == read(None, 2).wrong_ends() == ""
+    assert "answer '台北', answer_end 3, but its last character stands at 2" in read("台北", 3).wrong_ends()
+    assert "answer_end 9, but its last character stands at 3" in read(None, 9).wrong_ends(), "behind the paragraph"
+
+
 def test_null_answers_of_the_homework_are_rows_to_predict() -> None:
     found = read_questions(homework(), "here")
     assert only(found) == (PARAGRAPH, ())
     assert not found.labelled
     assert not found.questions[0].impossible
     assert found.wrong_answers() == 0
+
+
+def test_an_empty_answer_of_the_homework_is_a_row_to_predict_too() -> None:
+    row = {
+        "id": 0,
+        "paragraph_id": 0,
+        "question_text": "?",
+        "answer_text": "",
+        "answer_start": None,
+        "answer_end": None,
+    }
+    assert not read_questions({"questions": [row], "paragraphs": ["去台北了"]}, "here").labelled
 
 
 def test_squad_2_says_what_cannot_be_answered() -> None:
@@ -79,6 +109,29 @@ def test_rows_of_question_and_context_need_no_more(tmp_path: Path) -> None:
     assert [question.id for question in found.questions] == ["0", "1"]
     assert not found.labelled
     assert [q.text for q in read_questions(rows, "here").questions] == ["Who?", "What?"]
+
+
+def test_an_empty_cell_is_an_empty_text_and_its_row_stays(tmp_path: Path) -> None:
+    path = tmp_path / "ask.csv"
+    path.write_text("id,question,context\na,who?,Ada went.\nb,,Ada went.\nc,who?,\n", "utf-8-sig")
+    found = open_question_file(path)
+    asked = [(question.id, question.text, found.paragraphs[question.paragraph]) for question in found.questions]
+    assert asked == [("a", "who?", "Ada went."), ("b", "", "Ada went."), ("c", "who?", "")]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"ask\.csv \(0 bytes\) has no rows"),
+        (b"question,context\n", r"ask\.csv \(17 bytes\) has no rows"),
+        ("question,context\ncafé?,café\n".encode("latin1"), r"ask\.csv is not UTF-8 .*: save it as UTF-8"),
+        (b"q,text\na,b\n", r"ask\.csv, row 0: no 'context'; it has q, text"),
+    ],
+)
+def test_a_table_that_holds_no_questions_says_why(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "ask.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        open_question_file(tmp_path / "ask.csv")
 
 
 def test_rows_of_the_hub_without_answers_among_answered_ones_are_unanswerable() -> None:
@@ -134,6 +187,10 @@ def test_one_file_is_a_training_split(tmp_path: Path) -> None:
     assert set(open_questions(str(tmp_path / "DRCD_dev.json"))) == {"train"}
 
 
+def qa(name: str, answers: Any) -> dict[str, Any]:
+    return {"id": name, "question": "who?", "answers": answers}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -153,7 +210,28 @@ def test_one_file_is_a_training_split(tmp_path: Path) -> None:
         ({"questions": [], "paragraphs": ["a", {"text": "b" * 500}]}, "here.json, paragraph 1: .{10,80}… *, not text"),
         ([{"question": None, "context": "a"}], "row 0: question is None, not text"),
         ([{"question": "a"}], "row 0: no 'context'"),
-        ({"data": [{"paragraphs": [{"context": "a", "qas": [{"id": "q7"}]}]}]}, r"question q7: no 'question'\.$"),
+        (
+            {"data": [{"paragraphs": [{"context": "a", "qas": [{"id": "q7"}]}]}]},
+            r"question q7: no 'question'; it has id\.$",
+        ),
+        ({"data": [{"title": "a"}]}, "article 0: no 'paragraphs'; it has title"),
+        ({"data": [{"paragraphs": ["a"]}]}, "article 0, paragraph 0: 'a' is no object with keys such as 'context'"),
+        ({"data": [{"paragraphs": [{"context": "a", "qas": {"id": 1}}]}]}, "paragraph 0: qas is {'id': 1}, not a list"),
+        (
+            {"data": [{"paragraphs": [{"context": "a", "qas": [qa("q", "a")]}]}]},
+            "question q: answers is 'a', not a list",
+        ),
+        (
+            {"data": [{"paragraphs": [{"context": "a", "qas": [qa("q", ["a"])]}]}]},
+            "question q: 'a' is no object with keys such as 'text'",
+        ),
+        ([{"context_text": "a", "qas": None}], "row 0: qas is None, not a list"),
+        ([{"question": "a", "context": "b", "answer": 7}], "row 0: answer is 7, not text"),
+        (
+            [{"question": "a", "context": "b", "answers": {"text": ["b", "c"], "answer_start": [0]}}],
+            "row 0: 2 texts of answers and 1 answer_start",
+        ),
+        ([{"question": "a", "context": "b", "answers": {"text": "b", "answer_start": 0}}], "text is 'b', not a list"),
     ],
 )
 def test_what_is_not_as_it_should_be_is_named(content: Any, message: str) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -47,6 +48,20 @@ def test_numbers_reach_the_optimizer() -> None:
 def test_a_misspelt_name_gets_the_nearest() -> None:
     with pytest.raises(ValueError, match="did you mean 'adamw'"):
         build_optimizer([nn.Parameter(torch.zeros(1))], "adamww")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"lr": -1.0}, r"lr=-1\.0: must not be negative"),
+        ({"lr": float("nan")}, "lr=nan"),
+        ({"weight_decay": -0.1}, r"weight_decay=-0\.1: must not be negative"),
+        ({"betas": (0.9, 1.0)}, r"betas=\(0\.9, 1\.0\): two numbers in \[0, 1\)"),
+    ],
+)
+def test_numbers_that_cannot_be_are_named_as_the_user_knows_them(numbers: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_optimizer([nn.Parameter(torch.zeros(1))], **numbers)
 
 
 def test_norms_and_biases_do_not_decay_and_frozen_weights_are_left_out() -> None:
