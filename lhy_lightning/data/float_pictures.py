@@ -36,8 +36,8 @@ class FloatPictures(PictureSet):
             )
         if value_range is None:
             raise ValueError(
-                f"{source} holds {array.dtype}, which does not say what is black and white: set --data.value_range, "
-                "such as [0, 1] or [-1, 1]."
+                f"{source} holds {array.dtype} of shape {array.shape}; pictures are uint8, or floats with the numbers "
+                "that are black and white: set --data.value_range, such as [0, 1] or [-1, 1]."
             )
         low, high = float(value_range[0]), float(value_range[1])
         if not low < high:

@@ -37,7 +37,7 @@ def test_floats_of_a_stated_range_are_pictures_in_8_bits(tmp_path: Path, floats:
 
 
 def test_floats_without_a_range_are_asked_for_it(tmp_path: Path, floats: np.ndarray) -> None:
-    with pytest.raises(ValueError, match=r"holds float32, which does not say what is black and white: set --data.val"):
+    with pytest.raises(ValueError, match=r"holds float32 .* are black and white: set --data.value_range"):
         opened(saved(tmp_path, floats))
 
 
