@@ -31,10 +31,18 @@ from lhy_lightning.autoencoders.anomaly_scores import (
     smoothed,
 )
 from lhy_lightning.autoencoders.homework import AnomalyTable
-from lhy_lightning.autoencoders.made_anomalies import MADE, Made, fit_for_moves, make_anomalies, moved, moves_of
+from lhy_lightning.autoencoders.made_anomalies import (
+    MADE,
+    Made,
+    fit_for_moves,
+    make_anomalies,
+    moved,
+    moves_of,
+    pasted,
+)
 from lhy_lightning.autoencoders.reconstruction import Batch, ReconstructionModule
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
-from lhy_lightning.metrics.anomalies import detection_figures, threshold_of
+from lhy_lightning.metrics.anomalies import auroc, detection_figures, threshold_of
 from lhy_lightning.metrics.glue import NumberPairs
 
 PICTURES_FOR_STATISTICS = 5000
@@ -46,7 +54,8 @@ class AnomalyDetector(ReconstructionModule):
 
     No anomaly is needed: the best epoch is that of the lowest loss on normal validation pictures, and the threshold is
     the score that a stated share of them exceeds. Labelled anomalies, where there are any, only measure: AUROC, AUPR,
-    and F1 at the threshold. An epoch chosen by such a figure is no longer label-free: it prints ORACLE.
+    and F1 at the threshold; `test/pixel_auroc` says how well the heat maps find pieces pasted into the normal test
+    pictures, a mean over batches. An epoch chosen by such a figure is no longer label-free: it prints ORACLE.
 
     What a score is, by name (`anomaly_scores.py`): the error of the reconstruction, of the whole picture ("pixel"), of
     its worst square ("patch") or of the encoder's activations ("feature"); the Mahalanobis distance of its latent from
@@ -220,6 +229,16 @@ class AnomalyDetector(ReconstructionModule):
         images = images.to(self.device)
         return smoothed(error_map(images, self.reconstruct(images)), self.patch)
 
+    def pixel_auroc(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor | None:
+        """How well heat maps find pieces that are pasted into normal pictures (N, C, H, W): AUROC over their pixels.
+
+        None where nothing was changed, as where pieces equal what they cover.
+        """
+        changed, where = pasted(images, generator)
+        if not where.any() or where.all():
+            return None
+        return auroc(self.heat_map(changed).flatten(), where.flatten()).float()
+
     def on_validation_start(self) -> None:
         if self.score == "latent":
             self.learn_latents(self.trainer.datamodule.pictures("train"))  # type: ignore[attr-defined]
@@ -252,6 +271,10 @@ class AnomalyDetector(ReconstructionModule):
         _, figures = self.losses(normal if len(normal) else images[:1], draws)
         for name, value in figures.items():
             self.mean(f"{stage}/{name}", value.expand(len(normal)))  # once for every normal row
+        if stage == "test" and labels is not None and self.reconstruction_weight > 0:
+            found = self.pixel_auroc(normal, draws) if len(normal) else None
+            rows = 0 if found is None else len(normal)
+            self.mean("test/pixel_auroc", (images.new_zeros(()) if found is None else found).expand(rows))
         unknown = torch.full((len(images),), -1, device=images.device)
         self.rows[stage].update(self.scores(images), unknown if labels is None else labels)  # type: ignore[operator]
 

@@ -63,10 +63,11 @@ def noise(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
 
 def pasted(images: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-    """Pictures into which a rectangle of another picture of the batch is pasted (CutPaste, Li et al. 2021).
+    """Pictures into which a rectangle of another picture of the batch is pasted, lighter or darker than it was.
 
-    The rectangle has sides of a tenth to .4 of the picture's and is cut from elsewhere; where its content equals what
-    was there, nothing is changed. A single picture gets a piece of its own.
+    CutPaste (Li et al. 2021, https://arxiv.org/abs/2104.04015), whose jitter of the piece is stronger here: .4 to 1 is
+    added or taken away. The rectangle has sides of a tenth to .4 of the picture's and is cut from elsewhere; where its
+    content equals what was there (black on black), nothing is changed. A single picture gets a piece of its own.
 
     Returns:
         The pictures, and (N, H, W) bool, the pixels that are changed.
@@ -91,7 +92,9 @@ def pasted(images: Tensor, generator: torch.Generator | None = None) -> tuple[Te
     from_columns = (columns + origins[:, 1:].long()).clamp(0, width - 1)
     others = torch.arange(count, device=images.device).roll(1)
     pieces = images[others[:, None, None], :, from_rows[:, :, None], from_columns[:, None, :]].permute(0, 3, 1, 2)
-    result = torch.where(inside[:, None], pieces, images)
+    light = 2 * draw()[:, :1] - 1
+    light = (0.4 * light.sign() + 0.6 * light)[:, :, None, None]
+    result = torch.where(inside[:, None], (pieces + light).clamp(-1, 1), images)
     return result, (result != images).any(1)
 
 

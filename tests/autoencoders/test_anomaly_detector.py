@@ -78,7 +78,7 @@ def test_figures_of_the_test_are_scikit_learns_of_the_raw_scores(tmp_path: Path)
     labels = torch.cat([batch["label"] for batch in rows])
     assert found["test/auroc"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-6)
     assert found["test/auroc"] > 0.9
-    assert {"test/aupr", "test/f1", "test/detected", "test/false_alarms", "test/loss"} <= set(found)
+    assert {"test/aupr", "test/f1", "test/detected", "test/false_alarms", "test/loss", "test/pixel_auroc"} <= set(found)
 
 
 def test_the_threshold_is_the_score_that_a_stated_share_of_normal_pictures_exceeds(tmp_path: Path) -> None:
@@ -190,3 +190,14 @@ def test_every_figure_of_a_batch_that_has_no_normal_row_has_no_weight(tmp_path: 
     before = float(module.means["test-loss"].compute())  # type: ignore[operator]
     module.evaluate("test", {"image": -images, "label": torch.tensor([1, 1, 1, 1])})
     assert float(module.means["test-loss"].compute()) == before  # type: ignore[operator]
+
+
+def test_a_heat_map_of_a_perfect_reconstruction_finds_every_pasted_pixel() -> None:
+    images = torch.rand(8, 1, 16, 16) - 0.5
+
+    class Knows(AnomalyDetector):
+        def reconstruct(self, pictures: torch.Tensor) -> torch.Tensor:
+            return images
+
+    module = Knows(image_size=(16, 16), channels=1, patch=1, picture_every=0)
+    assert float(module.pixel_auroc(images, torch.Generator().manual_seed(0)) or 0) == pytest.approx(1.0)
