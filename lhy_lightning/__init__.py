@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lhy_lightning.autoencoders.anomaly_detector import AnomalyDetector
     from lhy_lightning.autoencoders.autoencoder import AutoEncoder
     from lhy_lightning.autoencoders.prior import CodePrior
     from lhy_lightning.autoencoders.vqvae import VQVAE
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from lhy_lightning.cnn.classifier import ImageClassifier
     from lhy_lightning.cnn.fixmatch import FixMatchClassifier
     from lhy_lightning.cnn.pseudo_labels import PseudoLabelClassifier
+    from lhy_lightning.data.anomalies import AnomalyDataModule
     from lhy_lightning.data.image_pairs import PairedImageDataModule
     from lhy_lightning.data.images import ImageDataModule
     from lhy_lightning.data.question_answering import QuestionAnsweringDataModule
@@ -41,6 +43,8 @@ __all__ = [
     "VQVAE",
     "WGAN",
     "WGANGP",
+    "AnomalyDataModule",
+    "AnomalyDetector",
     "AutoEncoder",
     "BertClassifier",
     "BertQuestionAnswering",
@@ -69,6 +73,8 @@ _PUBLIC = {
     "VQVAE": "lhy_lightning.autoencoders.vqvae",
     "WGAN": "lhy_lightning.gan.wgan",
     "WGANGP": "lhy_lightning.gan.wgan",
+    "AnomalyDataModule": "lhy_lightning.data.anomalies",
+    "AnomalyDetector": "lhy_lightning.autoencoders.anomaly_detector",
     "AutoEncoder": "lhy_lightning.autoencoders.autoencoder",
     "BertClassifier": "lhy_lightning.bert.classifier",
     "BertQuestionAnswering": "lhy_lightning.bert.question_answering",

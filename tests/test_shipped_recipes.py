@@ -5,6 +5,7 @@ import json
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -118,6 +119,46 @@ def test_recipe_translates_both_ways_after_two_batches(
     assert main([*predict, "--trainer.limit_predict_batches", "2", *root]) == 0
     for way in ("a_to_b", "b_to_a"):
         assert len(list((tmp_path / name / way).iterdir())) == 8
+
+
+DETECTORS = [name for name in NAMES if uses(name, "AnomalyDataModule", "AnomalyDetector")]
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_recipe_tells_a_digit_from_the_others_after_two_batches(name: str, tmp_path: Path) -> None:
+    settings = [*SHORT, "--data.source", "embedded:digits", "--data.normal_class", "3", "--data.image_size", "16"]
+    settings += ["--data.batch_size", "8", "--trainer.callbacks", "[]", "--data.val_fraction", "0.1"]
+    root = ["--trainer.default_root_dir", str(tmp_path)]
+    assert main(["fit", "--config", name, *settings, *root]) == 0
+    results = json.loads((tmp_path / name / "results.json").read_text())["results"]
+    assert {"val/loss", "test/auroc", "test/aupr", "test/f1"} <= set(results)
+    assert "val/auroc" not in results
+
+
+@pytest.mark.parametrize("name", [name for name in DETECTORS if name.startswith("hw08/")])
+def test_homework_8_takes_its_arrays_and_writes_its_submission(name: str, tmp_path: Path) -> None:
+    folder, generator = tmp_path / "data-bin", np.random.default_rng(0)
+    folder.mkdir()
+    for part, rows in (("training", 120), ("testing", 30)):
+        np.save(folder / f"{part}set.npy", generator.integers(0, 256, (rows, 64, 64, 3), dtype=np.uint8))
+    settings = [*SHORT, "--data.source", str(folder), "--data.batch_size", "8"]
+    assert main(["fit", "--config", name, *settings, "--trainer.default_root_dir", str(tmp_path)]) == 0
+    submission = (tmp_path / name / "submission.csv").read_text()
+    header, *rows = csv.reader(submission.splitlines())
+    assert header == ["Id", "Predicted"]
+    assert [row[0] for row in rows] == [str(number) for number in range(30)]
+    assert len({float(row[1]) for row in rows}) > 1  # raw, no classes
+    results = json.loads((tmp_path / name / "results.json").read_text())["results"]
+    assert not [figure for figure in results if figure.startswith("test/")]  # nobody but the judge has the labels
+
+    command = ["--ckpt_path", "best", "--name", name, "--trainer.default_root_dir", str(tmp_path)]
+    command += ["--trainer.enable_progress_bar", "false"]
+    with pytest.warns(UserWarning, match="the test pictures have no labels: there is no test/auroc"):
+        assert main(["test", *command]) == 0
+    np.save(tmp_path / "two.npy", generator.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8))
+    assert main(["predict", *command, "--data.source", str(tmp_path / "two.npy")]) == 0
+    assert len((tmp_path / name / "predictions.csv").read_text().splitlines()) == 1 + 2
+    assert (tmp_path / name / "submission.csv").read_text() == submission  # other pictures are no submission
 
 
 @pytest.mark.parametrize("name", ["hw06/simple", "hw06/medium", "hw06/strong", "hw06/wgan_gp"])

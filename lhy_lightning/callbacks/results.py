@@ -13,7 +13,9 @@ from rich.table import Table
 from lhy_lightning.callbacks.pictures import run_directory
 from lhy_lightning.whole_file import csv_text, write_whole
 
-WORTH_A_LOOK = ("curves.png", "samples", "predictions.csv", "predict.csv", "predictions.tsv", "submission.txt")
+WORTH_A_LOOK = (
+    "curves.png", "samples", "predictions.csv", "predict.csv", "predictions.tsv", "submission.csv", "submission.txt",
+)  # fmt: skip
 
 
 def write_results(path: Path, results: dict[str, float], *, step: int, checkpoint: Path) -> None:

@@ -21,6 +21,7 @@ class ImageSets:
         source: hands out one split or several.
         val_source, test_source, unlabelled_source: each replaces (`unlabelled_source`: adds to) one split.
         image_column, label_column: for tables.
+        value_range: for npy files of floats.
         cache_dir: where decoded pictures are kept.
 
     Attributes:
@@ -36,12 +37,13 @@ class ImageSets:
         unlabelled_source: str | Sequence[str] | None = None,
         image_column: str | None = None,
         label_column: str | None = None,
+        value_range: tuple[float, float] | None = None,
         cache_dir: str | None = None,
     ) -> None:
         self.source, self.cache = source, cache_folder(cache_dir)
 
         def opened(place: str) -> dict[Role, OpenedSplit]:
-            return open_source(place, image_column=image_column, label_column=label_column)
+            return open_source(place, image_column=image_column, label_column=label_column, value_range=value_range)
 
         self.by_role: dict[Role, list[OpenedSplit]] = {role: [split] for role, split in opened(source).items()}
         elsewhere: tuple[tuple[Role, str | None], ...] = (("val", val_source), ("test", test_source))

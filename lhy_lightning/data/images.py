@@ -44,6 +44,7 @@ class ImageDataModule(CourseDataModule):
         unlabelled_source: unlabelled pictures from elsewhere, one place or several.
         image_column: column of the pictures in a table; found by type and name if not given.
         label_column: column of the labels in a table.
+        value_range: the numbers that stand for black and white in a npy file of floats, such as [0, 1].
         batch_size: training rows a step and process.
         eval_batch_size: the same in evaluation; as `batch_size` if not given.
         image_size: side, or height and width, of the network's pictures; as in the source if all are of one size.
@@ -104,6 +105,7 @@ class ImageDataModule(CourseDataModule):
         unlabelled_source: str | list[str] | None = None,
         image_column: str | None = None,
         label_column: str | None = None,
+        value_range: tuple[float, float] | None = None,
         batch_size: int = 64,
         eval_batch_size: int | None = None,
         image_size: int | tuple[int, int] | None = None,
@@ -198,7 +200,7 @@ class ImageDataModule(CourseDataModule):
         pool = self._read(sets, roles)
         labels = sets.labels_of(roles, self.class_names, strict=strict)
         how = Division(**{field.name: given[field.name] for field in fields(Division)})
-        found = splits_of_stage(sets, roles, pool, stage, how, self._report, labels)
+        found = self.choose(splits_of_stage(sets, roles, pool, stage, how, self._report, labels))
         self._splits.update(found)
         pseudo = given.unlabelled_per_batch and given.unlabelled == "pseudo" and self._pseudo_labels is None
         if pseudo and "unlabelled" in found:
@@ -210,9 +212,13 @@ class ImageDataModule(CourseDataModule):
         if self.class_names:
             given.class_names, given.num_classes = list(self.class_names), self.num_classes
 
+    def choose(self, splits: dict[str, Split]) -> dict[str, Split]:
+        """The splits that are used of those that a stage found. Override it to leave rows out or to label them anew."""
+        return splits
+
     def _open_sets(self, stage: str) -> ImageSets:
         """Prediction looks at the source and at test pictures from elsewhere; the others may be gone by then."""
-        names: tuple[str, ...] = ("test_source", "image_column", "label_column", "cache_dir")
+        names: tuple[str, ...] = ("test_source", "image_column", "label_column", "value_range", "cache_dir")
         names += () if stage == "predict" else ("val_source", "unlabelled_source")
         if names not in self._sets:
             self._sets[names] = ImageSets(self._given.source, **{name: self._given[name] for name in names})

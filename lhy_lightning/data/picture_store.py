@@ -5,6 +5,7 @@ the third hour of it, and hashes the content, which keeps equal pictures on one 
 """
 
 import hashlib
+import mmap
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from lhy_lightning.whole_file import whole_file
 
 VERSION = 1  # of the files' layout and of decoding: raise it and old files are not used any more
 SMALL = 3e-4  # seconds: pictures that decode faster are decoded in one thread (measured: .2 to .4 ms is the turn)
+FORGET_AFTER = 2**22  # bytes read of a mapped file until its pages are given back; the system maps ten times as many
 TASK, CHUNK = 64, 1024  # pictures that a thread decodes in one go, and that are in memory at a time
 
 
@@ -103,10 +105,14 @@ class PictureStore:
         stem = hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
         self.pixels_file, self.facts_file = folder / f"{stem}.pixels.npy", folder / f"{stem}.facts.npz"
         self._pixels = pictures.as_array(size, channels)
-        self._reopen = self._pixels is None and keep
+        self._reopen, self._read = self._pixels is None and keep, 0
         if self._pixels is not None:
             self.bad = np.zeros(len(pictures), dtype=bool)
-            self.content = np.fromiter(map(_hash, self._pixels), dtype=np.int64, count=len(pictures))
+            self.content = np.zeros(len(pictures), dtype=np.int64)
+            for first in range(0, len(pictures), CHUNK):
+                pixels = self._pixels[first : first + CHUNK]
+                self.content[first : first + CHUNK] = [_hash(picture) for picture in pixels]
+                forget_pages(self._pixels)
         elif not self._open():
             self._decode_all()
             if not self._open():
@@ -136,7 +142,12 @@ class PictureStore:
             (B, C, H, W) uint8, in channels-last memory order.
         """
         if self._pixels is not None:
-            return torch.from_numpy(self._pixels[rows]).permute(0, 3, 1, 2)
+            taken = self._pixels[rows]
+            self._read += taken.nbytes
+            if self._read > FORGET_AFTER:
+                self._read = 0
+                forget_pages(self._pixels)
+            return torch.from_numpy(taken).permute(0, 3, 1, 2)
         out = np.empty((len(rows), *self.size, self.channels), dtype=np.uint8)
 
         def fill(place: int) -> None:
@@ -204,6 +215,18 @@ class PictureStore:
             batches(len)
         with cache_file(self.facts_file) as file:
             np.savez(file, content=content, bad=bad)
+
+
+def forget_pages(array: np.ndarray) -> None:
+    """Gives back the memory of the pages that were read of a memory-mapped array; others are left alone.
+
+    The system keeps them cached, so that reading them again costs little, but they do not count as this process's.
+    """
+    owner: object = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)
 
 
 def _hash(picture: np.ndarray) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lhy_lightning.data.embedded import EMBEDDED
+from lhy_lightning.data.float_pictures import FloatPictures
 from lhy_lightning.data.folders import Role, list_folder, natural, nearest_existing, role_of
 from lhy_lightning.data.pictures import ArrayPictures, PictureSet, TablePictures
 
@@ -38,13 +39,18 @@ class OpenedSplit:
 
 
 def open_source(
-    source: str, *, image_column: str | None = None, label_column: str | None = None
+    source: str,
+    *,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> dict[Role, OpenedSplit]:
     """Opens a source and finds its splits; a source without any is all `train`.
 
     Args:
         source: `embedded:<name>`, a folder, a parquet, csv, json, jsonl or npy file, or a hub id.
         image_column, label_column: for tables; found by type and name where None.
+        value_range: (black, white) of a npy file of floats.
 
     Returns:
         The splits that the source itself hands out.
@@ -62,11 +68,11 @@ def open_source(
     path = Path(source).expanduser()
     columns = (image_column, label_column)
     if path.is_file():
-        return {"train": _open_file(path, columns)}
+        return {"train": _open_file(path, columns, value_range)}
     if path.is_dir():
         files = _files_by_role(path)
         if files:
-            return {role: _open_file(file, columns) for role, file in files.items()}
+            return {role: _open_file(file, columns, value_range) for role, file in files.items()}
         return {
             role: OpenedSplit(
                 listed.pictures,
@@ -103,7 +109,9 @@ def _files_by_role(folder: Path) -> dict[Role, Path]:
     return found
 
 
-def _open_file(path: Path, columns: tuple[str | None, str | None]) -> OpenedSplit:
+def _open_file(
+    path: Path, columns: tuple[str | None, str | None], value_range: tuple[float, float] | None
+) -> OpenedSplit:
     stat = path.stat()
     fingerprint = hashlib.blake2b(
         f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode(), digest_size=16
@@ -113,6 +121,8 @@ def _open_file(path: Path, columns: tuple[str | None, str | None]) -> OpenedSpli
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except ValueError as error:
             raise ValueError(f"{path} is not a plain numpy array of pictures: {error}") from error
+        if array.dtype.kind == "f":
+            return OpenedSplit(FloatPictures(array, str(path), fingerprint, value_range), None, None)
         return OpenedSplit(ArrayPictures(array, str(path), fingerprint, file=path), None, None)
     if path.suffix.lower() not in TABLES:
         raise ValueError(f"{path}: pictures come from {', '.join([*TABLES, '.npy'])} files, folders or hub ids.")

@@ -1,0 +1,58 @@
+"""Heat maps of what an anomaly detector finds strange."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from matplotlib import colormaps
+from torch import Tensor
+
+from lhy_lightning.autoencoders.made_anomalies import pasted
+from lhy_lightning.callbacks.pictures import picture_grid, save_picture
+
+COLUMNS = 8
+
+
+def heat_pictures(maps: Tensor, top: float) -> Tensor:
+    """Maps (N, H, W) as pictures (N, 3, H, W) in [-1, 1], black at 0 and white at `top`."""
+    table = torch.tensor(colormaps["inferno"](range(256)))[:, :3].float() * 2 - 1
+    levels = (maps.cpu().float() / max(top, 1e-12) * 255).clamp(0, 255).long()
+    return table[levels].permute(0, 3, 1, 2)
+
+
+class HeatMapPictures(Callback):
+    """`samples/heat_maps.png`: validation pictures with a piece pasted in, where it is, and what the detector finds.
+
+    Rows of eight: the pictures, the pixels that were changed, the heat maps.
+
+    Args:
+        every: validations between two pictures.
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        self.every, self.validations = every, 0
+        self.images: Tensor | None = None
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *rest: Any
+    ) -> None:
+        if batch_idx == 0 and trainer.is_global_zero:
+            self.images = batch["image"][:COLUMNS]
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        images, self.images = self.images, None
+        if trainer.sanity_checking or images is None:
+            return
+        self.validations += 1
+        if self.validations % self.every:
+            return
+        module: Any = pl_module
+        changed, where = pasted(images, torch.Generator(device=images.device).manual_seed(0))
+        maps = module.heat_map(changed)
+        found = heat_pictures(maps, float(maps.max()))
+        colour = changed.cpu().expand(-1, 3, -1, -1)
+        parts = [colour, where.cpu()[:, None].expand(-1, 3, -1, -1).float() * 2 - 1, found]
+        save_picture(trainer, "heat_maps", picture_grid(torch.cat(parts), columns=len(images)))

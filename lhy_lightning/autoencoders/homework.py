@@ -1,0 +1,40 @@
+"""What `lhy predict` writes of an anomaly detector: `predictions.csv`, and homework 8's submission."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import LightningModule
+
+from lhy_lightning.callbacks.prediction_file import PredictionFile
+from lhy_lightning.whole_file import csv_text
+
+
+class AnomalyTable(PredictionFile):
+    """`predictions.csv`: path, raw score, and whether it is above the threshold."""
+
+    filename = "predictions.csv"
+
+    def inputs(self, datamodule: Any) -> list[str]:
+        paths: list[str] = datamodule.paths("predict")
+        return paths
+
+    def rows(self, outputs: Any) -> list[tuple[Any, ...]]:
+        columns = (outputs[name].tolist() for name in ("index", "score", "anomaly"))
+        return list(zip(*columns, strict=True))
+
+    def text(self, pl_module: LightningModule, inputs: list[str], rows: list[tuple[Any, ...]]) -> str:
+        table = [
+            [path, f"{score:.9g}", int(anomaly)]  # 9 digits: every float32 is told from its neighbours
+            for path, (_, score, anomaly) in zip(inputs, rows, strict=True)
+        ]
+        return csv_text([["path", "score", "anomaly"], *table])
+
+
+class Homework8Csv(AnomalyTable):
+    """`submission.csv` as homework 8 hands it in: `Id,Predicted`, the row of `testingset.npy` and its raw score."""
+
+    filename = "submission.csv"
+
+    def text(self, pl_module: LightningModule, inputs: list[str], rows: list[tuple[Any, ...]]) -> str:
+        return csv_text([["Id", "Predicted"], *([row, f"{score:.9g}"] for row, score, _ in rows)])

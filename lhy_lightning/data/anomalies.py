@@ -1,0 +1,67 @@
+"""`AnomalyDataModule`: normal pictures to learn from, normal and strange ones to be told apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lhy_lightning.data.image_splits import Split
+from lhy_lightning.data.images import ImageDataModule
+
+NORMAL, ANOMALY = 0, 1
+
+
+class AnomalyDataModule(ImageDataModule):
+    """Pictures of which training sees the normal ones only; in test, label 1 is an anomaly and 0 is normal.
+
+    Where the source has classes, one of them is normal and all others are anomalies ("one against the rest"). Training
+    rows without labels, such as homework 8's `trainingset.npy` or the class folder `train/good` alone, are all normal;
+    test rows without labels are to be predicted for.
+
+    Args:
+        source: as in `ImageDataModule`.
+        normal_class: name of the class that is normal.
+        val_anomalies: keep the validation rows of the other classes, as anomalies. There is a `val/auroc` then, to look
+            at; an epoch that is chosen by it has seen anomaly labels.
+        arguments: as in `ImageDataModule`.
+
+    Raises:
+        ValueError: the source has classes and `normal_class` is none of them, or there is no normal row.
+    """
+
+    def __init__(
+        self,
+        source: str = "embedded:digits",
+        *,
+        normal_class: str | None = "0",
+        val_anomalies: bool = False,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(source, **arguments)
+
+    def choose(self, splits: dict[str, Split]) -> dict[str, Split]:
+        """Training and validation without the other classes; labels that say what is an anomaly."""
+        chosen = {name: self._normal_or_not(split) for name, split in splits.items()}
+        for name in {"train", "val"} & chosen.keys():
+            split = chosen[name]
+            if name == "train" or not self._given.val_anomalies:
+                # -1: pictures to train on that have no label are normal by what this task is
+                kept = split.truth != ANOMALY
+                split = chosen[name] = Split(split.pool, split.rows[kept], np.full(int(kept.sum()), NORMAL))
+            if not (split.truth == NORMAL).any():
+                raise ValueError(f"the {name} split has no picture of the class {self._given.normal_class!r}.")
+        if "unlabelled" in chosen:
+            chosen["unlabelled"] = Split(splits["unlabelled"].pool, np.zeros(0, dtype=np.int64), np.zeros(0, np.int64))
+        return chosen
+
+    def _normal_or_not(self, split: Split) -> Split:
+        known = split.truth >= 0
+        if not known.any():
+            return split
+        normal = self._given.normal_class
+        if normal not in self.class_names:
+            names = ", ".join(self.class_names)
+            raise ValueError(f"normal_class={normal!r} is none of the classes {names}: which of them is normal?")
+        strange = (split.truth != self.class_names.index(normal)).astype(np.int64)
+        return Split(split.pool, split.rows, np.where(known, strange, -1))

@@ -1,0 +1,90 @@
+"""How well scores tell anomalies from normal rows: AUROC, AUPR, and F1 at a threshold chosen elsewhere.
+
+torchmetrics' own AUROC puts scores outside of [0, 1] through a sigmoid, in which large ones become equal: these take
+scores as they are, of any scale.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def auroc(scores: Tensor, labels: Tensor) -> Tensor:
+    """Area under the ROC curve: how often an anomaly scores higher than a normal row, ties counting half.
+
+    Args:
+        scores: (N,) higher = stranger.
+        labels: (N,) 1 for anomalies, 0 for normal rows.
+
+    Returns:
+        Scalar float64.
+
+    Raises:
+        ValueError: not both kinds are there, or a score is NaN.
+    """
+    strange = _checked(scores, labels)
+    _, places, counts = scores.unique(return_inverse=True, return_counts=True)
+    ranks = (counts.cumsum(0) - (counts - 1) / 2).double()[places]  # from 1; the mean rank of those that are equal
+    anomalies, normal = strange.sum(), (~strange).sum()
+    return (ranks[strange].sum() - anomalies * (anomalies + 1) / 2) / (anomalies * normal)
+
+
+def average_precision(scores: Tensor, labels: Tensor) -> Tensor:
+    """AUPR: the mean precision over the anomalies, each at the threshold that just finds it.
+
+    Arguments and errors as in `auroc`. Depends on the share of anomalies, which is its value for random scores.
+    """
+    strange = _checked(scores, labels)
+    _, places = scores.unique(return_inverse=True)
+    levels = int(places.max()) + 1
+    # of each threshold from the highest: the anomalies that score just so, and all rows that do
+    anomalies = torch.bincount(places[strange], minlength=levels).flip(0).double()
+    rows = torch.bincount(places, minlength=levels).flip(0).double()
+    precision = anomalies.cumsum(0) / rows.cumsum(0)
+    return (precision * anomalies).sum() / strange.sum()
+
+
+def detection_figures(scores: Tensor, labels: Tensor, threshold: Tensor) -> dict[str, Tensor]:
+    """`auroc` and `aupr`, and at a threshold `f1`, `detected` and `false_alarms`.
+
+    Args:
+        scores, labels: (N,), as in `auroc`.
+        threshold: scalar; what scores higher is called an anomaly.
+
+    Returns:
+        Scalars: `detected` is the share of the anomalies that were found, `false_alarms` that of the normal rows.
+    """
+    strange, called = _checked(scores, labels), scores > threshold
+    hits, alarms = (strange & called).sum(), (~strange & called).sum()
+    return {
+        "auroc": auroc(scores, labels),
+        "aupr": average_precision(scores, labels),
+        "f1": 2 * hits / (hits + alarms + strange.sum()),
+        "detected": hits / strange.sum(),
+        "false_alarms": alarms / (~strange).sum(),
+    }
+
+
+def threshold_of(scores: Tensor, false_alarm_rate: float) -> Tensor:
+    """The smallest of normal scores that at most this share of them is higher than.
+
+    Args:
+        scores: (N,) of normal rows.
+        false_alarm_rate: in [0, 1).
+
+    Returns:
+        Scalar, one of the scores.
+    """
+    allowed = int(false_alarm_rate * len(scores) + 1e-9)  # 0.07 * 100 is 7.000000000000001, 0.29 * 100 is 28.999…96
+    return scores.sort().values[len(scores) - 1 - allowed]
+
+
+def _checked(scores: Tensor, labels: Tensor) -> Tensor:
+    if (missing := int(scores.isnan().sum())) > 0:
+        raise ValueError(f"{missing} of {len(scores)} scores are NaN: there is no order among them")
+    strange = labels.bool()
+    if strange.all() or not strange.any():
+        kind = "a normal row" if strange.any() else "an anomaly"
+        raise ValueError(f"{len(scores)} rows without {kind}: AUROC and AUPR are undefined")
+    return strange
