@@ -42,7 +42,7 @@ from lhy_lightning.autoencoders.made_anomalies import (
 )
 from lhy_lightning.autoencoders.reconstruction import Batch, ReconstructionModule
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
-from lhy_lightning.metrics.anomalies import auroc, detection_figures, threshold_of
+from lhy_lightning.metrics.anomalies import auroc, detection_figures, reason_without_figures, threshold_of
 from lhy_lightning.metrics.glue import NumberPairs
 
 PICTURES_FOR_STATISTICS = 5000
@@ -306,16 +306,3 @@ class AnomalyDetector(ReconstructionModule):
 
     def prediction_writers(self) -> list[Callback]:
         return [AnomalyTable()]
-
-
-def reason_without_figures(labels: Tensor) -> str | None:
-    """Why these labels (N,) of test rows, 1, 0, or -1 where unknown, allow for no AUROC; None if they do."""
-    if (labels < 0).any():
-        return (
-            "the test pictures have no labels: there is no test/auroc to report, only the mean score and the share "
-            "above the threshold. `lhy predict` writes the scores."
-        )
-    for kind, name in ((1, "an anomaly"), (0, "a normal picture")):
-        if not (labels == kind).any():
-            return f"{len(labels):,} test pictures without {name}: test/auroc and test/aupr are undefined."
-    return None

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch import Trainer
 from matplotlib import colormaps
 from torch import Tensor
 
 from lhy_lightning.autoencoders.made_anomalies import pasted
+from lhy_lightning.autoencoders.pictures import ValidationPictures
 from lhy_lightning.callbacks.pictures import picture_grid, save_picture
 
 COLUMNS = 8
@@ -23,7 +23,7 @@ def heat_pictures(maps: Tensor, top: float) -> Tensor:
     return table[levels].permute(0, 3, 1, 2)
 
 
-class HeatMapPictures(Callback):
+class HeatMapPictures(ValidationPictures):
     """`samples/heat_maps.png`: validation pictures with a piece pasted in, where it is, and what the detector finds.
 
     Rows of eight: the pictures, the pixels that were changed, the heat maps.
@@ -33,23 +33,9 @@ class HeatMapPictures(Callback):
     """
 
     def __init__(self, every: int = 1) -> None:
-        self.every, self.validations = every, 0
-        self.images: Tensor | None = None
+        super().__init__(every, COLUMNS)
 
-    def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *rest: Any
-    ) -> None:
-        if batch_idx == 0 and trainer.is_global_zero:
-            self.images = batch["image"][:COLUMNS]
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        images, self.images = self.images, None
-        if trainer.sanity_checking or images is None:
-            return
-        self.validations += 1
-        if self.validations % self.every:
-            return
-        module: Any = pl_module
+    def draw(self, trainer: Trainer, module: Any, images: Tensor) -> None:
         changed, where = pasted(images, torch.Generator(device=images.device).manual_seed(0))
         maps = module.heat_map(changed)
         found = heat_pictures(maps, float(maps.max()))

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lhy_lightning.metrics.feature_statistics import FeatureStatistics
+
 SCORES = ("pixel", "patch", "feature", "latent", "classifier")
 
 
@@ -57,12 +59,10 @@ def feature_score(first: list[Tensor], second: list[Tensor]) -> Tensor:
         (N,), the mean over places, added over layers.
     """
     distances = [
-        (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square().sum(1).flatten(1).mean(1)
-        if a.dim() > 2
-        else (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square().sum(1)
+        (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square().sum(1)
         for a, b in zip(first, second, strict=True)
     ]
-    return torch.stack(distances).sum(0)
+    return torch.stack([places.reshape(len(places), -1).mean(1) for places in distances]).sum(0)
 
 
 def latent_statistics(latents: Tensor, *, shrinkage: float = 1e-3) -> tuple[Tensor, Tensor]:
@@ -75,13 +75,11 @@ def latent_statistics(latents: Tensor, *, shrinkage: float = 1e-3) -> tuple[Tens
     Returns:
         (Z,) and (Z, Z) float32.
     """
-    values = latents.double()
-    mean = values.mean(0)
-    centred = values - mean
-    covariance = centred.T @ centred / max(1, len(values) - 1)
+    statistics = FeatureStatistics.of(latents)
+    covariance = statistics.covariance
     variance = covariance.diagonal().mean().clamp(min=1e-12)
     covariance.diagonal().add_(shrinkage * variance)
-    return mean.float(), torch.cholesky_inverse(torch.linalg.cholesky(covariance)).float()
+    return statistics.mean.float(), torch.cholesky_inverse(torch.linalg.cholesky(covariance)).float()
 
 
 def latent_score(latents: Tensor, mean: Tensor, precision: Tensor) -> Tensor:

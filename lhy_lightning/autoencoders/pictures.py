@@ -36,20 +36,21 @@ def code_map_pictures(codes: Tensor, size: int) -> Tensor:
     return table[codes.cpu()].permute(0, 3, 1, 2)
 
 
-class ReconstructionPictures(Callback):
-    """`samples/reconstructions.png`: validation pictures, and below each row what came back of them.
-
-    Of a module with discrete codes also `samples/codes.png`, a colour for each code, and, of one level,
-    `samples/codebook.png`: what the decoder draws where a code is everywhere, the most used one first.
+class ValidationPictures(Callback):
+    """Draws the first pictures of a validation, on the first rank; a subclass says what, in `draw`.
 
     Args:
-        every: validations between two pictures.
-        count: pictures of the first validation batch that are shown.
+        every: validations between two drawings.
+        count: pictures of the first batch that are drawn.
     """
 
     def __init__(self, every: int = 1, count: int = 32) -> None:
         self.every, self.count, self.validations = every, count, 0
         self.images: Tensor | None = None
+
+    def draw(self, trainer: Trainer, module: Any, images: Tensor) -> None:
+        """Draws what `module` makes of pictures (N, C, H, W)."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what to `draw`")
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *rest: Any
@@ -62,9 +63,20 @@ class ReconstructionPictures(Callback):
         if trainer.sanity_checking or images is None:
             return
         self.validations += 1
-        if self.validations % self.every:
-            return
-        module: Any = pl_module
+        if self.validations % self.every == 0:
+            self.draw(trainer, pl_module, images)
+
+
+class ReconstructionPictures(ValidationPictures):
+    """`samples/reconstructions.png`: validation pictures, and below each row what came back of them.
+
+    Of a module with discrete codes also `samples/codes.png`, a colour for each code, and, of one level,
+    `samples/codebook.png`: what the decoder draws where a code is everywhere, the most used one first.
+
+    Arguments as in `ValidationPictures`.
+    """
+
+    def draw(self, trainer: Trainer, module: Any, images: Tensor) -> None:
         save_picture(trainer, "reconstructions", above_and_below(images, module.reconstruct(images)))
         if hasattr(module, "codes_of"):
             height, width = module.map_shape

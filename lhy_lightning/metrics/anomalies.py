@@ -88,3 +88,16 @@ def _checked(scores: Tensor, labels: Tensor) -> Tensor:
         kind = "a normal row" if strange.any() else "an anomaly"
         raise ValueError(f"{len(scores)} rows without {kind}: AUROC and AUPR are undefined")
     return strange
+
+
+def reason_without_figures(labels: Tensor) -> str | None:
+    """Why these labels (N,) of test rows, 1, 0, or -1 where unknown, allow for no AUROC; None if they do."""
+    if (labels < 0).any():
+        return (
+            "the test pictures have no labels: there is no test/auroc to report, only the mean score and the share "
+            "above the threshold. `lhy predict` writes the scores."
+        )
+    for kind, name in ((1, "an anomaly"), (0, "a normal picture")):
+        if not (labels == kind).any():
+            return f"{len(labels):,} test pictures without {name}: test/auroc and test/aupr are undefined."
+    return None
