@@ -9,6 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lhy_lightning.adaptation.cdan import CDAN
+    from lhy_lightning.adaptation.dann import DANN
+    from lhy_lightning.adaptation.mcc import MCC
+    from lhy_lightning.adaptation.moment_matching import MomentMatching
+    from lhy_lightning.adaptation.source_only import SourceOnly
     from lhy_lightning.autoencoders.anomaly_detector import AnomalyDetector
     from lhy_lightning.autoencoders.autoencoder import AutoEncoder
     from lhy_lightning.autoencoders.prior import CodePrior
@@ -38,7 +43,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CDAN",
+    "DANN",
     "GAN",
+    "MCC",
     "SNGAN",
     "VQVAE",
     "WGAN",
@@ -55,11 +63,13 @@ __all__ = [
     "FixMatchClassifier",
     "ImageClassifier",
     "ImageDataModule",
+    "MomentMatching",
     "PairedImageDataModule",
     "Pix2Pix",
     "PseudoLabelClassifier",
     "QuestionAnsweringDataModule",
     "ScheduledSamplingTranslator",
+    "SourceOnly",
     "TaggingDataModule",
     "TextDataModule",
     "TranslationDataModule",
@@ -68,7 +78,10 @@ __all__ = [
 ]
 
 _PUBLIC = {
+    "CDAN": "lhy_lightning.adaptation.cdan",
+    "DANN": "lhy_lightning.adaptation.dann",
     "GAN": "lhy_lightning.gan.gan",
+    "MCC": "lhy_lightning.adaptation.mcc",
     "SNGAN": "lhy_lightning.gan.wgan",
     "VQVAE": "lhy_lightning.autoencoders.vqvae",
     "WGAN": "lhy_lightning.gan.wgan",
@@ -85,11 +98,13 @@ _PUBLIC = {
     "FixMatchClassifier": "lhy_lightning.cnn.fixmatch",
     "ImageClassifier": "lhy_lightning.cnn.classifier",
     "ImageDataModule": "lhy_lightning.data.images",
+    "MomentMatching": "lhy_lightning.adaptation.moment_matching",
     "PairedImageDataModule": "lhy_lightning.data.image_pairs",
     "Pix2Pix": "lhy_lightning.gan.pix2pix",
     "PseudoLabelClassifier": "lhy_lightning.cnn.pseudo_labels",
     "QuestionAnsweringDataModule": "lhy_lightning.data.question_answering",
     "ScheduledSamplingTranslator": "lhy_lightning.seq2seq.exposure",
+    "SourceOnly": "lhy_lightning.adaptation.source_only",
     "TaggingDataModule": "lhy_lightning.data.tagging",
     "TextDataModule": "lhy_lightning.data.text",
     "TranslationDataModule": "lhy_lightning.data.translation",

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
+from lhy_lightning.callbacks.class_table import PredictionsCsv
 from lhy_lightning.cnn.backbone import TransformersClassifier, backbone_settings
 from lhy_lightning.cnn.ensemble import ProbabilityAverage
 from lhy_lightning.cnn.losses import LOSSES, class_weight_tensor
 from lhy_lightning.cnn.networks import network_by_name
 from lhy_lightning.cnn.pictures import ClassificationPictures, LayerTable
-from lhy_lightning.cnn.predictions import PredictionsCsv
 from lhy_lightning.cnn.views import averaged_probabilities, view_moves
 from lhy_lightning.layers.batch_norm import batch_norm_over_ranks
 from lhy_lightning.layers.evaluation_mode import evaluation_mode

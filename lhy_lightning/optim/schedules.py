@@ -8,7 +8,7 @@ from math import cos, pi, sqrt
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-SCHEDULES = ("constant", "cosine", "linear", "step", "inverse_sqrt", "noam")
+SCHEDULES = ("constant", "cosine", "linear", "step", "annealed", "inverse_sqrt", "noam")
 ENDLESS = ("constant", "inverse_sqrt", "noam")
 
 
@@ -30,6 +30,7 @@ def learning_rate_factor(
         constant: 1
         cosine: final + (1 - final) (1 + cos(pi p)) / 2   (Loshchilov and Hutter 2016, https://arxiv.org/abs/1608.03983)
         linear: 1 - (1 - final) p
+        annealed: (1 + 10 p)^-0.75   (Ganin and Lempitsky 2015, https://arxiv.org/abs/1409.7495, section 4)
         step: drop_factor for each share of *all* steps in `drops` that is passed (He et al. 2015: 0.5 and 0.75)
         inverse_sqrt: with n = step + 1 and w = warmup_steps, min(n / w, sqrt(w / n)): linear to the peak, then down
         noam: the same curve in the units of Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762), section 5.3:
@@ -57,6 +58,8 @@ def learning_rate_factor(
         return drop_factor ** sum(step >= share * total_steps for share in drops)
     start = max(float(warmup_steps), decay_start * total_steps)
     progress = min(1.0, max(0.0, step - start) / max(1.0, total_steps - start))
+    if schedule == "annealed":
+        return (1 + 10 * progress) ** -0.75
     if schedule == "linear":
         return 1 - (1 - final_factor) * progress
     return final_factor + (1 - final_factor) * (1 + cos(pi * progress)) / 2

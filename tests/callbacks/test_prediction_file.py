@@ -8,8 +8,9 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
+from lhy_lightning.callbacks.class_table import PredictionsCsv
 from lhy_lightning.callbacks.prediction_file import PredictionFile
-from lhy_lightning.cnn.predictions import Homework3Csv, PredictionsCsv
+from lhy_lightning.cnn.predictions import Homework3Csv
 from lhy_lightning.seq2seq import predictions
 from lhy_lightning.seq2seq.predictions import Homework5Txt, TranslationsFile
 

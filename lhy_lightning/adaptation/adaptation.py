@@ -1,0 +1,319 @@
+"""What all modules of this topic share: two networks, target terms, evaluation without target labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from lhy_lightning.adaptation.class_confusion import class_confusion
+from lhy_lightning.adaptation.domain_pictures import DomainPictures, Projection
+from lhy_lightning.adaptation.entropy import conditional_entropy, label_balance, pseudo_label_loss
+from lhy_lightning.adaptation.selection_table import SELECTION, SelectionTable, refuse_target_labels, selection_scores
+from lightning.pytorch import Callback
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor, nn
+
+from lhy_lightning.adaptation.domain_batch_norm import tell_source_rows, with_domain_norms
+from lhy_lightning.adaptation.evaluated_rows import EvaluatedRows, accuracy_of
+from lhy_lightning.adaptation.networks import feature_extractor, features_of, perceptron
+from lhy_lightning.callbacks.class_table import PredictionsCsv
+from lhy_lightning.checkpoints import read_checkpoint
+from lhy_lightning.layers.evaluation_mode import evaluation_mode
+from lhy_lightning.several_optimizers import SeveralOptimizers
+
+Batch = dict[str, Tensor]
+SIZES = ("num_classes", "image_size", "channels", "class_names", "source_domains")
+
+
+class AdaptationModule(SeveralOptimizers):
+    """Base: a feature extractor and a label predictor, learnt from labelled source and unlabelled target pictures.
+
+    A subclass says in `losses` what else a batch teaches; it never sees a target label. Networks of one's own are one
+    method each: `build_extractor`, `build_label_predictor`.
+
+    Args:
+        network: "paper", "homework" or "dirt" (see `networks.py`).
+        width: channels of its first convolution; None for its own.
+        norm: behind its convolutions, "batch", "group" or "none"; None for its own.
+        domain_norm: batch norms with statistics of their own for each domain.
+        label_hidden: units of the label predictor's hidden layers.
+        dropout: share of its units set to zero.
+        entropy_weight: of the mean entropy of target predictions.
+        balance_weight: of the distance of their mean from equal shares of all classes, KL(mean, uniform).
+        confusion_weight: of the minimum class confusion of the target (MCC).
+        pseudo_label_weight: of cross entropy with the network's own confident target predictions.
+        pseudo_label_threshold: probability from which a prediction is a label.
+        target_terms_from: share of the steps after which these four begin.
+        optimizer: any of `torch.optim` by its name in small letters.
+        lr: learning rate.
+        momentum: of SGD.
+        betas: of Adam and its kin.
+        weight_decay: of weights with two or more axes.
+        schedule: "annealed" (the paper's), "constant", "cosine" or "linear", over the run's steps.
+        accumulate: batches whose gradients one step adds up; their mean is taken.
+        network_clip: largest gradient norm; None for no limit.
+        start_from: checkpoint of a module of this topic whose weights are taken, as far as they have the same name.
+        selection: what says which epoch is best: "source_accuracy"; or of target predictions without labels
+            "information" (information maximisation), "density" (soft neighbourhood density); "importance"
+            (importance-weighted source accuracy); "last", no choice; "target_accuracy", with `oracle`.
+        oracle: allow a choice by target labels. Nobody can choose so in the task itself: every table says ORACLE.
+        projection: of the pictures of features before and after, "tsne", "pca" or "none" for no picture.
+        num_classes: classes K; from the data if not given, as the next four.
+        image_size: (height, width) of a picture.
+        channels: 1 (grey) or 3 (colour).
+        class_names: K names.
+        source_domains: number of source domains.
+
+    Raises:
+        ValueError: a name or number that does not exist or does not fit another.
+    """
+
+    extractor: nn.Module | None
+    label_predictor: nn.Module | None
+
+    def __init__(
+        self,
+        *,
+        network: Literal["paper", "homework", "dirt"] = "paper",
+        width: int | None = None,
+        norm: Literal["batch", "group", "none"] | None = None,
+        domain_norm: bool = False,
+        label_hidden: tuple[int, ...] = (100, 100),
+        dropout: float = 0.0,
+        entropy_weight: float = 0.0,
+        balance_weight: float = 0.0,
+        confusion_weight: float = 0.0,
+        pseudo_label_weight: float = 0.0,
+        pseudo_label_threshold: float = 0.95,
+        target_terms_from: float = 0.0,
+        optimizer: str = "sgd",
+        lr: float = 0.01,
+        momentum: float = 0.9,
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float = 0.0,
+        schedule: Literal["annealed", "constant", "cosine", "linear"] = "annealed",
+        accumulate: int = 1,
+        network_clip: float | None = None,
+        start_from: str | None = None,
+        selection: str = "source_accuracy",
+        oracle: bool = False,
+        projection: Projection = "tsne",
+        num_classes: int | None = None,
+        image_size: tuple[int, int] | None = None,
+        channels: int | None = None,
+        class_names: tuple[str, ...] | None = None,
+        source_domains: int | None = None,
+    ) -> None:
+        super().__init__(accumulate=accumulate, clip={"network": network_clip})
+        self.save_hyperparameters()
+        if selection not in SELECTION:
+            raise ValueError(f"selection is one of {', '.join(SELECTION)}, not {selection!r}")
+        if selection == "target_accuracy" and not oracle:
+            raise ValueError("selection=target_accuracy takes target labels: choose another, or set oracle=true.")
+        weights = {
+            "entropy": entropy_weight, "balance": balance_weight, "confusion": confusion_weight,
+            "pseudo_label": pseudo_label_weight,
+        }  # fmt: skip
+        for name, value in weights.items():
+            if value < 0:
+                raise ValueError(f"{name}_weight={value}: must not be negative.")
+        if not 0 <= target_terms_from < 1:
+            raise ValueError(f"target_terms_from={target_terms_from}: a share of the steps in [0, 1).")
+        self.network_name, self.width, self.norm, self.domain_norm = network, width, norm, domain_norm
+        self.label_hidden, self.dropout = tuple(label_hidden), dropout
+        self.target_weights = {name: value for name, value in weights.items() if value}
+        self.pseudo_label_threshold, self.target_terms_from = pseudo_label_threshold, target_terms_from
+        self.optimizer_numbers: dict[str, Any] = {
+            "name": optimizer, "lr": lr, "momentum": momentum, "betas": betas, "weight_decay": weight_decay,
+        }  # fmt: skip
+        self.schedule, self.start_from = schedule, start_from
+        self.selection, self.oracle, self.projection = selection, oracle, projection
+        self.headline_metric = SELECTION[selection]
+        self.num_classes, self.channels, self.source_domains = num_classes, channels, source_domains
+        self.image_size = None if image_size is None else (int(image_size[0]), int(image_size[1]))
+        self.class_names = None if class_names is None else tuple(class_names)
+        self.extractor = self.label_predictor = None
+        self.rows = nn.ModuleDict({name: EvaluatedRows() for name in ("val_source", "val_target", "test")})
+        if None not in (num_classes, image_size, channels):
+            self.build()
+
+    # --- networks --------------------------------------------------------------------------------------------------
+
+    def build_extractor(self) -> nn.Module:
+        """Returns pictures (N, C, H, W) to features (N, D). Override it for one of your own."""
+        _, size, channels = self.sizes()
+        return feature_extractor(self.network_name, channels, size, width=self.width, norm=self.norm)
+
+    def build_label_predictor(self, features: int) -> nn.Module:
+        """Returns features (N, D) to logits (N, K). Override it for one of your own."""
+        return perceptron(features, self.label_hidden, self.sizes()[0], dropout=self.dropout)
+
+    def sizes(self) -> tuple[int, tuple[int, int], int]:
+        """Classes, (height, width) and channels, once they are known."""
+        if self.num_classes is None or self.image_size is None or self.channels is None:
+            raise ValueError(
+                f"give {type(self).__name__} num_classes, image_size and channels, or fit it with a data module that "
+                "tells them"
+            )
+        return self.num_classes, self.image_size, self.channels
+
+    def build(self) -> None:
+        """Builds all networks, once all sizes are known."""
+        _, size, channels = self.sizes()
+        self.extractor = self.build_extractor()
+        if self.domain_norm:
+            with_domain_norms(self.extractor)
+        self.features = features_of(self.extractor, channels, size)
+        self.label_predictor = self.build_label_predictor(self.features)
+
+    def networks(self) -> dict[str, nn.Module | Sequence[nn.Module]]:
+        extractor, predictor = self.built()
+        return {"network": [extractor, predictor]}
+
+    def built(self) -> tuple[nn.Module, nn.Module]:
+        if self.extractor is None or self.label_predictor is None:
+            raise RuntimeError("there are no networks yet: give num_classes, image_size and channels, or fit first")
+        return self.extractor, self.label_predictor
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        self.learn_from_data(SIZES, equal=("image_size", "channels", "num_classes"))
+        if self.extractor is None:
+            self.build()
+            if self.start_from is not None and stage == "fit":
+                self.take_weights(self.start_from)
+        if stage == "fit":
+            refuse_target_labels(self.trainer, oracle=self.oracle)
+
+    def take_weights(self, path: str) -> None:
+        """Takes the weights of a checkpoint whose names and shapes are those here.
+
+        Raises:
+            ValueError: it has none for a feature extractor of this shape.
+        """
+        found, own = read_checkpoint(path)["state_dict"], self.state_dict()
+        taken = {name: value for name, value in found.items() if name in own and value.shape == own[name].shape}
+        missing = [name for name in own if name.startswith("extractor.") and name not in taken]
+        if missing:
+            raise ValueError(f"start_from={path} has no weights of the shape of {missing[0]}: give the same network.")
+        self.load_state_dict(taken, strict=False)
+
+    # --- training --------------------------------------------------------------------------------------------------
+
+    @property
+    def progress(self) -> float:
+        """The share of the run's steps that are done, in [0, 1]."""
+        return min(1.0, self.trainer.global_step / self.trainer.estimated_stepping_batches)
+
+    def extract(self, images: Tensor, source_rows: int) -> Tensor:
+        """Features (N, D) of pictures of which the first so many are of the source."""
+        extractor, _ = self.built()
+        if self.domain_norm:
+            tell_source_rows(extractor, source_rows)
+        features: Tensor = extractor(images)
+        return features
+
+    def features_of_both(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Source features (N, D) and target features (M, D), which went through the extractor together."""
+        source, target = batch["source_image"], batch["target_image"]
+        features = self.extract(torch.cat((source, target)), len(source))
+        return features[: len(source)], features[len(source) :]
+
+    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a training batch, and figures to log."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its losses are")
+
+    def class_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Cross entropy of source rows."""
+        return F.cross_entropy(logits.float(), batch["source_label"])
+
+    def target_terms(self, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum of what target predictions (M, K) are to be like, and figures to log."""
+        loss, figures = logits.new_zeros((), dtype=torch.float32), {}
+        begun = self.progress >= self.target_terms_from
+        for name, weight in self.target_weights.items():
+            if name == "entropy":
+                term = conditional_entropy(logits)
+            elif name == "balance":
+                term = label_balance(logits)
+            elif name == "confusion":
+                term = class_confusion(logits)
+            else:
+                term, figures["pseudo_labelled"] = pseudo_label_loss(logits, self.pseudo_label_threshold)
+            figures[f"{name}_loss"] = term
+            loss = loss + (weight if begun else 0.0) * term
+        return loss, figures
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        with self.updating("network"):
+            loss, figures = self.losses(batch)
+            self.step("network", loss)
+        self.log_losses({"loss": loss, **figures})
+
+    def configure_optimizers(self) -> Any:
+        rates = dict.fromkeys(self.networks(), self.optimizer_numbers["lr"])
+        return self.alike_optimizers(rates, self.optimizer_numbers, {"schedule": self.schedule})
+
+    # --- inference -------------------------------------------------------------------------------------------------
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Target pictures (N, C, H, W) in [-1, 1] to logits (N, K)."""
+        _, predictor = self.built()
+        logits: Tensor = predictor(self.extract(images, 0))
+        return logits
+
+    @torch.no_grad()
+    def embed(self, images: Tensor, domain: Literal["source", "target"]) -> tuple[Tensor, Tensor]:
+        """Features (N, D) and logits (N, K), float32, in evaluation mode."""
+        _, predictor = self.built()
+        with evaluation_mode(self):
+            features = self.extract(images.to(self.device), len(images) if domain == "source" else 0)
+            return features.float(), torch.as_tensor(predictor(features)).float()
+
+    # --- evaluation ------------------------------------------------------------------------------------------------
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        domain: Literal["source", "target"] = "target" if dataloader_idx else "source"
+        self.rows[f"val_{domain}"].update(*self.embed(batch["image"], domain), batch)  # type: ignore[operator]
+
+    def on_validation_epoch_end(self) -> None:
+        source, target = (self.rows[f"val_{name}"].gathered() for name in ("source", "target"))  # type: ignore[operator]
+        figures = {
+            "val/loss": F.cross_entropy(source.logits, source.labels), "val/source_accuracy": accuracy_of(source),
+        }  # fmt: skip
+        if not self.trainer.sanity_checking:
+            figures |= {f"val/{name}": score for name, score in selection_scores(source, target).items()}
+        if target.labelled:
+            figures["val/target_accuracy"] = accuracy_of(target)
+        self.log_dict({name: value.to(self.device) for name, value in figures.items()}, sync_dist=True)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self.rows["test"].update(*self.embed(batch["image"], "target"), batch)  # type: ignore[operator]
+
+    def on_test_epoch_end(self) -> None:
+        rows = self.rows["test"].gathered()  # type: ignore[operator]
+        mark = "_ORACLE" if self.oracle else ""
+        if rows.labelled:
+            loss = F.cross_entropy(rows.logits, rows.labels)
+            figures = {f"test/accuracy{mark}": accuracy_of(rows), f"test/loss{mark}": loss}
+        else:
+            figures = {"test/confidence": rows.logits.softmax(1).max(1).values.mean()}
+            rank_zero_warn(
+                "the target's test pictures have no labels: there is no test/accuracy, only the mean probability of "
+                "the predicted class (test/confidence). Set --data.target_labelled true where they have some; "
+                "`lhy predict` writes the predictions."
+            )
+        self.log_dict({name: value.to(self.device) for name, value in figures.items()}, sync_dist=True)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """Returns `index` (N,) and `probabilities` (N, K) float32."""
+        return {"index": batch["index"], "probabilities": self.embed(batch["image"], "target")[1].softmax(1)}
+
+    def configure_callbacks(self) -> list[Callback]:
+        pictures = [DomainPictures(self.projection)] if self.projection != "none" else []
+        return [*super().configure_callbacks(), SelectionTable(self.selection, oracle=self.oracle), *pictures]
+
+    def prediction_writers(self) -> list[Callback]:
+        return [PredictionsCsv()]

@@ -1,0 +1,63 @@
+"""`CDAN`: a domain classifier that sees features together with what is predicted from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lhy_lightning.adaptation.conditional_adversarial import LARGEST_MAP, conditional_map, entropy_weights
+from lhy_lightning.adaptation.dann import DANN
+from lhy_lightning.adaptation.domain_loss import domain_accuracy, domain_loss
+
+
+class CDAN(DANN):
+    """Conditional adversarial adaptation (Long et al. 2018, https://arxiv.org/abs/1705.10667).
+
+    The domain classifier takes the outer product of features and class probabilities, through which no gradient goes
+    into the probabilities; where it has more than 4,096 numbers, 1,024 random products of both.
+
+    Args:
+        entropy_conditioning: rows weigh 1 + exp(-entropy) in the domain loss (CDAN+E).
+        randomized_features: numbers of the random products.
+        arguments: as in `DANN`.
+    """
+
+    def __init__(self, *, entropy_conditioning: bool = True, randomized_features: int = 1024, **arguments: Any) -> None:
+        if randomized_features < 1:
+            raise ValueError(f"randomized_features={randomized_features}: must be at least 1.")
+        self._randomized_features = randomized_features
+        super().__init__(**arguments)
+        self.entropy_conditioning = entropy_conditioning
+
+    def build(self) -> None:
+        super().build()
+        self.conditional_map = conditional_map(
+            self.features, self.sizes()[0], randomized_size=self._randomized_features
+        )
+
+    def domain_features(self) -> int:
+        numbers = self.features * self.sizes()[0]
+        return numbers if numbers <= LARGEST_MAP else self._randomized_features
+
+    def label_logits(self, source: Tensor, target: Tensor) -> Tensor:
+        _, predictor = self.built()
+        logits: Tensor = predictor(torch.cat((source, target)))
+        return logits
+
+    def domain_inputs(self, source: Tensor, target: Tensor, logits: Tensor) -> Tensor:
+        probabilities = logits.detach().float().softmax(1)
+        return torch.as_tensor(self.conditional_map(torch.cat((source, target)), probabilities))
+
+    def domain_terms(self, seen: Tensor, source_rows: int, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        if not self.entropy_conditioning:
+            return super().domain_terms(seen, source_rows, logits)
+        found, probabilities = self.domain_logits(seen), logits.detach().float().softmax(1)
+        source, target = found[:source_rows], found[source_rows:]
+        weights = entropy_weights(probabilities[:source_rows]), entropy_weights(probabilities[source_rows:])
+        loss = domain_loss(source, target, *weights)
+        return loss, {
+            "domain_loss": loss, "domain_accuracy": domain_accuracy(source, target),
+            "coefficient": self.gradient_reversal.coefficient,
+        }  # fmt: skip

@@ -1,0 +1,177 @@
+"""`DANN`: features from which a label can be told and the domain cannot. Homework 11."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import Callback
+from torch import Tensor, nn
+
+from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
+from lhy_lightning.adaptation.domain_loss import domain_accuracy, domain_loss
+from lhy_lightning.adaptation.domain_watch import DomainWatch
+from lhy_lightning.adaptation.networks import perceptron
+from lhy_lightning.adaptation.schedules import reversal_coefficient
+from lhy_lightning.layers.gradient_reversal import GradientReversal
+
+
+class DANN(AdaptationModule):
+    """Domain-adversarial training (Ganin et al. 2016, https://arxiv.org/abs/1505.07818, algorithm 1).
+
+    Source and target go through the extractor together; a domain classifier learns to tell their features apart, and
+    its gradient, reversed and times λ, teaches the extractor that they are not to be told apart: one backward pass.
+
+    With `alternating`, homework 11's form: the domain classifier steps first, on features without their graph; then
+    extractor and label predictor step on (class loss - λ domain loss), as the classifier that has just learnt sees it.
+
+    Args:
+        domain_hidden: units of the domain classifier's hidden layers.
+        domain_classifier_norm: "batch" between them, as in the homework, or "none".
+        reversal: λ, "annealed" from 0 to `coefficient` as 2 / (1 + exp(-10 p)) - 1 over the share p of the steps that
+            are done (the paper's), or "constant".
+        coefficient: λ at the end.
+        domain_lr: the domain classifier's learning rate in the alternating form; `lr` if not given.
+        domain_classifier_clip: its largest gradient norm there; None for no limit.
+        alternating: the homework's form.
+        arguments: as in `AdaptationModule`.
+
+    Raises:
+        ValueError: a number or name that makes no sense.
+    """
+
+    domain_classifier: nn.Module | None
+
+    def __init__(
+        self,
+        *,
+        domain_hidden: tuple[int, ...] = (100,),
+        domain_classifier_norm: Literal["batch", "none"] = "none",
+        reversal: Literal["annealed", "constant"] = "annealed",
+        coefficient: float = 1.0,
+        domain_lr: float | None = None,
+        domain_classifier_clip: float | None = None,
+        alternating: bool = False,
+        **arguments: Any,
+    ) -> None:
+        if reversal not in ("annealed", "constant"):
+            raise ValueError(f"reversal is annealed or constant, not {reversal!r}")
+        if coefficient < 0:
+            raise ValueError(f"coefficient={coefficient}: λ must not be negative, or features are driven apart.")
+        if not alternating and (domain_lr is not None or domain_classifier_clip is not None):
+            raise ValueError("domain_lr and domain_classifier_clip are of the alternating form: set alternating=true.")
+        self._domain = {"hidden": tuple(domain_hidden), "norm": domain_classifier_norm}  # before the base builds
+        super().__init__(**arguments)
+        if alternating:
+            self.clip["domain_classifier"] = domain_classifier_clip
+        self.schedule_of_reversal, self.coefficient = reversal, coefficient
+        self.domain_lr, self.alternating = domain_lr, alternating
+        self.gradient_reversal = GradientReversal()
+
+    # --- networks --------------------------------------------------------------------------------------------------
+
+    def build_domain_classifier(self, features: int) -> nn.Module:
+        """Returns features (N, D) to logits (N, 1), target rows above zero. Override it for one of your own."""
+        return perceptron(features, self._domain["hidden"], 1, norm=self._domain["norm"])
+
+    def domain_features(self) -> int:
+        """Numbers that the domain classifier takes of a row."""
+        return self.features
+
+    def build(self) -> None:
+        super().build()
+        self.domain_classifier = self.build_domain_classifier(self.domain_features())
+
+    def networks(self) -> dict[str, nn.Module | Sequence[nn.Module]]:
+        extractor, predictor = self.built()
+        assert self.domain_classifier is not None
+        if self.alternating:
+            return {"network": [extractor, predictor], "domain_classifier": self.domain_classifier}
+        return {"network": [extractor, predictor, self.domain_classifier]}
+
+    # --- training --------------------------------------------------------------------------------------------------
+
+    def coefficient_now(self) -> float:
+        """λ of the step under way."""
+        if self.schedule_of_reversal == "constant":
+            return self.coefficient
+        return reversal_coefficient(self.progress, maximum=self.coefficient)
+
+    def domain_logits(self, features: Tensor) -> Tensor:
+        """Features (N, D) to logits (N,) of being a target row."""
+        assert self.domain_classifier is not None
+        logits: Tensor = self.domain_classifier(features)
+        return logits.squeeze(1)
+
+    def domain_inputs(self, source: Tensor, target: Tensor, logits: Tensor) -> Tensor:
+        """What the domain classifier sees (N + M, D) of source features (N, D) and target features (M, D).
+
+        Args:
+            source, target: features.
+            logits: (N + M, K) of the label predictor.
+        """
+        return torch.cat((source, target))
+
+    def label_logits(self, source: Tensor, target: Tensor) -> Tensor:
+        """Logits (N, K) of the source, or (N + M, K) of both where a target term wants them."""
+        _, predictor = self.built()
+        logits: Tensor = predictor(torch.cat((source, target)) if self.target_weights else source)
+        return logits
+
+    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        source, target = self.features_of_both(batch)
+        logits = self.label_logits(source, target)
+        self.gradient_reversal.coefficient.fill_(self.coefficient_now())
+        seen = self.gradient_reversal(self.domain_inputs(source, target, logits))
+        domain, figures = self.domain_terms(seen, len(source), logits)
+        label, label_figures = self.label_terms(logits, batch)
+        return label + domain, {**label_figures, **figures}
+
+    def label_terms(self, logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Class loss of the source and the terms of the target."""
+        rows = len(batch["source_label"])
+        class_loss = self.class_loss(logits[:rows], batch)
+        if not self.target_weights:
+            return class_loss, {"class_loss": class_loss}
+        terms, figures = self.target_terms(logits[rows:])
+        return class_loss + terms, {"class_loss": class_loss, **figures}
+
+    def domain_terms(self, seen: Tensor, source_rows: int, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The domain classifier's loss: the mean of both domains' means, whatever their numbers of rows."""
+        found = self.domain_logits(seen)
+        source, target = found[:source_rows], found[source_rows:]
+        loss = domain_loss(source, target)
+        accuracy = domain_accuracy(source, target)
+        return loss, {
+            "domain_loss": loss, "domain_accuracy": accuracy, "coefficient": self.gradient_reversal.coefficient,
+        }  # fmt: skip
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        if not self.alternating:
+            super().training_step(batch, batch_idx)
+            return
+        self.gradient_reversal.coefficient.fill_(self.coefficient_now())
+        with self.updating("network"):
+            source, target = self.features_of_both(batch)
+            logits = self.label_logits(source, target)
+            inputs = self.domain_inputs(source, target, logits)
+        with self.updating("domain_classifier"):
+            domain, figures = self.domain_terms(inputs.detach(), len(source), logits.detach())
+            self.step("domain_classifier", domain)
+        with self.updating("network"):
+            label, label_figures = self.label_terms(logits, batch)
+            domain, _ = self.domain_terms(inputs, len(source), logits)
+            loss = label - self.gradient_reversal.coefficient * domain
+            self.step("network", loss)
+        self.log_losses({"loss": loss, **label_figures, **figures})
+
+    def configure_optimizers(self) -> Any:
+        lr = self.optimizer_numbers["lr"]
+        rates = {"network": lr}
+        if self.alternating:
+            rates["domain_classifier"] = lr if self.domain_lr is None else self.domain_lr
+        return self.alike_optimizers(rates, self.optimizer_numbers, {"schedule": self.schedule})
+
+    def configure_callbacks(self) -> list[Callback]:
+        return [*super().configure_callbacks(), DomainWatch()]

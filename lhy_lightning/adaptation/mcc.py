@@ -1,0 +1,19 @@
+"""`MCC`: target classes that are not confused with each other, without any domain classifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lhy_lightning.adaptation.source_only import SourceOnly
+
+
+class MCC(SourceOnly):
+    """Minimum class confusion (Jin et al. 2020, https://arxiv.org/abs/1912.03699): class loss of the source plus the
+    confusion of target predictions.
+
+    Args:
+        arguments: as in `AdaptationModule`.
+    """
+
+    def __init__(self, *, confusion_weight: float = 1.0, **arguments: Any) -> None:
+        super().__init__(confusion_weight=confusion_weight, **arguments)

@@ -1,0 +1,47 @@
+"""`MomentMatching`: features of both domains with the same covariance, or the same mean in a kernel's space."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
+from lhy_lightning.adaptation.moments import coral, mmd
+
+
+class MomentMatching(AdaptationModule):
+    """Class loss and a distance of source and target features, without an adversary.
+
+    Args:
+        distance: "coral", of covariances (Sun and Saenko 2016, https://arxiv.org/abs/1607.01719), or "mmd", of means
+            under several Gaussian kernels (Long et al. 2015, https://arxiv.org/abs/1502.02791).
+        distance_weight: of it.
+        arguments: as in `AdaptationModule`.
+
+    Raises:
+        ValueError: another distance, or a negative weight.
+    """
+
+    def __init__(
+        self, *, distance: Literal["coral", "mmd"] = "coral", distance_weight: float = 1.0, **arguments: Any
+    ) -> None:
+        super().__init__(**arguments)
+        if distance not in ("coral", "mmd"):
+            raise ValueError(f"distance is coral or mmd, not {distance!r}")
+        if distance_weight < 0:
+            raise ValueError(f"distance_weight={distance_weight}: must not be negative.")
+        self.distance, self.distance_weight = {"coral": coral, "mmd": mmd}[distance], distance_weight
+
+    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        _, predictor = self.built()
+        source, target = self.features_of_both(batch)
+        logits = predictor(torch.cat((source, target)) if self.target_weights else source)
+        class_loss, distance = self.class_loss(logits[: len(source)], batch), self.distance(source, target)
+        figures = {"class_loss": class_loss, "distance": distance}
+        loss = class_loss + self.distance_weight * distance
+        if self.target_weights:
+            terms, more = self.target_terms(logits[len(source) :])
+            loss, figures = loss + terms, {**figures, **more}
+        return loss, figures

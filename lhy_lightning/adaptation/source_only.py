@@ -1,0 +1,41 @@
+"""`SourceOnly`: no adaptation at all, the figure to beat; and on labelled target pictures, the figure to reach."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
+
+
+class SourceOnly(AdaptationModule):
+    """Learns from the labels of the source. The lower bound of an adaptation.
+
+    With `--data.train_on target` it learns from the labels of the target instead: the upper bound, and with
+    `--data.target_labels_per_class` and `start_from` the fine-tuning on a few of them. With one of the target terms,
+    such as `confusion_weight`, target pictures go through the network too, without their labels.
+
+    Args:
+        arguments: as in `AdaptationModule`.
+    """
+
+    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        _, predictor = self.built()
+        if "source_image" not in batch:  # rows of the target, with their labels
+            batch = {"target_image": batch["image"], "source_label": batch["label"]}
+            logits = predictor(self.extract(batch["target_image"], 0))
+            class_loss = self.class_loss(logits, batch)
+            return class_loss, {"class_loss": class_loss}
+        source = batch["source_image"]
+        if not self.target_weights:
+            if self.domain_norm:
+                raise ValueError(
+                    "domain_norm=true, but no target picture goes through the network: its target statistics would "
+                    "never be learnt. Leave it out."
+                )
+            class_loss = self.class_loss(predictor(self.extract(source, len(source))), batch)
+            return class_loss, {"class_loss": class_loss}
+        logits = predictor(torch.cat(self.features_of_both(batch)))
+        class_loss = self.class_loss(logits[: len(source)], batch)
+        terms, figures = self.target_terms(logits[len(source) :])
+        return class_loss + terms, {"class_loss": class_loss, **figures}
