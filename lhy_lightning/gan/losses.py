@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+from lhy_lightning.layers.precision import widened
+
 Term = Callable[[Tensor], Tensor]
 
 # name: what the discriminator pays for a real score, for a fake score, and the generator for a fake score.
@@ -80,8 +82,3 @@ def loss_terms(name: str) -> tuple[Term, Term, Term]:
         hint = f"; did you mean {near[0]!r}?" if near else f": one of {', '.join(TERMS)}"
         raise ValueError(f"no adversarial loss is called {name!r}{hint}")
     return TERMS[name]
-
-
-def widened(scores: Tensor) -> Tensor:
-    """Half precision to float32: sums over a patch map would lose what the losses tell apart. Doubles stay."""
-    return scores.to(torch.promote_types(scores.dtype, torch.float32))

@@ -1,0 +1,1 @@
+"""Domain adaptation and generalization: lectures on domain adaptation, homework 11."""
