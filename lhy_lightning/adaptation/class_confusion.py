@@ -20,7 +20,7 @@ def class_confusion(logits: Tensor, *, temperature: float = 2.5) -> Tensor:
     3. class correlation: C = Y^T W Y, (K, K);
     4. category normalization: every row of C divided by its sum;
     5. the mean over classes of what is off the diagonal: 0 where every row is sure and every class is there, 1 - 1/K
-       where every row is uniform. A class that is not in the batch is near 1, so batches should hold several rows a class.
+       where every row is uniform. A class that no row is predicted as is near 1: batches should be several times K.
 
     Args:
         logits: (N, K) of target rows.

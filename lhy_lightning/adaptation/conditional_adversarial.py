@@ -21,7 +21,7 @@ LARGEST_PRODUCT = 4096
 def multilinear_map(features: Tensor, probabilities: Tensor) -> Tensor:
     """Outer product of a row's features and class probabilities: (N, D) and (N, K) to (N, D * K) float32.
 
-    T(f, g) = f ⊗ g, section 3.2 of the paper: a class's features lie apart from another's. Feature-major: number
+    T(f, g) = f ⊗ g, section 3 of the paper: a class's features lie apart from another's. Feature-major: number
     d * K + k is f_d g_k.
 
     Raises:
@@ -46,7 +46,7 @@ class MultilinearMap(nn.Module):
 class RandomizedMap(nn.Module):
     """A short stand-in for the outer product, with its inner products on average.
 
-    T(f, g) = (R_f f) ⊙ (R_g g) / sqrt(d), section 3.2 of the paper: R_f and R_g standard normal, drawn once from
+    T(f, g) = (R_f f) ⊙ (R_g g) / sqrt(d), section 3 of the paper: R_f and R_g standard normal, drawn once from
     torch's generator, and fixed (buffers: they are in the checkpoint and the same on every rank).
 
     Args:
@@ -100,7 +100,7 @@ def conditional_map(features: int, classes: int, *, randomized_size: int = 1024)
 def entropy_weights(probabilities: Tensor) -> Tensor:
     """Weights of one domain's rows in the discriminator's loss (CDAN+E): sure predictions are easy to transfer.
 
-    w = 1 + exp(-H(g)), section 3.3 of the paper, divided by its mean over the rows given, as in the authors' code: call
+    w = 1 + exp(-H(g)), section 3 of the paper, divided by its mean over the rows given, as in the authors' code: call
     it once for each domain.
 
     Args:

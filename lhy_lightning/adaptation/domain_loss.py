@@ -17,7 +17,7 @@ def domain_loss(
 ) -> Tensor:
     """Mean of the two domains' mean cross-entropies, so that batches of different size count alike.
 
-    The domain terms of equation 9 of Ganin et al. 2016 (https://arxiv.org/abs/1505.07818), halved as cross-entropy
+    The domain terms of Ganin et al. 2016 (https://arxiv.org/abs/1505.07818, section 4), halved as cross-entropy
     over one batch of both halves them: log 2 where nothing is told apart. With weights, the discriminator's loss of
     CDAN+E (Long et al. 2018, https://arxiv.org/abs/1705.10667).
 
