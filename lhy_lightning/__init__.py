@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lhy_lightning.cnn.fixmatch import FixMatchClassifier
     from lhy_lightning.cnn.pseudo_labels import PseudoLabelClassifier
     from lhy_lightning.data.anomalies import AnomalyDataModule
+    from lhy_lightning.data.domains import DomainDataModule
     from lhy_lightning.data.image_pairs import PairedImageDataModule
     from lhy_lightning.data.images import ImageDataModule
     from lhy_lightning.data.question_answering import QuestionAnsweringDataModule
@@ -60,6 +61,7 @@ __all__ = [
     "BleuTranslator",
     "CodePrior",
     "CycleGAN",
+    "DomainDataModule",
     "FixMatchClassifier",
     "ImageClassifier",
     "ImageDataModule",
@@ -95,6 +97,7 @@ _PUBLIC = {
     "BleuTranslator": "lhy_lightning.seq2seq.bleu_training",
     "CodePrior": "lhy_lightning.autoencoders.prior",
     "CycleGAN": "lhy_lightning.gan.cyclegan",
+    "DomainDataModule": "lhy_lightning.data.domains",
     "FixMatchClassifier": "lhy_lightning.cnn.fixmatch",
     "ImageClassifier": "lhy_lightning.cnn.classifier",
     "ImageDataModule": "lhy_lightning.data.images",

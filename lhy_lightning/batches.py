@@ -58,6 +58,19 @@ class UnpairedImageBatch(TypedDict):
     label_b: NotRequired[Tensor]  # (M,) int64
 
 
+class DomainBatch(TypedDict):
+    """Training rows of domain adaptation, float32 in [-1, 1]: both sides of one size and channel count.
+
+    The target has no labels here, whether they are known or not. In evaluation, prediction, and where labelled target
+    rows are trained on, batches are `ImageBatch`; those of several sources then also carry `source_domain`.
+    """
+
+    source_image: Tensor  # (N, C, H, W) float32
+    source_label: Tensor  # (N,) int64
+    source_domain: NotRequired[Tensor]  # (N,) int64, number of the row's source domain, where there are several
+    target_image: NotRequired[Tensor]  # (M, C, H, W) float32; absent with target_batch_size 0
+
+
 class TranslationBatch(TypedDict):
     """Sentence pairs as ids, padded with 0 at the end; source rows end with EOS, target rows have BOS and EOS.
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lhy_lightning.data.coloured_digits import coloured, coloured_half
+from lhy_lightning.data.photo_digits import PATCHES, over_photos, third_of_row
 
 Embedded = tuple[np.ndarray, np.ndarray, tuple[str, ...]]
 
@@ -49,6 +50,34 @@ def digit_domains() -> Embedded:
     return pixels, np.repeat(np.arange(2), (len(grey_digits()[0]), len(coloured_digits()[0]))), DOMAINS
 
 
+def plain_digits() -> Embedded:
+    """A third of the digits as they are, with 3 channels: (N, 8, 8, 3) uint8, the source of domain adaptation."""
+    pixels, labels, names = digits()
+    chosen = third_of_row(pixels, labels) == 0
+    return np.repeat(pixels[chosen][..., None], 3, axis=3), labels[chosen], names
+
+
+def photo_digits() -> Embedded:
+    """Other digits, each over ten patches of photos, to train on: (N, 8, 8, 3) uint8, the target."""
+    return _over_photos(1)
+
+
+def photo_digits_val() -> Embedded:
+    """The same of digits of their own, to validate on."""
+    return _over_photos(2)
+
+
+def photo_digits_test() -> Embedded:
+    """The same of digits of their own, the last third of all, to test on."""
+    return _over_photos(3)
+
+
+def _over_photos(part: int) -> Embedded:
+    pixels, labels, names = digits()
+    chosen = third_of_row(pixels, labels) == part
+    return over_photos(pixels[chosen], part), np.repeat(labels[chosen], PATCHES), names
+
+
 DOMAINS = ("grey_digits", "coloured_digits")
 
 EMBEDDED: dict[str, Callable[[], Embedded]] = {
@@ -57,5 +86,9 @@ EMBEDDED: dict[str, Callable[[], Embedded]] = {
     "coloured_digits": coloured_digits,
     "both_digits": both_digits,
     "digit_domains": digit_domains,
+    "plain_digits": plain_digits,
+    "photo_digits": photo_digits,
+    "photo_digits_val": photo_digits_val,
+    "photo_digits_test": photo_digits_test,
 }
 """Picture sources by the name after `embedded:`."""

@@ -109,19 +109,19 @@ def _folders_by_role(root: Path) -> dict[Role, tuple[Path, tuple[str, ...]]]:
     return splits
 
 
-def _list_split(folder: Path, role: Role, leave_out: tuple[str, ...]) -> ListedFiles:
-    """Labelled by its class folders where there are two or more, else unlabelled."""
+def _list_split(folder: Path, role: Role, leave_out: tuple[str, ...], labels: bool) -> ListedFiles:
+    """Labelled by its class folders where there are two or more and `labels` are wanted, else unlabelled."""
     classes = [child for child in subfolders(folder) if child.name not in leave_out]
     paths = [path for path in list_pictures(folder) if path.split("/", 1)[0] not in leave_out]
-    if role == "unlabelled" or len(classes) < 2:
+    if role == "unlabelled" or not labels or len(classes) < 2:
         if not paths:
             raise ValueError(f"{folder} holds no picture (looked for {', '.join(sorted(SUFFIXES))}).")
         return ListedFiles(FilePictures(folder, paths), None, ())
     names = tuple(child.name for child in classes)
     place = {name: number for number, name in enumerate(names)}
     inside = [path for path in paths if "/" in path]
-    labels = [place[path.split("/", 1)[0]] for path in inside]
-    empty = [str(folder / name) for number, name in enumerate(names) if number not in set(labels)]
+    numbers = [place[path.split("/", 1)[0]] for path in inside]
+    empty = [str(folder / name) for number, name in enumerate(names) if number not in set(numbers)]
     if empty:
         raise ValueError(f"class folder{'s' * (len(empty) > 1)} without a picture: {', '.join(empty)}.")
     if len(inside) < len(paths):
@@ -130,17 +130,24 @@ def _list_split(folder: Path, role: Role, leave_out: tuple[str, ...]) -> ListedF
             f"{len(paths) - len(inside)} pictures lie beside the class folders of {folder} ({beside} …): "
             "which class are they?"
         )
-    return ListedFiles(FilePictures(folder, inside), labels, names)
+    return ListedFiles(FilePictures(folder, inside), numbers, names)
 
 
-def list_folder(root: Path) -> dict[Role, ListedFiles]:
+def list_folder(root: Path, *, labels: bool = True) -> dict[Role, ListedFiles]:
     """Lists a folder's splits.
 
     Recognised: `train`, `val`, `test` under their usual names, each with class folders or flat; `labeled` and
     `unlabeled` under the root or under `train`; class folders at once; a flat folder. A split with fewer than two
     class folders is unlabelled: food-11's `testing/00` is not class 0.
 
+    Args:
+        root: the folder.
+        labels: without them, all splits are unlabelled and may lie in folders of any kind.
+
     Raises:
         ValueError: a class folder or a split without a picture, or two folders for one split.
     """
-    return {role: _list_split(folder, role, leave_out) for role, (folder, leave_out) in _folders_by_role(root).items()}
+    return {
+        role: _list_split(folder, role, leave_out, labels)
+        for role, (folder, leave_out) in _folders_by_role(root).items()
+    }

@@ -22,6 +22,7 @@ class ImageSets:
         val_source, test_source, unlabelled_source: each replaces (`unlabelled_source`: adds to) one split.
         image_column, label_column: for tables.
         value_range: for npy files of floats.
+        labels: read them where there are any.
         cache_dir: where decoded pictures are kept.
 
     Attributes:
@@ -38,12 +39,19 @@ class ImageSets:
         image_column: str | None = None,
         label_column: str | None = None,
         value_range: tuple[float, float] | None = None,
+        labels: bool = True,
         cache_dir: str | None = None,
     ) -> None:
         self.source, self.cache = source, cache_folder(cache_dir)
 
         def opened(place: str) -> dict[Role, OpenedSplit]:
-            return open_source(place, image_column=image_column, label_column=label_column, value_range=value_range)
+            return open_source(
+                place,
+                image_column=image_column,
+                label_column=label_column,
+                value_range=value_range,
+                labels=labels,
+            )
 
         self.by_role: dict[Role, list[OpenedSplit]] = {role: [split] for role, split in opened(source).items()}
         elsewhere: tuple[tuple[Role, str | None], ...] = (("val", val_source), ("test", test_source))
@@ -76,9 +84,12 @@ class ImageSets:
 
     def with_pictures(self, pictures: dict[Role, PictureSet]) -> "ImageSets":
         """The same splits of other pictures, such as one half of each; without labels."""
+        return self.with_splits({role: [OpenedSplit(found, None, None)] for role, found in pictures.items()})
+
+    def with_splits(self, by_role: dict[Role, list[OpenedSplit]]) -> "ImageSets":
+        """The same source and cache with other splits."""
         other = copy(self)
-        other.by_role = {role: [OpenedSplit(found, None, None)] for role, found in pictures.items()}
-        other._stores = {}
+        other.by_role, other._stores = by_role, {}
         return other
 
     # --- classes ---------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from lhy_lightning.data.pictures import ArrayPictures, PictureSet, TablePictures
 TABLES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
 IMAGE_COLUMNS = ("image", "img", "picture", "path", "image_path", "file_name", "filename", "file", "pixels")
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "fine_label", "y")
+Columns = tuple[str | None, str | None, bool]  # image, label, and whether to read the labels
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?$")
 
 
@@ -30,12 +31,14 @@ class OpenedSplit:
         labels: (N,) int64, or None where unlabelled.
         class_names: what the labels are places in; None where the source has bare numbers.
         file_order: the rows are in sorted path order.
+        unread: what might label the rows, but was not asked for.
     """
 
     pictures: PictureSet
     labels: np.ndarray | None
     class_names: tuple[str, ...] | None
     file_order: bool = False
+    unread: str = ""
 
 
 def open_source(
@@ -44,6 +47,7 @@ def open_source(
     image_column: str | None = None,
     label_column: str | None = None,
     value_range: tuple[float, float] | None = None,
+    labels: bool = True,
 ) -> dict[Role, OpenedSplit]:
     """Opens a source and finds its splits; a source without any is all `train`.
 
@@ -51,6 +55,7 @@ def open_source(
         source: `embedded:<name>`, a folder, a parquet, csv, json, jsonl or npy file, or a hub id.
         image_column, label_column: for tables; found by type and name where None.
         value_range: (black, white) of a npy file of floats.
+        labels: read them where there are any; otherwise they are only told of in `unread`.
 
     Returns:
         The splits that the source itself hands out.
@@ -63,10 +68,11 @@ def open_source(
         name = source.removeprefix("embedded:")
         if name not in EMBEDDED:
             raise FileNotFoundError(f"no embedded source {name!r}; there is embedded:{', embedded:'.join(EMBEDDED)}.")
-        array, labels, names = EMBEDDED[name]()
-        return {"train": OpenedSplit(ArrayPictures(array, source, source), labels, names)}
+        array, numbers, names = EMBEDDED[name]()
+        pictures = ArrayPictures(array, source, source)
+        return {"train": OpenedSplit(pictures, numbers, names) if labels else OpenedSplit(pictures, None, None)}
     path = Path(source).expanduser()
-    columns = (image_column, label_column)
+    columns = (image_column, label_column, labels)
     if path.is_file():
         return {"train": _open_file(path, columns, value_range)}
     if path.is_dir():
@@ -79,10 +85,17 @@ def open_source(
                 None if listed.labels is None else np.array(listed.labels, dtype=np.int64),
                 listed.class_names if listed.labels is not None else None,
                 file_order=True,
+                unread="" if labels else _folders_of(listed.pictures.paths),
             )
-            for role, listed in list_folder(path).items()
+            for role, listed in list_folder(path, labels=labels).items()
         }
     return _open_hub(source, columns)
+
+
+def _folders_of(paths: Sequence[str]) -> str:
+    """'10 folders' where pictures lie in several, else nothing."""
+    folders = {path.split("/", 1)[0] for path in paths if "/" in path}
+    return f"{len(folders)} folders" if len(folders) > 1 else ""
 
 
 def _files_by_role(folder: Path) -> dict[Role, Path]:
@@ -109,9 +122,7 @@ def _files_by_role(folder: Path) -> dict[Role, Path]:
     return found
 
 
-def _open_file(
-    path: Path, columns: tuple[str | None, str | None], value_range: tuple[float, float] | None
-) -> OpenedSplit:
+def _open_file(path: Path, columns: Columns, value_range: tuple[float, float] | None) -> OpenedSplit:
     stat = path.stat()
     fingerprint = hashlib.blake2b(
         f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode(), digest_size=16
@@ -132,7 +143,7 @@ def _open_file(
     return _open_table(table, str(path), fingerprint, columns)
 
 
-def _open_hub(source: str, columns: tuple[str | None, str | None]) -> dict[Role, OpenedSplit]:
+def _open_hub(source: str, columns: Columns) -> dict[Role, OpenedSplit]:
     return {
         role: _open_table(table, origin, table._fingerprint, columns)
         for role, (origin, table) in open_hub(source).items()
@@ -189,24 +200,37 @@ def open_hub(source: str, *, nor: str = "") -> dict[Role, tuple[str, Any]]:
     return {role: (f"{source}/{name}", table) for name, table in splits.items() if (role := role_of(name))}
 
 
-def _open_table(table: Any, source: str, fingerprint: str, columns: tuple[str | None, str | None]) -> OpenedSplit:
+def _open_table(table: Any, source: str, fingerprint: str, columns: Columns) -> OpenedSplit:
     from datasets import ClassLabel, Image
 
     if len(table) == 0:
         raise ValueError(f"{source} has no rows.")
     image_column = _find_column(table, source, "image", columns[0], (Image,), IMAGE_COLUMNS)
-    label_column = _find_column(table, source, "label", columns[1], (ClassLabel,), LABEL_COLUMNS)
     assert image_column is not None
-    if isinstance(table.features[image_column], Image):
-        table = table.cast_column(image_column, Image(decode=False))
-    if table._indices is not None:
-        table = table.flatten_indices()
-    pictures = TablePictures(table, image_column, source, f"{fingerprint}-{image_column}")
+    if not columns[2]:
+        typed = [name for name, feature in table.features.items() if isinstance(feature, ClassLabel)]
+        named = [name for name in (columns[1], *typed, *LABEL_COLUMNS) if name in table.features]
+        pictures = _pictures_of(table, image_column, source, fingerprint)
+        return OpenedSplit(pictures, None, None, unread=f"column {named[0]!r}" if named else "")
+    label_column = _find_column(table, source, "label", columns[1], (ClassLabel,), LABEL_COLUMNS)
+    pictures = _pictures_of(table, image_column, source, fingerprint)
     if label_column is None:
         return OpenedSplit(pictures, None, None)
     names = getattr(table.features[label_column], "names", None)
     labels, read_names = _read_labels(table[label_column], f"{source}, column {label_column!r}")
     return OpenedSplit(pictures, labels, tuple(names) if names and labels is not None else read_names)
+
+
+def _pictures_of(table: Any, column: str, source: str, fingerprint: str) -> TablePictures:
+    """One column of a table, and nothing of the others."""
+    from datasets import Image
+
+    table = table.select_columns([column])
+    if isinstance(table.features[column], Image):
+        table = table.cast_column(column, Image(decode=False))
+    if table._indices is not None:
+        table = table.flatten_indices()
+    return TablePictures(table, column, source, f"{fingerprint}-{column}")
 
 
 def _find_column(

@@ -86,8 +86,10 @@ def fold_of_row(labels: np.ndarray, content: np.ndarray, folds: int, seed: int) 
     return fold
 
 
-def first_of_each_class(labels: np.ndarray, rows_per_class: int, seed: int) -> np.ndarray:
-    """Chooses `rows_per_class` rows of every class.
+def first_of_each_class(
+    labels: np.ndarray, rows_per_class: int, seed: int, *, argument: str = "labelled_per_class"
+) -> np.ndarray:
+    """Chooses `rows_per_class` rows of every class; `argument` is what the message calls this number.
 
     Returns:
         (N,) bool.
@@ -99,7 +101,7 @@ def first_of_each_class(labels: np.ndarray, rows_per_class: int, seed: int) -> n
     for label in np.unique(labels):
         rows = shuffled(np.flatnonzero(labels == label), seed, int(label))
         if len(rows) < rows_per_class:
-            raise ValueError(f"labelled_per_class={rows_per_class}, but class {label} has {len(rows)} training rows.")
+            raise ValueError(f"{argument}={rows_per_class}, but class {label} has {len(rows)} training rows.")
         chosen[rows[:rows_per_class]] = True
     return chosen
 

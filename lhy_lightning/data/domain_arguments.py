@@ -1,0 +1,83 @@
+"""Checks of `DomainDataModule`'s arguments, and what its domains are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from lhy_lightning.data.domain_batches import Epoch
+from lhy_lightning.data.domain_pictures import check_change
+
+
+def check_domain_arguments(given: dict[str, Any]) -> None:
+    """Refuses arguments that make no sense, or none together.
+
+    Raises:
+        ModuleNotFoundError: edges without OpenCV.
+        ValueError: names the argument, and what to do.
+    """
+    _check_numbers(given)
+    for side in ("source", "target"):
+        check_change(given[f"{side}_transform"])
+    for name, choices in (("epoch", get_args(Epoch)), ("train_on", ("domains", "target"))):
+        if given[name] not in choices:
+            raise ValueError(f"{name}={given[name]!r}: choose from {', '.join(choices)}.")
+    if not given["source"]:
+        raise ValueError("source is empty: give one labelled source, or several.")
+    if given["target"] is None:
+        _check_own_target(given)
+    if given["transductive"]:
+        if given["target_test"] is not None:
+            raise ValueError("transductive trains on the pictures that are tested: leave target_test out.")
+        if given["train_on"] == "target":
+            raise ValueError("train_on='target' with transductive would train on the labels of the test pictures.")
+    if not given["target_labelled"]:
+        if given["train_on"] == "target":
+            raise ValueError("train_on='target' needs labels: set --data.target_labelled true.")
+        if given["target_rows_per_class"] is not None:
+            raise ValueError("target_rows_per_class needs to know classes: set --data.target_labelled true.")
+    if given["target_labels_per_class"] is not None and given["train_on"] != "target":
+        raise ValueError("target_labels_per_class is for --data.train_on target: no other training reads its labels.")
+
+
+def _check_own_target(given: dict[str, Any]) -> None:
+    if not isinstance(given["source"], str) and len(given["source"]) > 1:
+        raise ValueError("target=None stands for the test pictures of the source, but there are several: set a target.")
+    if not given["transductive"]:
+        raise ValueError(
+            "target=None adapts to the source's own unlabelled test pictures, which are then trained on and tested: "
+            "say so by --data.transductive true, or set --data.target."
+        )
+    if given["target_labelled"]:
+        raise ValueError("target_labelled with target=None: the source's unlabelled test pictures have no labels.")
+
+
+def _check_numbers(given: dict[str, Any]) -> None:
+    val, test = given["target_val_fraction"], given["target_test_fraction"]
+    if not 0 < given["val_fraction"] < 1:
+        raise ValueError(f"val_fraction={given['val_fraction']}: must lie between 0 and 1.")
+    if val <= 0 or test < 0 or val + test >= 1:
+        raise ValueError(
+            f"target_val_fraction={val} and target_test_fraction={test} must be positive and leave something to "
+            "train on (target_test_fraction may be 0)."
+        )
+    smallest = dict.fromkeys(
+        ("batch_size", "eval_batch_size", "steps_per_epoch", "target_rows_per_class", "target_labels_per_class"), 1
+    )
+    for name, least in {**smallest, "target_batch_size": 0}.items():
+        if given[name] is not None and given[name] < least:
+            raise ValueError(f"{name}={given[name]}: must be at least {least}.")
+    if given["channels"] not in (None, 1, 3):
+        raise ValueError(f"channels={given['channels']}: pictures are grey (1) or colour (3).")
+    if len(given["canny"]) != 2 or min(given["canny"]) < 0:
+        raise ValueError(f"canny={given['canny']}: two thresholds, not negative.")
+
+
+def names_of_places(places: Sequence[str]) -> tuple[str, ...]:
+    """What domains are called: the last part of their place, with the one before where that is the same for two."""
+    paths = [Path(place.removeprefix("embedded:")).expanduser() for place in places]
+    last = [path.stem if path.is_file() else path.name for path in paths]
+    return tuple(
+        name if last.count(name) == 1 else f"{path.parent.name}/{name}" for path, name in zip(paths, last, strict=True)
+    )

@@ -1,0 +1,374 @@
+"""`DomainDataModule`: labelled source pictures and unlabelled target pictures, for domain adaptation."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from lhy_lightning.data.augmentation import Augmentation
+from lhy_lightning.data.augmentation_steps import Fill, scale_to_contract
+from lhy_lightning.data.domain_arguments import check_domain_arguments
+from lhy_lightning.data.domain_batches import (
+    DomainBatches,
+    DomainPictures,
+    Epoch,
+    EvalDomainPictures,
+    LabelledPictures,
+)
+from lhy_lightning.data.domain_pictures import Change
+from lhy_lightning.data.domain_sources import Domain, DomainSources, read_alike
+from lhy_lightning.data.domain_splits import (
+    TargetDivision,
+    common_classes,
+    joined,
+    labels_in,
+    source_splits,
+    target_splits,
+)
+from lhy_lightning.data.folders import Role
+from lhy_lightning.data.image_splits import Split, report_duplicates
+from lhy_lightning.data.module import CourseDataModule, ResumableLoader
+from lhy_lightning.data.picture_batches import PlainPictures
+from lhy_lightning.data.picture_store import Pool
+from lhy_lightning.data.pictures import Resize
+from lhy_lightning.data.splits import UNLABELLED, duplicates_between
+from lhy_lightning.ranks import rank_and_world
+
+CHANGES = ("horizontal_flip", "vertical_flip", "rotation", "translation", "scale", "crop", "fill")
+
+DomainSplit = Literal["source_train", "source_val", "target_train", "target_val", "test", "predict"]
+
+
+class DomainDataModule(CourseDataModule):
+    """Labelled source pictures and target pictures whose labels are never trained on (Ganin & Lempitsky 2015).
+
+    https://arxiv.org/abs/1409.7495. A training batch has rows of both; validation has two loaders, the source's
+    and the target's; the test is the target's.
+
+    Args:
+        source: labelled pictures, anything that `ImageDataModule` takes; a list stands for several source domains.
+        target: the same without labels. None: the unlabelled test pictures that the source itself hands out, as in
+            homework 11's folder; `transductive` is then needed.
+        target_test: test pictures of the target from elsewhere.
+        target_labelled: read the target's labels, for evaluation; without it, class folders and label columns are
+            only told of.
+        classes: keep only these classes of all labelled domains, in this order.
+        target_rows_per_class: keep so many of the target's training rows a class, for a balanced protocol.
+        transductive: all target rows are trained on (without labels), validated, tested and predicted.
+        train_on: "domains", or "target" for a bound: a classifier of labelled target rows, whose batches are `image`,
+            `label`.
+        target_labels_per_class: keep so many labelled rows a class of those that "target" trains on.
+        image_column: column of the pictures in a table; found by type and name if not given.
+        label_column: the same for the labels.
+        batch_size: source rows a step and process, equally many of each source domain.
+        target_batch_size: target rows a step and process; as `batch_size` if not given, 0 for none.
+        eval_batch_size: rows in evaluation; as `batch_size` if not given.
+        epoch: one pass over the "source" (all domains together), the "target", or what is "longer". The other side
+            goes on through its own permutations across epochs.
+        steps_per_epoch: training batches an epoch, if not one pass.
+        image_size: side, or height and width, of all pictures; as in the domains if all are of one size.
+        channels: 1 (grey) or 3 (colour), of all domains; as in the domains if not given.
+        resize: "stretch" pictures to the size, or "crop" the centre after bringing the shorter side to size.
+        val_fraction: share of a source's training rows held out where it has no validation split.
+        target_val_fraction: the same of the target's.
+        target_test_fraction: the same for a test split; 0 for none.
+        split_seed: of the splits made here; the same number, the same rows, on every machine.
+        num_workers: processes that read; 0 is fastest for sets that fit `cache_limit_gb`.
+        cache_limit_gb: domains of at most so many 10⁹ bytes are decoded once into a memory-mapped file.
+        cache_dir: folder for these files; `~/.cache/lhy_lightning/pictures` if not given.
+        source_transform: done once to every source picture, before all else: "grey", "inverted" (255 - grey), or
+            "edges" (OpenCV's Canny of the grey picture at `image_size`).
+        target_transform: the same for the target.
+        canny: both thresholds of edges.
+        horizontal_flip: probability of mirroring a source picture left and right.
+        vertical_flip: the same for top and bottom.
+        rotation: largest angle in degrees, either way.
+        translation: largest shift, as a share of the side.
+        scale: largest zoom: factors from 1 - scale to 1 + scale.
+        crop: pixels of padding on each side before a random crop.
+        fill: what lies outside a moved picture: "black", "grey", "white", its "border" or its mirror image "reflect".
+        target_horizontal_flip: of target pictures; this and the following as the source's if not given.
+        target_vertical_flip: of target pictures.
+        target_rotation: of target pictures.
+        target_translation: of target pictures.
+        target_scale: of target pictures.
+        target_crop: of target pictures.
+        target_fill: of target pictures.
+
+    Attributes:
+        num_classes, class_names: after `setup`.
+        image_size, channels: (height, width) and 1 or 3, after `setup`.
+        domain_names: of the sources, then of the target.
+        source_domains: number of source domains.
+        has_test: whether the target has a test split.
+        test_labelled: whether its labels are known.
+        class_counts: labelled training rows of each class.
+    """
+
+    def __init__(
+        self,
+        source: str | list[str] = "embedded:plain_digits",
+        target: str | None = "embedded:photo_digits",
+        *,
+        target_test: str | None = None,
+        target_labelled: bool = False,
+        classes: list[str] | None = None,
+        target_rows_per_class: int | None = None,
+        transductive: bool = False,
+        train_on: Literal["domains", "target"] = "domains",
+        target_labels_per_class: int | None = None,
+        image_column: str | None = None,
+        label_column: str | None = None,
+        batch_size: int = 64,
+        target_batch_size: int | None = None,
+        eval_batch_size: int | None = None,
+        epoch: Epoch = "source",
+        steps_per_epoch: int | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        channels: Literal[1, 3] | None = None,
+        resize: Resize = "stretch",
+        val_fraction: float = 0.1,
+        target_val_fraction: float = 0.1,
+        target_test_fraction: float = 0.1,
+        split_seed: int = 0,
+        num_workers: int = 0,
+        cache_limit_gb: float = 2.0,
+        cache_dir: str | None = None,
+        source_transform: Change = "none",
+        target_transform: Change = "none",
+        canny: tuple[int, int] = (170, 300),
+        horizontal_flip: float = 0.0,
+        vertical_flip: float = 0.0,
+        rotation: float = 0.0,
+        translation: float = 0.0,
+        scale: float = 0.0,
+        crop: int = 0,
+        fill: Fill = "black",
+        target_horizontal_flip: float | None = None,
+        target_vertical_flip: float | None = None,
+        target_rotation: float | None = None,
+        target_translation: float | None = None,
+        target_scale: float | None = None,
+        target_crop: int | None = None,
+        target_fill: Fill | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        check_domain_arguments(dict(self.hparams))
+        self._random_changes((1, 1))
+        self._sources = DomainSources(self._given, self._report)
+        self.domain_names, self.source_domains = self._sources.names, len(self._sources.places)
+        self._splits: dict[str, Split] = {}
+        self._domain_of_row: dict[str, Tensor] = {}
+        self._stages: set[str] = set()
+
+    @property
+    def _given(self) -> Any:  # the arguments, completed by setup
+        return self.hparams
+
+    def _random_changes(self, size: tuple[int, int]) -> tuple[Augmentation, Augmentation]:
+        """Of source and of target pictures."""
+        source = {name: self._given[name] for name in CHANGES}
+        own = {name: self._given[f"target_{name}"] for name in CHANGES}
+        target = {name: source[name] if value is None else value for name, value in own.items()}
+        return Augmentation(size, **source), Augmentation(size, **target)
+
+    # --- setup -----------------------------------------------------------------------------------------------------
+
+    def prepare_data(self) -> None:
+        """Decodes on one process a machine; the others open the file."""
+        sources, target = self._domains(self._stage())
+        self._read([*sources, target])
+
+    def setup(self, stage: str | None = None) -> None:
+        """Makes the splits; without a trainer, call it yourself (`prepare_data` need not be called)."""
+        stage, given = stage or "fit", self._given
+        if stage in self._stages:
+            return
+        sources, target = self._domains(stage)
+        labelled = [*sources, target] if given.target_labelled else sources
+        chosen = {domain.name: domain.sets for domain in labelled}
+        self.class_names = common_classes(chosen, given.classes, self._report) if chosen else tuple(given.classes)
+        self.num_classes = len(self.class_names)
+        pools = self._read([*sources, target])
+        if stage in ("fit", "validate"):
+            self._divide_sources(sources, pools[:-1])
+        self._divide_target(target, pools[-1], stage)
+        self._stages.add(stage)
+        self.has_test = given.transductive or "test" in target.sets.roles or given.target_test_fraction > 0
+        tested: Role = "test" if "test" in target.sets.roles else "train"
+        self.test_labelled = given.target_labelled and target.sets.labelled(tested)
+        given.image_size, given.channels, given.classes = self.image_size, self.channels, list(self.class_names)
+        if stage == "fit":
+            self._compare()
+
+    def _domains(self, stage: str) -> tuple[list[Domain], Domain]:
+        """What a stage reads; test and prediction leave the sources alone once the classes are known."""
+        needed = stage in ("fit", "validate") or self._given.classes is None
+        return self._sources.sources() if needed else [], self._sources.target(stage)
+
+    def _read(self, domains: list[Domain]) -> list[Pool]:
+        given = self._given
+        pools = read_alike(domains, given.image_size, given.channels, given.resize, given.cache_limit_gb)
+        self.image_size: tuple[int, int] = pools[0].stores[0].size
+        self.channels: int = pools[0].stores[0].channels
+        self._source_changes, self._target_changes = self._random_changes(self.image_size)
+        return pools
+
+    def _divide_sources(self, sources: list[Domain], pools: list[Pool]) -> None:
+        given, found = self._given, []
+        for domain, pool in zip(sources, pools, strict=True):
+            labels = labels_in(domain.sets, domain.roles, self.class_names)
+            splits = source_splits(
+                domain.sets, domain.roles, pool, labels, given.val_fraction, given.split_seed, self._report
+            )
+            report_duplicates(splits, self._report)
+            found.append(splits)
+        whole = Pool([store for pool in pools for store in pool.stores])
+        starts = np.cumsum([0, *(len(pool.bad) for pool in pools)])[:-1].tolist()
+        for name in ("train", "val"):
+            parts = [splits[name] for splits in found]
+            self._splits[f"source_{name}"] = joined(parts, whole, starts)
+            numbers = torch.repeat_interleave(torch.arange(len(parts)), torch.tensor([len(part) for part in parts]))
+            self._domain_of_row[f"source_{name}"] = numbers
+
+    def _divide_target(self, target: Domain, pool: Pool, stage: str) -> None:
+        given, labels = self._given, np.full(len(pool.bad), UNLABELLED)
+        if given.target_labelled:
+            labels = labels_in(target.sets, target.roles, self.class_names)
+        how = TargetDivision(
+            given.transductive,
+            given.target_val_fraction,
+            given.target_test_fraction,
+            given.split_seed,
+            given.target_rows_per_class,
+            given.target_labels_per_class,
+        )
+        found = target_splits(target.sets, target.roles, pool, labels, stage, how, self._report)
+        for name, split in found.items():
+            self._splits[name if name in ("test", "predict") else f"target_{name}"] = split
+
+    def _compare(self) -> None:
+        """Counts target pictures that the source has too."""
+        if self._given.source_transform == self._given.target_transform == "none":
+            source, target = self._splits["source_train"], self._splits["target_train"]
+            common = int(duplicates_between(source.content, target.content).sum())
+            if common:
+                self._report(f"{common:,} target training pictures are in the source too, pixel by pixel.")
+
+    def _split(self, name: str) -> Split:
+        if name not in self._splits:
+            if name not in ("test", "predict"):
+                raise RuntimeError(f"no {name} split yet: call setup first.")
+            self.setup(name)
+        if name not in self._splits:
+            raise ValueError(
+                f"{self.domain_names[-1]} has no test split and target_test_fraction is 0: set --data.target_test."
+            )
+        return self._splits[name]
+
+    # --- what others ask -------------------------------------------------------------------------------------------
+
+    def paths(self, split: DomainSplit) -> list[str]:
+        """Path of every picture of a split, or `source#row`, in the order of `index`."""
+        rows = self._split(split)
+        return rows.names(np.arange(len(rows)))
+
+    def pictures(self, split: DomainSplit) -> PlainPictures:
+        """A split's pictures in [-1, 1] without augmentation, all of them on every rank."""
+        rows = self._split(split)
+        return PlainPictures(rows.pool, rows.rows, self.image_size)
+
+    def labels(self, split: DomainSplit) -> Tensor | None:
+        """(N,) int64, or None where unknown; those of the target's training rows only where they are trained on."""
+        if split == "target_train" and self._given.train_on != "target":
+            return None
+        return self._split(split).labels
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        truth = self._split("target_train" if self._given.train_on == "target" else "source_train").truth
+        return tuple(np.bincount(truth[truth >= 0], minlength=self.num_classes).tolist())
+
+    # --- loaders ---------------------------------------------------------------------------------------------------
+
+    def train_dataloader(self) -> ResumableLoader:
+        given, source, target = self._given, self._split("source_train"), self._split("target_train")
+        if given.train_on == "target":
+            assert target.labels is not None
+            dataset: Dataset = LabelledPictures(target.pool, target.rows, target.labels)
+            sampler = DomainBatches(
+                [len(target)], 0, given.batch_size, target_batch_size=0, steps=given.steps_per_epoch,
+                names=[f"target {self.domain_names[-1]}", ""],
+            )  # fmt: skip
+            return self.train_loader(dataset, sampler, num_workers=given.num_workers)
+        assert source.labels is not None
+        domain, others = self._domain_of_row["source_train"], given.target_batch_size
+        others = given.batch_size if others is None else others
+        dataset = DomainPictures(
+            source.pool,
+            source.rows,
+            source.labels,
+            domain if self.source_domains > 1 else None,
+            target.pool if others else None,
+            target.rows,
+        )
+        sampler = DomainBatches(
+            torch.bincount(domain, minlength=self.source_domains).tolist(),
+            len(target),
+            given.batch_size,
+            target_batch_size=others,
+            epoch=given.epoch,
+            steps=given.steps_per_epoch,
+            names=[
+                f"{'target' if i == self.source_domains else 'source'} {n}" for i, n in enumerate(self.domain_names)
+            ],
+        )
+        return self.train_loader(dataset, sampler, num_workers=given.num_workers)
+
+    def _rows_once(self, name: str) -> DataLoader:
+        split, (_, world) = self._split(name), rank_and_world()
+        if len(split) < world:
+            raise ValueError(
+                f"{name} has {len(split)} rows of {', '.join(self.domain_names)}, too few for {world} processes: use "
+                f"--trainer.devices {len(split)}, or hold out more."
+            )
+        domain = self._domain_of_row.get(name) if self.source_domains > 1 else None
+        dataset = EvalDomainPictures(domain, split.pool, split.rows, split.labels)
+        size = self._given.eval_batch_size or self._given.batch_size
+        return self.eval_loader(dataset, size, num_workers=self._given.num_workers)
+
+    def val_dataloader(self) -> list[DataLoader]:
+        """Of the source's validation rows, and of the target's."""
+        return [self._rows_once("source_val"), self._rows_once("target_val")]
+
+    def test_dataloader(self) -> DataLoader:
+        return self._rows_once("test")
+
+    def predict_dataloader(self) -> DataLoader:
+        return self._rows_once("predict")
+
+    # --- batches ---------------------------------------------------------------------------------------------------
+
+    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
+        return self.prepare_batch(batch, training=self.trainer is not None and bool(self.trainer.training))
+
+    def prepare_batch(self, batch: dict[str, Tensor], *, training: bool) -> dict[str, Tensor]:
+        """Bytes of a loader to pictures in [-1, 1], augmented in training. The Trainer calls it, a plain loop can.
+
+        Args:
+            batch: of one of this module's loaders, on any device.
+            training: augment each side in its own way.
+
+        Returns:
+            `DomainBatch`, or `ImageBatch` (`lhy_lightning.batches`).
+        """
+        out = dict(batch)
+        for name in batch.keys() & {"image", "source_image", "target_image"}:
+            change = self._source_changes if name == "source_image" else self._target_changes
+            out[name] = change(batch[name]) if training else scale_to_contract(batch[name])
+        return out
