@@ -7,17 +7,17 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from lhy_lightning.adaptation.class_confusion import class_confusion
-from lhy_lightning.adaptation.domain_pictures import DomainPictures, Projection
-from lhy_lightning.adaptation.entropy import conditional_entropy, label_balance, pseudo_label_loss
-from lhy_lightning.adaptation.selection_table import SELECTION, SelectionTable, refuse_target_labels, selection_scores
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
+from lhy_lightning.adaptation.class_confusion import class_confusion
 from lhy_lightning.adaptation.domain_batch_norm import tell_source_rows, with_domain_norms
+from lhy_lightning.adaptation.domain_pictures import DomainPictures, Projection
+from lhy_lightning.adaptation.entropy import conditional_entropy, label_balance, pseudo_label_loss
 from lhy_lightning.adaptation.evaluated_rows import EvaluatedRows, accuracy_of
 from lhy_lightning.adaptation.networks import feature_extractor, features_of, perceptron
+from lhy_lightning.adaptation.selection_table import SELECTION, SelectionTable, refuse_target_labels, selection_scores
 from lhy_lightning.callbacks.class_table import PredictionsCsv
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.layers.evaluation_mode import evaluation_mode

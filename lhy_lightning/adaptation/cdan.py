@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lhy_lightning.adaptation.conditional_adversarial import LARGEST_MAP, conditional_map, entropy_weights
+from lhy_lightning.adaptation.conditional_adversarial import conditional_map, entropy_weights
 from lhy_lightning.adaptation.dann import DANN
 from lhy_lightning.adaptation.domain_loss import domain_accuracy, domain_loss
 
@@ -31,15 +31,11 @@ class CDAN(DANN):
         super().__init__(**arguments)
         self.entropy_conditioning = entropy_conditioning
 
-    def build(self) -> None:
-        super().build()
+    def domain_features(self) -> int:
         self.conditional_map = conditional_map(
             self.features, self.sizes()[0], randomized_size=self._randomized_features
         )
-
-    def domain_features(self) -> int:
-        numbers = self.features * self.sizes()[0]
-        return numbers if numbers <= LARGEST_MAP else self._randomized_features
+        return self.conditional_map.output_size
 
     def label_logits(self, source: Tensor, target: Tensor) -> Tensor:
         _, predictor = self.built()

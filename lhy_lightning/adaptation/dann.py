@@ -61,7 +61,7 @@ class DANN(AdaptationModule):
             raise ValueError(f"coefficient={coefficient}: λ must not be negative, or features are driven apart.")
         if not alternating and (domain_lr is not None or domain_classifier_clip is not None):
             raise ValueError("domain_lr and domain_classifier_clip are of the alternating form: set alternating=true.")
-        self._domain = {"hidden": tuple(domain_hidden), "norm": domain_classifier_norm}  # before the base builds
+        self.domain_hidden, self.domain_classifier_norm = tuple(domain_hidden), domain_classifier_norm  # for `build`
         super().__init__(**arguments)
         if alternating:
             self.clip["domain_classifier"] = domain_classifier_clip
@@ -73,7 +73,7 @@ class DANN(AdaptationModule):
 
     def build_domain_classifier(self, features: int) -> nn.Module:
         """Returns features (N, D) to logits (N, 1), target rows above zero. Override it for one of your own."""
-        return perceptron(features, self._domain["hidden"], 1, norm=self._domain["norm"])
+        return perceptron(features, self.domain_hidden, 1, norm=self.domain_classifier_norm)
 
     def domain_features(self) -> int:
         """Numbers that the domain classifier takes of a row."""

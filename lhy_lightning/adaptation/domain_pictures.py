@@ -47,8 +47,7 @@ def draw_domains(
     for chosen, name, colour in ((~target, "source", "tab:blue"), (target, "target", "tab:red")):
         by_domain.scatter(*places[chosen].T, s=9, color=colour, alpha=0.6, label=name)
     for number, name in enumerate(names):
-        colour = f"C{number}" if len(names) <= 10 else None
-        of_class = labels == number
+        of_class, colour = labels == number, f"C{number % 10}"
         by_class.scatter(*places[of_class & ~target].T, s=9, color=colour, alpha=0.6, label=name, marker="o")
         by_class.scatter(*places[of_class & target].T, s=16, color=colour, alpha=0.8, marker="x")
     for axes, title in ((by_domain, titles[0]), (by_class, titles[1])):
@@ -86,7 +85,7 @@ class DomainPictures(Callback):
             found = [
                 module.embed(pictures.take(part), domain) for part in np.array_split(places, 1 + len(places) // 250)
             ]
-            features.append(torch.cat([numbers for numbers, _ in found]).cpu().numpy())
+            features.append(torch.cat([numbers for numbers, _ in found]).cpu())
             predicted.append(torch.cat([logits for _, logits in found]).argmax(1).cpu().numpy())
             known.append(None if labels is None else labels[places].numpy())
         accuracy = fresh_domain_accuracy(*features, seed=0)
@@ -100,7 +99,7 @@ class DomainPictures(Callback):
         names = tuple(module.class_names or map(str, range(module.num_classes)))
         by = "class" if known[1] is not None else "class (of the target: as predicted)"
         figure = draw_domains(
-            in_the_plane(np.concatenate(features), self.projection), target, labels, names,
+            in_the_plane(torch.cat(features).numpy(), self.projection), target, labels, names,
             (f"{when}: proxy A-distance {distance:.2f}", f"by {by}; crosses are the target"),
         )  # fmt: skip
         save_picture(trainer, f"features_{when}", figure)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,8 +12,7 @@ from torchmetrics.utilities import dim_zero_cat
 UNKNOWN = -1
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(NamedTuple):
     """What was evaluated: features (N, D), logits (N, K), float32, and labels (N,) int64, -1 where unknown."""
 
     features: Tensor
@@ -64,9 +63,9 @@ class EvaluatedRows(Metric):
 
     def gathered(self) -> Rows:
         """The rows of all ranks in their order; a collective call."""
-        rows: Rows = self.compute()
+        features, logits, labels = self.compute()
         self.reset()
-        return rows
+        return Rows(features, logits, labels.view(-1))  # torchmetrics takes the axis of a single row away
 
 
 def accuracy_of(rows: Rows) -> Tensor:

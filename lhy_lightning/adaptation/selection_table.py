@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
@@ -12,7 +13,7 @@ from torch import Tensor
 from lhy_lightning.adaptation.evaluated_rows import Rows
 from lhy_lightning.adaptation.model_selection import (
     importance_weighted_accuracy,
-    information_maximisation_score,
+    information_maximisation,
     rank_correlation,
     soft_neighbourhood_density,
 )
@@ -42,10 +43,11 @@ def selection_scores(source: Rows, target: Rows) -> dict[str, Tensor]:
     """
     few_source, few_target = source.spread(ROWS), target.spread(ROWS)
     right = (few_source.logits.argmax(1) == few_source.labels).float()
+    weighted = importance_weighted_accuracy(right, few_source.features, few_target.features)
     return {
-        "information": information_maximisation_score(target.logits),
-        "density": soft_neighbourhood_density(few_target.logits),
-        "importance": importance_weighted_accuracy(right, few_source.features, few_target.features),
+        "information": information_maximisation(target.logits),
+        "density": soft_neighbourhood_density(few_target.logits.softmax(1)),
+        "importance": torch.tensor(weighted),
     }
 
 
