@@ -67,8 +67,8 @@ def run(method: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
         return float(next(value for name, value in figures.items() if name.startswith("test/accuracy")))
 
     return {
-        "method": method, "seed": seed, "steps": options.steps, "selection": module.selection, "chosen": accuracy(chosen),
-        "last": accuracy(last), "minutes": round(minutes, 2),
+        "method": method, "seed": seed, "steps": options.steps, "selection": module.selection,
+        "chosen": accuracy(chosen), "last": accuracy(last), "minutes": round(minutes, 2),
         "by": {row[0]: {"accuracy": row[3], "correlation": row[4]} for row in table},
     }  # fmt: skip
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lhy_lightning.data.coloured_digits import coloured, coloured_half
-from lhy_lightning.data.photo_digits import PATCHES, over_photos, third_of_row
+from lhy_lightning.data.photo_digits import PATCHES, enlarged, over_photos, third_of_row
 
 Embedded = tuple[np.ndarray, np.ndarray, tuple[str, ...]]
 
@@ -51,14 +51,14 @@ def digit_domains() -> Embedded:
 
 
 def plain_digits() -> Embedded:
-    """A third of the digits as they are, with 3 channels: (N, 8, 8, 3) uint8, the source of domain adaptation."""
+    """A third of the digits, enlarged, with 3 channels: (N, 16, 16, 3) uint8, the source of domain adaptation."""
     pixels, labels, names = digits()
     chosen = third_of_row(pixels, labels) == 0
-    return np.repeat(pixels[chosen][..., None], 3, axis=3), labels[chosen], names
+    return np.repeat(enlarged(pixels[chosen])[..., None], 3, axis=3), labels[chosen], names
 
 
 def photo_digits() -> Embedded:
-    """Other digits, each over ten patches of photos, to train on: (N, 8, 8, 3) uint8, the target."""
+    """Other digits, each over ten patches of photos, to train on: (N, 16, 16, 3) uint8, the target."""
     return _over_photos(1)
 
 
@@ -75,7 +75,7 @@ def photo_digits_test() -> Embedded:
 def _over_photos(part: int) -> Embedded:
     pixels, labels, names = digits()
     chosen = third_of_row(pixels, labels) == part
-    return over_photos(pixels[chosen], part), np.repeat(labels[chosen], PATCHES), names
+    return over_photos(enlarged(pixels[chosen]), part), np.repeat(labels[chosen], PATCHES), names
 
 
 DOMAINS = ("grey_digits", "coloured_digits")

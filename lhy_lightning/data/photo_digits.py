@@ -9,12 +9,13 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+from PIL import Image
 
 from lhy_lightning.data.splits import held_out
 
 THIRDS_SEED, PATCHES_SEED = 20150227, 1505  # of a fixed data set, not of a run
 PATCHES = 10  # of each digit
-SHRINK = 4  # photos are made so much smaller first: pieces of 8×8 as they are have hardly any contrast
+SIDE = 16  # digits are enlarged to it: at 8 pixels a patch has no texture, and there is nothing to adapt to
 SHARE = 0.7  # of the patch, so that strokes are never darker than their ground
 VAL_SHARE = 0.1  # of the second third
 
@@ -39,26 +40,26 @@ def third_of_row(pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 @cache
 def _photos() -> tuple[np.ndarray, ...]:
-    """scikit-learn's two photos, blocks of pixels averaged: (106, 160, 3) uint8 each."""
+    """scikit-learn's two photos, (427, 640, 3) uint8 each."""
     from sklearn.datasets import load_sample_images
 
-    shrunk = []
-    for photo in load_sample_images().images:
-        height, width = photo.shape[0] // SHRINK, photo.shape[1] // SHRINK
-        blocks = photo[: height * SHRINK, : width * SHRINK].reshape(height, SHRINK, width, SHRINK, 3)
-        shrunk.append(np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8))
-    return tuple(shrunk)
+    return tuple(load_sample_images().images)
+
+
+def enlarged(pixels: np.ndarray) -> np.ndarray:
+    """Digits (N, 8, 8) uint8 to (N, 16, 16) uint8, bilinear."""
+    return np.stack([np.asarray(Image.fromarray(p).resize((SIDE, SIDE), Image.Resampling.BILINEAR)) for p in pixels])
 
 
 def over_photos(pixels: np.ndarray, part: int) -> np.ndarray:
     """Every digit over ten random patches of two photos.
 
     Args:
-        pixels: (N, 8, 8) uint8.
+        pixels: (N, H, W) uint8.
         part: tells apart the patches of several calls.
 
     Returns:
-        (10 · N, 8, 8, 3) uint8, the ten of one digit one after the other.
+        (10 · N, H, W, 3) uint8, the ten of one digit one after the other.
     """
     photos, (height, width) = _photos(), pixels.shape[1:]
     count = PATCHES * len(pixels)
