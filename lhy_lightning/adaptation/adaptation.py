@@ -21,6 +21,7 @@ from lhy_lightning.adaptation.selection_table import SELECTION, SelectionTable, 
 from lhy_lightning.callbacks.class_table import PredictionsCsv
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
+from lhy_lightning.layers.memory_format import to_channels_last
 from lhy_lightning.several_optimizers import SeveralOptimizers
 
 Batch = dict[str, Tensor]
@@ -59,6 +60,7 @@ class AdaptationModule(SeveralOptimizers):
             "information" (information maximisation), "density" (soft neighbourhood density); "importance"
             (importance-weighted source accuracy); "last", no choice; "target_accuracy", with `oracle`.
         oracle: allow a choice by target labels. Nobody can choose so in the task itself: every table says ORACLE.
+        channels_last: keep pictures and weights with channels innermost in memory, which is faster.
         projection: of the pictures of features before and after, "tsne", "pca" or "none" for no picture.
         num_classes: classes K; from the data if not given, as the next four.
         image_size: (height, width) of a picture.
@@ -99,6 +101,7 @@ class AdaptationModule(SeveralOptimizers):
         start_from: str | None = None,
         selection: str = "source_accuracy",
         oracle: bool = False,
+        channels_last: bool = True,
         projection: Projection = "tsne",
         num_classes: int | None = None,
         image_size: tuple[int, int] | None = None,
@@ -128,7 +131,7 @@ class AdaptationModule(SeveralOptimizers):
         self.optimizer_numbers: dict[str, Any] = {
             "name": optimizer, "lr": lr, "momentum": momentum, "betas": betas, "weight_decay": weight_decay,
         }  # fmt: skip
-        self.schedule, self.start_from = schedule, start_from
+        self.schedule, self.start_from, self.channels_last = schedule, start_from, channels_last
         self.selection, self.oracle, self.projection = selection, oracle, projection
         self.headline_metric = SELECTION[selection]
         self.num_classes, self.channels, self.source_domains = num_classes, channels, source_domains
@@ -165,6 +168,7 @@ class AdaptationModule(SeveralOptimizers):
         self.extractor = self.build_extractor()
         if self.domain_norm:
             with_domain_norms(self.extractor)
+        self.channels_last = self.channels_last and to_channels_last(self.extractor)
         self.features = features_of(self.extractor, channels, size)
         self.label_predictor = self.build_label_predictor(self.features)
 
@@ -212,6 +216,8 @@ class AdaptationModule(SeveralOptimizers):
         extractor, _ = self.built()
         if self.domain_norm:
             tell_source_rows(extractor, source_rows)
+        if self.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
         features: Tensor = extractor(images)
         return features
 
