@@ -86,8 +86,8 @@ class DomainSources:
         for split in sets.splits(sets.roles):
             if split.unread:
                 self.report(
-                    f"target {given.target}: {split.unread}, {len(split.pictures):,} pictures, may be labels: they are "
-                    "not read. To evaluate on them, set --data.target_labelled true."
+                    f"target {given.target}: {split.unread} of {len(split.pictures):,} pictures may be labels; they "
+                    "are not read. To evaluate on them, set --data.target_labelled true."
                 )
         labelled = {role for role in sets.roles if sets.labelled(role)}
         if given.target_labelled and not labelled & ({"test"} if sets.roles == ("test",) else {"train"}):

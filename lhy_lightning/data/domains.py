@@ -333,8 +333,9 @@ class DomainDataModule(CourseDataModule):
     def _rows_once(self, name: str) -> DataLoader:
         split, (_, world) = self._split(name), rank_and_world()
         if len(split) < world:
+            of = ", ".join(self.domain_names[:-1] if name == "source_val" else self.domain_names[-1:])
             raise ValueError(
-                f"{name} has {len(split)} rows of {', '.join(self.domain_names)}, too few for {world} processes: use "
+                f"{name} has {len(split)} rows of {of}, too few for {world} processes: use "
                 f"--trainer.devices {len(split)}, or hold out more."
             )
         domain = self._domain_of_row.get(name) if self.source_domains > 1 else None
@@ -368,7 +369,9 @@ class DomainDataModule(CourseDataModule):
             `DomainBatch`, or `ImageBatch` (`lhy_lightning.batches`).
         """
         out = dict(batch)
-        for name in batch.keys() & {"image", "source_image", "target_image"}:
+        for name in ("image", "source_image", "target_image"):  # in this order, or draws would differ between runs
+            if name not in batch:
+                continue
             change = self._source_changes if name == "source_image" else self._target_changes
             out[name] = change(batch[name]) if training else scale_to_contract(batch[name])
         return out

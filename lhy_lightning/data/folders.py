@@ -70,9 +70,10 @@ def list_pictures(folder: Path) -> list[str]:
     found = []
     for place, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith((".", "__"))]
-        relative = Path(place).relative_to(folder)
+        relative = Path(place).relative_to(folder).as_posix()
+        before = "" if relative == "." else f"{relative}/"
         found += [
-            (relative / name).as_posix()
+            before + name
             for name in files
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
         ]

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageOps
+
+from lhy_lightning.data.bitmaps import open_bitmap
 
 Resize = Literal["stretch", "crop"]
 MODES = {1: "L", 3: "RGB"}
@@ -108,10 +111,10 @@ class FilePictures(PictureSet):
     """
 
     def __init__(self, root: Path, paths: Sequence[str]) -> None:
-        self.root, self.paths = root, tuple(paths)
+        self.root, self.paths, self.folder = root, tuple(paths), str(root)
         digest = hashlib.blake2b(str(root.resolve()).encode(), digest_size=16)
         for path in self.paths:
-            stat = (root / path).stat()
+            stat = os.stat(os.path.join(self.folder, path))
             digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
         self.fingerprint = digest.hexdigest()
 
@@ -119,10 +122,16 @@ class FilePictures(PictureSet):
         return len(self.paths)
 
     def name(self, row: int) -> str:
-        return str(self.root / self.paths[row])
+        return os.path.join(self.folder, self.paths[row])
 
     def open(self, row: int) -> Image.Image:
-        return Image.open(self.root / self.paths[row])
+        path = self.name(row)
+        if path.endswith((".bmp", ".BMP")):
+            with open(path, "rb") as file:
+                plain = open_bitmap(file.read())
+            if plain is not None:
+                return plain
+        return Image.open(path)
 
 
 class TablePictures(PictureSet):

@@ -243,7 +243,7 @@ class UnpairedImageDataModule(CourseDataModule):
             `UnpairedImageBatch` (`lhy_lightning.batches`).
         """
         out = dict(batch)
-        for side in batch.keys() & set(SIDES):
+        for side in (side for side in SIDES if side in batch):  # in this order, or draws would differ between runs
             pictures = batch[side]
             cut = self._augmentation(pictures) if training else centre_crop(pictures, self.image_size)
             out[side] = scale_to_contract(cut)

@@ -14,6 +14,7 @@ from torch import Tensor
 from lhy_lightning.data.domains import DomainDataModule
 
 Writer = Callable[..., Path]
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # what is told besides
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 SPLITS = ("source_train", "source_val", "target_train", "target_val", "test")
 
@@ -309,6 +310,26 @@ def test_classes_asked_for_are_kept_in_their_order_and_the_others_counted(photo:
         assert labels is not None
         names = [Path(path).parent.name for path in data.paths(split)]  # type: ignore[arg-type]
         assert ["cb"[label] for label in labels.tolist()] == names
+
+
+def test_classes_are_matched_by_name_whatever_their_numbers_are(photo: Path, sketch: Path, tmp_path: Path) -> None:
+    from datasets import ClassLabel, Dataset, Image
+
+    paths = sorted(str(path) for path in sketch.rglob("*.png"))
+    names = ["c", "a", "unused", "b"]
+    rows = {"image": paths, "label": [names.index(Path(path).parent.name) for path in paths]}
+    table = Dataset.from_dict(rows).cast_column("image", Image()).cast_column("label", ClassLabel(names=names))
+    table.to_parquet(str(tmp_path / "table.parquet"))
+    data = ready([str(photo), str(tmp_path / "table.parquet")], sketch, batch_size=6, target_labelled=True)
+    assert data.class_names == ("a", "b", "c")
+    assert data.class_counts == (45, 45, 45)
+    labels, pictures = data.labels("source_train"), torch.cat(list(data.pictures("source_train")))
+    test_labels, tests = data.labels("test"), torch.cat(list(data.pictures("test")))
+    assert labels is not None
+    assert test_labels is not None
+    for picture, label in zip(tests, test_labels, strict=True):  # the same pictures, numbered otherwise in the table
+        same = labels[(pictures == picture).flatten(1).all(1)]
+        assert same.tolist() == [int(label)] * len(same)
 
 
 def test_test_pictures_may_lie_elsewhere(photo: Path, sketch: Path, write_domain: Writer) -> None:
