@@ -77,14 +77,14 @@ def test_the_default_trains_on_plain_digits_and_on_others_over_photos() -> None:
     data = ready()
     assert data.domain_names == ("plain_digits", "photo_digits")
     assert (data.num_classes, data.class_names) == (10, tuple("0123456789"))
-    assert (data.image_size, data.channels, data.source_domains) == ((8, 8), 3, 1)
+    assert (data.image_size, data.channels, data.source_domains) == ((16, 16), 3, 1)
     assert (data.has_test, data.test_labelled) == (True, False)
     assert sum(data.class_counts) == len(data.pictures("source_train")) == 539
     batch = data.prepare_batch(first_batches(data, 1)[0], training=True)
     assert {name: tuple(value.shape) for name, value in batch.items()} == {
-        "source_image": (64, 3, 8, 8),
+        "source_image": (64, 3, 16, 16),
         "source_label": (64,),
-        "target_image": (64, 3, 8, 8),
+        "target_image": (64, 3, 16, 16),
     }
     assert batch["target_image"].dtype == torch.float32
     assert batch["source_label"].dtype == torch.int64

@@ -3,7 +3,7 @@
 import numpy as np
 
 from lhy_lightning.data.embedded import EMBEDDED, digits
-from lhy_lightning.data.photo_digits import PATCHES, third_of_row
+from lhy_lightning.data.photo_digits import PATCHES, enlarged, third_of_row
 
 NAMES = ("plain_digits", "photo_digits", "photo_digits_val", "photo_digits_test")
 
@@ -24,14 +24,14 @@ def test_every_digit_is_in_one_part_and_equal_pictures_are_in_the_same() -> None
 
 def test_plain_digits_are_grey_in_three_channels() -> None:
     pixels, labels, names = EMBEDDED["plain_digits"]()
-    assert (pixels.shape, pixels.dtype, names) == ((599, 8, 8, 3), np.uint8, tuple("0123456789"))
+    assert (pixels.shape, pixels.dtype, names) == ((599, 16, 16, 3), np.uint8, tuple("0123456789"))
     assert np.array_equal(pixels[..., 0], pixels[..., 2])
     assert np.bincount(labels).min() >= 58
 
 
 def test_a_digit_over_a_photo_is_the_brighter_of_stroke_and_patch() -> None:
     plain, labels, _ = digits()
-    strokes = plain[third_of_row(plain, labels) == 2]
+    strokes = enlarged(plain[third_of_row(plain, labels) == 2])
     over, over_labels, _ = EMBEDDED["photo_digits_val"]()
     repeated = np.repeat(strokes, PATCHES, axis=0)[..., None]
     assert (over >= repeated).all()
@@ -41,7 +41,7 @@ def test_a_digit_over_a_photo_is_the_brighter_of_stroke_and_patch() -> None:
 
 def test_the_ten_patches_of_a_digit_differ_and_are_alike_at_every_call() -> None:
     pixels, _, _ = EMBEDDED["photo_digits_test"]()
-    tens = pixels.reshape(-1, PATCHES, 8 * 8 * 3)
+    tens = pixels.reshape(-1, PATCHES, 16 * 16 * 3)
     assert np.mean([len(np.unique(ten, axis=0)) for ten in tens]) > 9.9
     assert np.array_equal(pixels, EMBEDDED["photo_digits_test"]()[0])
     assert np.median(pixels[:, 0, :, :].astype(float).std(1)) > 5  # patches are not flat
