@@ -136,8 +136,9 @@ def ours(size: Size, folder: Path, **settings: Any) -> Callable[[Side], None]:
     def loop(side: Side) -> None:
         module = DANN(
             network="homework", width=size.width, label_hidden=(size.units,) * 2, domain_hidden=(size.units,) * 4,
-            domain_classifier_norm="batch", optimizer="adam", lr=LR, schedule="constant", reversal="constant",
-            coefficient=LAMBDA, num_classes=CLASSES, image_size=(32, 32), channels=1, projection="none", **settings,
+            domain_classifier_norm="batch", domain_weight=1.0, optimizer="adam", lr=LR, schedule="constant",
+            reversal="constant", coefficient=LAMBDA, num_classes=CLASSES, image_size=(32, 32), channels=1,
+            projection="none", **settings,
         )  # fmt: skip
         trainer = default_trainer(folder / side.name, InTurns(side), max_steps=10**6)
         trainer.fit(module, DataLoader(Batches(size), batch_size=None))

@@ -32,6 +32,7 @@ class DANN(AdaptationModule):
         reversal: λ, "annealed" from 0 to `coefficient` as 2 / (1 + exp(-10 p)) - 1 over the share p of the steps that
             are done (the paper's), or "constant".
         coefficient: λ at the end.
+        domain_weight: of the mean of both domains' losses: 2 makes it their sum, as in the paper; the homework has 1.
         domain_lr: the domain classifier's learning rate in the alternating form; `lr` if not given.
         domain_classifier_clip: its largest gradient norm there; None for no limit.
         alternating: the homework's form.
@@ -50,6 +51,7 @@ class DANN(AdaptationModule):
         domain_classifier_norm: Literal["batch", "none"] = "none",
         reversal: Literal["annealed", "constant"] = "annealed",
         coefficient: float = 1.0,
+        domain_weight: float = 2.0,
         domain_lr: float | None = None,
         domain_classifier_clip: float | None = None,
         alternating: bool = False,
@@ -59,13 +61,15 @@ class DANN(AdaptationModule):
             raise ValueError(f"reversal is annealed or constant, not {reversal!r}")
         if coefficient < 0:
             raise ValueError(f"coefficient={coefficient}: λ must not be negative, or features are driven apart.")
+        if domain_weight <= 0:
+            raise ValueError(f"domain_weight={domain_weight}: must be above 0.")
         if not alternating and (domain_lr is not None or domain_classifier_clip is not None):
             raise ValueError("domain_lr and domain_classifier_clip are of the alternating form: set alternating=true.")
         self.domain_hidden, self.domain_classifier_norm = tuple(domain_hidden), domain_classifier_norm  # for `build`
         super().__init__(**arguments)
         if alternating:
             self.clip["domain_classifier"] = domain_classifier_clip
-        self.schedule_of_reversal, self.coefficient = reversal, coefficient
+        self.schedule_of_reversal, self.coefficient, self.domain_weight = reversal, coefficient, domain_weight
         self.domain_lr, self.alternating = domain_lr, alternating
         self.gradient_reversal = GradientReversal()
 
@@ -126,7 +130,7 @@ class DANN(AdaptationModule):
         seen = self.gradient_reversal(self.domain_inputs(source, target, logits))
         domain, figures = self.domain_terms(seen, len(source), logits)
         label, label_figures = self.label_terms(logits, batch)
-        return label + domain, {**label_figures, **figures}
+        return label + self.domain_weight * domain, {**label_figures, **figures}
 
     def label_terms(self, logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Class loss of the source and the terms of the target."""
@@ -138,7 +142,7 @@ class DANN(AdaptationModule):
         return class_loss + terms, {"class_loss": class_loss, **figures}
 
     def domain_terms(self, seen: Tensor, source_rows: int, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The domain classifier's loss: the mean of both domains' means, whatever their numbers of rows."""
+        """The domain classifier's loss, not yet weighed: the mean of both domains' means, whatever their sizes."""
         found = self.domain_logits(seen)
         source, target = found[:source_rows], found[source_rows:]
         loss = domain_loss(source, target)
@@ -158,11 +162,11 @@ class DANN(AdaptationModule):
             inputs = self.domain_inputs(source, target, logits)
         with self.updating("domain_classifier"):
             domain, figures = self.domain_terms(inputs.detach(), len(source), logits.detach())
-            self.step("domain_classifier", domain)
+            self.step("domain_classifier", self.domain_weight * domain)
         with self.updating("network"):
             label, label_figures = self.label_terms(logits, batch)
             domain, _ = self.domain_terms(inputs, len(source), logits)
-            loss = label - self.gradient_reversal.coefficient * domain
+            loss = label - self.gradient_reversal.coefficient * self.domain_weight * domain
             self.step("network", loss)
         self.log_losses({"loss": loss, **label_figures, **figures})
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from lhy_lightning.adaptation.evaluated_rows import Rows
 from lhy_lightning.adaptation.model_selection import (
-    importance_weighted_accuracy,
+    density_ratio,
+    importance_weighted_mean,
     information_maximisation,
     rank_correlation,
     soft_neighbourhood_density,
@@ -43,7 +44,9 @@ def selection_scores(source: Rows, target: Rows) -> dict[str, Tensor]:
     """
     few_source, few_target = source.spread(ROWS), target.spread(ROWS)
     right = (few_source.logits.argmax(1) == few_source.labels).float()
-    weighted = importance_weighted_accuracy(right, few_source.features, few_target.features)
+    weights = density_ratio(few_source.features, few_target.features)
+    # divided by their sum: where features of both domains lie apart, few rows have all the weight, and far too much
+    weighted = importance_weighted_mean(right, weights / weights.mean())
     return {
         "information": information_maximisation(target.logits),
         "density": soft_neighbourhood_density(few_target.logits.softmax(1)),

@@ -94,7 +94,7 @@ def gradients(module: DANN, batch: Batch, coefficient: float) -> dict[str, Tenso
     features = extractor(torch.cat((batch["source_image"], batch["target_image"])))
     domain = classifier(features).squeeze(1)
     found = {}
-    domain_term = domain_loss(domain[:rows], domain[rows:])
+    domain_term = module.domain_weight * domain_loss(domain[:rows], domain[rows:])
     label_term = F.cross_entropy(predictor(features[:rows]), batch["source_label"])
     for name, part, loss in (
         ("extractor", extractor, label_term - coefficient * domain_term),
