@@ -17,12 +17,14 @@ from torchmetrics import MeanMetric
 from lhy_lightning.autoencoders.code_transformer import CodeTransformer
 from lhy_lightning.autoencoders.pixelcnn import GatedPixelCNN
 from lhy_lightning.autoencoders.prior_pictures import DrawnPictures
+from lhy_lightning.callbacks.sampled_pictures import SampledPictures
 from lhy_lightning.checkpoints import class_path, import_class, load_modules
 from lhy_lightning.determinism import derive_seed, run_seed
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.classifier_features import ClassifierFeatures
 from lhy_lightning.module import CourseModule, plain
-from lhy_lightning.optim import build_optimizer, build_schedule, parameter_groups
+from lhy_lightning.optim import build_optimizer, parameter_groups
+from lhy_lightning.ranks import rank_and_world, sum_over_ranks
 
 Batch = dict[str, Tensor]
 AT_ONCE = 250
@@ -263,23 +265,31 @@ class CodePrior(CourseModule):
             self.log("test/class_accuracy", accuracy, sync_dist=True)
 
     def class_accuracy(self, classifier: nn.Module) -> Tensor:
-        """How often a classifier names the class that was asked for, of `samples` pictures of all classes in turn."""
-        network, labels = ClassifierFeatures(classifier), self.labels_in_turn(self.samples)
-        pictures = self.sample(self.samples, labels=labels, seed=derive_seed(run_seed(), 8, 1))
-        named = torch.cat([network.features_and_logits(part)[1].argmax(1) for part in pictures.split(AT_ONCE)])
-        return (named == labels).float().mean()
+        """How often a classifier names the class that was asked for, of `samples` pictures of all classes in turn.
+
+        The ranks draw a part each in turn, every part from a seed of its own: the same pictures on any number of them.
+        """
+        network, (rank, ranks) = ClassifierFeatures(classifier), rank_and_world()
+        right = torch.zeros((), device=self.device)
+        for number, labels in enumerate(self.labels_in_turn(self.samples).split(AT_ONCE)):
+            if number % ranks == rank:
+                pictures = self.sample(len(labels), labels=labels, seed=derive_seed(run_seed(), 8, 1, number))
+                right += (network.features_and_logits(pictures)[1].argmax(1) == labels).sum()
+        return sum_over_ranks(right) / self.samples
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
-        """Returns `index` (N,) and `bits_per_code` (N,), of each picture."""
+        """Returns `index` (N,) and, where the classes are known that it is conditional on, `bits_per_code` (N,)."""
+        if self.conditional and "label" not in batch:
+            return {"index": batch["index"]}
         return {"index": batch["index"], "bits_per_code": self.nats_of(batch)[1].flatten(1).mean(1) / log(2)}
+
+    def prediction_writers(self) -> list[Callback]:
+        return [SampledPictures()]
 
     def configure_optimizers(self) -> Any:
         assert self.network is not None
         groups = parameter_groups(self.network, self.optimizer_numbers["lr"], self.weight_decay)
-        optimizer = build_optimizer(groups, **self.optimizer_numbers)
-        total = self.trainer.estimated_stepping_batches
-        scheduler = build_schedule(optimizer, total_steps=total, **self.schedule_numbers)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return self.scheduled(build_optimizer(groups, **self.optimizer_numbers), **self.schedule_numbers)
 
     def configure_callbacks(self) -> list[Callback]:
         return [DrawnPictures()]

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from lhy_lightning.autoencoders.pictures import ReconstructionPictures
+from lhy_lightning.autoencoders.predictions import ErrorsCsv, PredictedPictures
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.module import CourseModule
-from lhy_lightning.optim import build_optimizer, build_schedule, parameter_groups
+from lhy_lightning.optim import build_optimizer, parameter_groups
 
 Batch = dict[str, Tensor]
 
@@ -123,10 +124,7 @@ class ReconstructionModule(CourseModule):
     def configure_optimizers(self) -> Any:
         numbers = self.optimizer_numbers
         groups = parameter_groups(self.built(), numbers["lr"], self.weight_decay)
-        optimizer = build_optimizer(groups, **numbers)
-        total = self.trainer.estimated_stepping_batches
-        scheduler = build_schedule(optimizer, total_steps=total, **self.schedule_numbers)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return self.scheduled(build_optimizer(groups, **numbers), **self.schedule_numbers)
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 
@@ -178,6 +176,9 @@ class ReconstructionModule(CourseModule):
         """Returns `index` (N,), `image` as it came back (N, C, H, W) and its `error` (N,)."""
         result = self(batch["image"])
         return {"index": batch["index"], "image": result, "error": picture_errors(batch["image"], result)}
+
+    def prediction_writers(self) -> list[Callback]:
+        return [ErrorsCsv(), PredictedPictures()]
 
     def configure_callbacks(self) -> list[Callback]:
         return [ReconstructionPictures(self.picture_every)] if self.picture_every else []
