@@ -61,6 +61,9 @@ class CourseModule(LightningModule, ModelHubMixin):
     headline_metric: tuple[str, Literal["max", "min"]] = ("val/loss", "min")
     """The logged figure by which the best epoch is chosen, and whether more or less of it is better."""
 
+    tests_without_labels: bool = False
+    """Whether a test of rows without labels says something; if not, `lhy fit` ends with predictions for them."""
+
     def setup(self, stage: str) -> None:
         strategy = self.trainer.strategy
         if type(strategy.checkpoint_io) is TorchCheckpointIO:

@@ -91,6 +91,8 @@ class AnomalyDetector(ReconstructionModule):
             network or the made anomalies cannot take.
     """
 
+    tests_without_labels = False
+
     network: DetectorNetwork | None
     threshold: Tensor
     latent_mean: Tensor

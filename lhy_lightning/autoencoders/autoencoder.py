@@ -285,7 +285,8 @@ class AutoEncoder(ReconstructionModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """As `ReconstructionModule`, and `latents` (N, Z)."""
-        return {**super().predict_step(batch, batch_idx), "latents": self.encode(batch["image"]).float()}
+        latents = self.encode(batch["image"])
+        return {**self.returned(batch, self.decode(latents)), "latents": latents.float()}
 
     def prediction_writers(self) -> list[Callback]:
         return [*super().prediction_writers(), LatentsFile("latents")]

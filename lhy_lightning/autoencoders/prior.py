@@ -30,6 +30,12 @@ Batch = dict[str, Tensor]
 AT_ONCE = 250
 
 
+def require_checkpoint(name: str, file: str | None) -> None:
+    """Says which argument names a file that is not there."""
+    if file is not None and not Path(file).is_file():
+        raise FileNotFoundError(f"{name}={file!r}: there is no such checkpoint; train one first")
+
+
 class CodePrior(CourseModule):
     """Learns the codes of a trained VQ-VAE one after the other (van den Oord et al. 2017, section 4.2).
 
@@ -94,12 +100,13 @@ class CodePrior(CourseModule):
         self.save_hyperparameters()
         if network not in ("transformer", "pixelcnn"):
             raise ValueError(f"network is one of transformer, pixelcnn, not {network!r}")
-        for name, file in (("vqvae", None if vqvae_config else vqvae), ("classifier", classifier)):
-            if file is not None and not Path(file).is_file() and not (name == "classifier" and vqvae_config):
-                raise FileNotFoundError(f"{name}={file!r}: there is no such checkpoint; train one first")
+        if vqvae_config is None:  # a checkpoint of this module needs neither file, but for a test
+            for name, file in (("vqvae", vqvae), ("classifier", classifier)):
+                require_checkpoint(name, file)
         if vqvae is None and vqvae_config is None:
             raise ValueError("vqvae: give a VQVAE's checkpoint, such as runs/vqvae/quickstart/checkpoints/best.ckpt")
         self.kind, self.conditional, self.num_classes = network, conditional, num_classes
+        self.tests_without_labels = not conditional
         self.network_numbers: dict[str, Any] = {"width": width, "layers": layers}
         if network == "transformer":
             self.network_numbers.update(heads=heads, dropout=dropout)
@@ -257,6 +264,9 @@ class CodePrior(CourseModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self.evaluate(batch)
+
+    def on_test_start(self) -> None:
+        require_checkpoint("classifier", self.classifier)
 
     def on_test_epoch_end(self) -> None:
         self.report("test")

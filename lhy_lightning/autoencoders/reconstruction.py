@@ -45,6 +45,7 @@ class ReconstructionModule(CourseModule):
     """
 
     headline_metric: tuple[str, Literal["max", "min"]] = ("val/loss", "min")
+    tests_without_labels = True
 
     network: nn.Module | None
 
@@ -174,7 +175,10 @@ class ReconstructionModule(CourseModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """Returns `index` (N,), `image` as it came back (N, C, H, W) and its `error` (N,)."""
-        result = self(batch["image"])
+        return self.returned(batch, self(batch["image"]))
+
+    def returned(self, batch: Batch, result: Tensor) -> Batch:
+        """Of pictures that came back (N, C, H, W), what `predict_step` returns."""
         return {"index": batch["index"], "image": result, "error": picture_errors(batch["image"], result)}
 
     def prediction_writers(self) -> list[Callback]:

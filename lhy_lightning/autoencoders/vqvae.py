@@ -262,7 +262,8 @@ class VQVAE(ReconstructionModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """As `ReconstructionModule`, and `codes` (N, h, w), (N, L) of two levels."""
-        return {**super().predict_step(batch, batch_idx), "codes": self.codes_of(batch["image"])}
+        codes = self.codes_of(batch["image"])
+        return {**self.returned(batch, self.draw(codes)), "codes": codes}
 
     def prediction_writers(self) -> list[Callback]:
         return [*super().prediction_writers(), LatentsFile("codes")]

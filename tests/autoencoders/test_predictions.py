@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +59,26 @@ def test_codes_or_latents_draw_the_pictures_whose_errors_are_in_the_table(kind: 
         assert (tmp_path / name / "samples/reconstructions.png").is_file()
 
 
+def test_a_run_on_pictures_without_labels_ends_with_a_test_of_what_comes_back(tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 255, (40, 8, 8), dtype=np.uint8)):
+        Image.fromarray(pixels).save(pictures / f"{number}.png")
+    flags = {
+        "--trainer.default_root_dir": tmp_path, "--name": "run", "--trainer.max_epochs": 1, "--model": "AutoEncoder",
+        "--model.width": 8, "--model.downsamplings": 1, "--data": "ImageDataModule", "--data.source": pictures,
+        "--data.image_size": 8, "--data.batch_size": 8, "--trainer.enable_progress_bar": "false",
+        "--trainer.accelerator": "cpu",
+    }  # fmt: skip
+    assert run_forked(main, ["fit", *(str(part) for pair in flags.items() for part in pair)]) == [0]
+    assert "test/mse" in json.loads((tmp_path / "run/results.json").read_text())["results"]
+
+
 def test_a_prior_draws_pictures_whether_or_not_there_are_labels(tmp_path: Path) -> None:
     vqvae = saved(VQVAE(**SMALL, **CODES), tmp_path)  # type: ignore[arg-type]
     prior = CodePrior(vqvae=str(vqvae), width=16, layers=1, heads=2, conditional=True)
     (tmp_path / "prior").mkdir()
     checkpoint = saved(prior, tmp_path / "prior")
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    for number in range(3):
-        Image.new("L", (8, 8), 90 * number).save(pictures / f"{number}.png")
     assert run_forked(predict, tmp_path, "labelled", checkpoint) == [0]
     batch = {"image": torch.zeros(2, 1, 8, 8), "index": torch.arange(2)}
     assert set(prior.predict_step(batch, 0)) == {"index"}

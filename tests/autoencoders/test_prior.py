@@ -205,6 +205,10 @@ def test_missing_and_wrong_checkpoints_and_labels_are_told(vqvae: Path, tmp_path
         CodePrior(vqvae="nothing.ckpt")
     with pytest.raises(FileNotFoundError, match=r"classifier='nothing\.ckpt'"):
         prior(vqvae, classifier="nothing.ckpt")
+    gone = prior(vqvae)
+    gone.classifier = "gone.ckpt"
+    with pytest.raises(FileNotFoundError, match=r"classifier='gone\.ckpt': there is no such checkpoint"):
+        silent_trainer(tmp_path).test(gone, datamodule=BrightOrDark(), verbose=False)  # not after the whole test
     with pytest.raises(ValueError, match="give a VQVAE's checkpoint"):
         CodePrior()
     with pytest.raises(ValueError, match="network is one of transformer, pixelcnn, not 'gru'"):
