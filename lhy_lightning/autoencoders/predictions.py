@@ -57,10 +57,10 @@ class LatentsFile(PerPicture):
 
 
 class PredictedPictures(Callback):
-    """`samples/reconstructions.png`: the first pictures, and below each row what came back of them."""
+    """`samples/predicted.png`: the first pictures, and below each row what came back of them."""
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *rest: Any
     ) -> None:
         if batch_idx == 0 and trainer.is_global_zero:
-            save_picture(trainer, "reconstructions", above_and_below(batch["image"][:SHOWN], outputs["image"][:SHOWN]))
+            save_picture(trainer, "predicted", above_and_below(batch["image"][:SHOWN], outputs["image"][:SHOWN]))

@@ -56,7 +56,7 @@ def test_codes_or_latents_draw_the_pictures_whose_errors_are_in_the_table(kind: 
     torch.testing.assert_close(torch.tensor([float(row["error"]) for row in table]), errors, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(again, found)
     for name in ("one", "two"):
-        assert (tmp_path / name / "samples/reconstructions.png").is_file()
+        assert (tmp_path / name / "samples/predicted.png").is_file()
 
 
 def test_a_run_on_pictures_without_labels_ends_with_a_test_of_what_comes_back(tmp_path: Path) -> None:
