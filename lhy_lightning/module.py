@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 from lhy_lightning.checkpoints import WholeFileCheckpointIO, class_path, read_checkpoint
 from lhy_lightning.determinism import reseed_for_batch, run_seed
 from lhy_lightning.exact_resume import resume_exactly
+from lhy_lightning.optim import build_schedule
 
 
 def plain(value: Any) -> Any:
@@ -60,6 +61,9 @@ class CourseModule(LightningModule, ModelHubMixin):
     headline_metric: tuple[str, Literal["max", "min"]] = ("val/loss", "min")
     """The logged figure by which the best epoch is chosen, and whether more or less of it is better."""
 
+    tests_without_labels: bool = False
+    """Whether a test of rows without labels says something; if not, `lhy fit` ends with predictions for them."""
+
     def setup(self, stage: str) -> None:
         strategy = self.trainer.strategy
         if type(strategy.checkpoint_io) is TorchCheckpointIO:
@@ -94,6 +98,16 @@ class CourseModule(LightningModule, ModelHubMixin):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Dropout and noise draw from here on; augmentation has drawn from the data module's own seed.
         reseed_for_batch(self.trainer, stream=1)
+
+    def scheduled(self, optimizer: Optimizer, **schedule: Any) -> dict[str, Any]:
+        """What `configure_optimizers` returns: an optimizer and its schedule over all steps of this run.
+
+        Args:
+            optimizer: the only one of the module.
+            schedule: arguments of `build_schedule`, without the number of steps.
+        """
+        scheduler = build_schedule(optimizer, total_steps=self.trainer.estimated_stepping_batches, **schedule)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def configure_gradient_clipping(
         self,

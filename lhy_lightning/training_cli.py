@@ -312,7 +312,8 @@ class TrainingCLI(LightningCLI):
             of, best, results = self._validate_candidates(best, str(keeper.monitor), keeper.mode)
             again = {"datamodule": self.datamodule, "ckpt_path": str(best), "weights_only": True}
             if getattr(self.datamodule, "has_test", False):
-                if getattr(self.datamodule, "test_labelled", True):
+                without = getattr(self.model, "tests_without_labels", False)
+                if without or getattr(self.datamodule, "test_labelled", True):
                     results |= {k: float(v) for k, v in trainer.test(self.model, verbose=False, **again)[0].items()}
                 else:
                     trainer.predict(self.model, return_predictions=False, **again)

@@ -38,11 +38,16 @@ from lhy_lightning.autoencoders.made_anomalies import (
     make_anomalies,
     moved,
     moves_of,
-    pasted,
+    pasted_by_row,
 )
 from lhy_lightning.autoencoders.reconstruction import Batch, ReconstructionModule
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
-from lhy_lightning.metrics.anomalies import auroc, detection_figures, reason_without_figures, threshold_of
+from lhy_lightning.metrics.anomalies import (
+    CountedAUROC,
+    detection_figures,
+    reason_without_figures,
+    threshold_of,
+)
 from lhy_lightning.metrics.glue import NumberPairs
 
 PICTURES_FOR_STATISTICS = 5000
@@ -55,7 +60,7 @@ class AnomalyDetector(ReconstructionModule):
     No anomaly is needed: the best epoch is that of the lowest loss on normal validation pictures, and the threshold is
     the score that a stated share of them exceeds. Labelled anomalies, where there are any, only measure: AUROC, AUPR,
     and F1 at the threshold; `test/pixel_auroc` says how well the heat maps find pieces pasted into the normal test
-    pictures, a mean over batches. An epoch chosen by such a figure is no longer label-free: it prints ORACLE.
+    pictures, of all their pixels together. An epoch chosen by such a figure is no longer label-free: it prints ORACLE.
 
     What a score is, by name (`anomaly_scores.py`): the error of the reconstruction, of the whole picture ("pixel"), of
     its worst square ("patch") or of the encoder's activations ("feature"); the Mahalanobis distance of its latent from
@@ -85,6 +90,8 @@ class AnomalyDetector(ReconstructionModule):
         ValueError: a name or number that makes no sense, "classifier" without made anomalies, or pictures that the
             network or the made anomalies cannot take.
     """
+
+    tests_without_labels = False
 
     network: DetectorNetwork | None
     threshold: Tensor
@@ -141,6 +148,7 @@ class AnomalyDetector(ReconstructionModule):
         self.reconstruction_weight, self.classifier_weight = reconstruction_weight, classifier_weight
         self.false_alarm_rate = false_alarm_rate
         self.rows = nn.ModuleDict({stage: NumberPairs() for stage in ("val", "test")})
+        self.pixels = CountedAUROC()
         self.register_buffer("threshold", torch.tensor(torch.inf))
         self.build_if_known()
 
@@ -229,16 +237,6 @@ class AnomalyDetector(ReconstructionModule):
         images = images.to(self.device)
         return smoothed(error_map(images, self.reconstruct(images)), self.patch)
 
-    def pixel_auroc(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor | None:
-        """How well heat maps find pieces that are pasted into normal pictures (N, C, H, W): AUROC over their pixels.
-
-        None where nothing was changed, as where pieces equal what they cover.
-        """
-        changed, where = pasted(images, generator)
-        if not where.any() or where.all():
-            return None
-        return auroc(self.heat_map(changed).flatten(), where.flatten()).float()
-
     def on_validation_start(self) -> None:
         if self.score == "latent":
             self.learn_latents(self.trainer.datamodule.pictures("train"))  # type: ignore[attr-defined]
@@ -271,10 +269,9 @@ class AnomalyDetector(ReconstructionModule):
         _, figures = self.losses(normal if len(normal) else images[:1], draws)
         for name, value in figures.items():
             self.mean(f"{stage}/{name}", value.expand(len(normal)))  # once for every normal row
-        if stage == "test" and labels is not None and self.reconstruction_weight > 0:
-            found = self.pixel_auroc(normal, draws) if len(normal) else None
-            rows = 0 if found is None else len(normal)
-            self.mean("test/pixel_auroc", (images.new_zeros(()) if found is None else found).expand(rows))
+        if stage == "test" and labels is not None and len(normal) and self.reconstruction_weight > 0:
+            changed, where = pasted_by_row(normal, batch["index"][labels == 0])
+            self.pixels.update(self.heat_map(changed), where)
         unknown = torch.full((len(images),), -1, device=images.device)
         self.rows[stage].update(self.scores(images), unknown if labels is None else labels)  # type: ignore[operator]
 
@@ -286,6 +283,10 @@ class AnomalyDetector(ReconstructionModule):
             return
         if stage == "val":
             self.threshold.copy_(threshold_of(scores[labels != 1], self.false_alarm_rate))
+        if stage == "test" and self.reconstruction_weight > 0 and bool((labels == 0).any()):
+            if not (pixel_auroc := self.pixels.compute()).isnan():  # where pieces equal what they cover
+                self.log("test/pixel_auroc", pixel_auroc.float(), sync_dist=True)
+            self.pixels.reset()
         why_not = reason_without_figures(labels)
         if why_not is None:
             found = detection_figures(scores, labels, self.threshold.to(scores))

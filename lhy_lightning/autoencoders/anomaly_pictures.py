@@ -9,7 +9,7 @@ from lightning.pytorch import Trainer
 from matplotlib import colormaps
 from torch import Tensor
 
-from lhy_lightning.autoencoders.made_anomalies import pasted
+from lhy_lightning.autoencoders.made_anomalies import pasted_by_row
 from lhy_lightning.autoencoders.pictures import ValidationPictures
 from lhy_lightning.callbacks.pictures import picture_grid, save_picture
 
@@ -36,7 +36,7 @@ class HeatMapPictures(ValidationPictures):
         super().__init__(every, COLUMNS)
 
     def draw(self, trainer: Trainer, module: Any, images: Tensor) -> None:
-        changed, where = pasted(images, torch.Generator(device=images.device).manual_seed(0))
+        changed, where = pasted_by_row(images, torch.arange(len(images)))
         maps = module.heat_map(changed)
         found = heat_pictures(maps, float(maps.max()))
         colour = changed.cpu().expand(-1, 3, -1, -1)

@@ -20,7 +20,10 @@ from lhy_lightning.autoencoders.networks import (
     LinearEncoder,
     check_halving,
 )
-from lhy_lightning.autoencoders.reconstruction import ReconstructionModule
+from lhy_lightning.autoencoders.pictures import DenoisedPictures
+from lhy_lightning.autoencoders.predictions import LatentsFile
+from lhy_lightning.autoencoders.reconstruction import Batch, ReconstructionModule, picture_errors
+from lhy_lightning.determinism import derive_seed
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.feature_statistics import FeatureStatistics
 from lhy_lightning.ranks import sum_over_ranks
@@ -42,18 +45,19 @@ class Halves(nn.Module):
         self.encoder, self.decoder = encoder, decoder
 
 
-def corrupt(images: Tensor, *, noise: float, masking: float) -> Tensor:
+def corrupt(images: Tensor, *, noise: float, masking: float, generator: torch.Generator | None = None) -> Tensor:
     """What a denoising auto-encoder sees (Vincent et al. 2010, section 3.3): Gaussian noise, and pixels set to black.
 
     Args:
         images: (N, C, H, W) in [-1, 1].
         noise: standard deviation of what is added.
         masking: share of the pixels, all channels at once, that are set to -1.
+        generator: of the draws, on the pictures' device; torch's own if not given.
     """
     if noise:
-        images = images + noise * torch.randn_like(images)
+        images = images + noise * torch.randn(images.shape, generator=generator, device=images.device)
     if masking:
-        hidden = torch.rand_like(images[:, :1]) < masking
+        hidden = torch.rand(images[:, :1].shape, generator=generator, device=images.device) < masking
         images = images.masked_fill(hidden, -1.0)
     return images
 
@@ -70,8 +74,9 @@ class AutoEncoder(ReconstructionModule):
     """Learns to give a picture back through a latent of few numbers (Hinton and Salakhutdinov 2006).
 
     The loss is the mean squared error over all elements of pictures in [-1, 1]. `noise` and `masking` make it a
-    denoising auto-encoder: the encoder sees a corrupted picture, the loss the clean one. `beta` makes it variational:
-    the encoder gives mean and variance, a latent is drawn from them, and the loss is
+    denoising auto-encoder: in training the encoder sees a corrupted picture, the loss the clean one; evaluation is of
+    clean pictures, and beside that `denoised_mse` of what comes back of corrupted ones, and their own `corrupted_mse`.
+    `beta` makes it variational: the encoder gives mean and variance, a latent is drawn from them, and the loss is
 
         mean over pictures of (|x - x'|^2 + beta KL(N(mean, variance) | N(0, 1))) / elements of a picture
 
@@ -244,7 +249,23 @@ class AutoEncoder(ReconstructionModule):
         loss = error + self.beta * divergence / images[0].numel()
         return result, {"loss": loss, "reconstruction_loss": error, "kl": divergence}
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+    def corrupted(self, images: Tensor, rows: Tensor) -> Tensor:
+        """Pictures (N, C, H, W) as the encoder sees them in training, each drawn by its row (N,) alone."""
+        generator, seen = torch.Generator(device=images.device), []
+        for image, row in zip(images[:, None], rows.tolist(), strict=True):
+            generator.manual_seed(derive_seed(0, row))
+            seen.append(corrupt(image, noise=self.noise, masking=self.masking, generator=generator))
+        return torch.cat(seen)
+
+    def evaluate(self, stage: str, batch: Batch) -> None:
+        """Also how far corrupted pictures are from the clean ones, and what comes back of them."""
+        super().evaluate(stage, batch)
+        if self.noise or self.masking:
+            images, seen = batch["image"], self.corrupted(batch["image"], batch["index"])
+            self.mean(f"{stage}/corrupted_mse", picture_errors(images, seen))
+            self.mean(f"{stage}/denoised_mse", picture_errors(images, self(seen)))
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         super().validation_step(batch, batch_idx)
         if self.kind not in MAPS and not self.beta:
             latents = self.encode(batch["image"]).double()
@@ -262,6 +283,18 @@ class AutoEncoder(ReconstructionModule):
                 covariance = moments.covariance + 1e-6 * torch.eye(self.latent, device=seen.device)
                 self.latent_factor.copy_(torch.linalg.cholesky(covariance))
 
+    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """As `ReconstructionModule`, and `latents` (N, Z)."""
+        latents = self.encode(batch["image"])
+        return {**self.returned(batch, self.decode(latents)), "latents": latents.float()}
+
+    def prediction_writers(self) -> list[Callback]:
+        return [*super().prediction_writers(), LatentsFile("latents")]
+
     def configure_callbacks(self) -> list[Callback]:
-        drawn: list[Callback] = [LatentPictures()] if self.picture_every and self.kind not in MAPS else []
-        return [*super().configure_callbacks(), *drawn]
+        drawn = super().configure_callbacks()
+        if self.picture_every and (self.noise or self.masking):
+            drawn.append(DenoisedPictures(self.picture_every))
+        if self.picture_every and self.kind not in MAPS:
+            drawn.append(LatentPictures())
+        return drawn

@@ -24,56 +24,55 @@ def gumbel_noise(like: Tensor) -> Tensor:
     return -torch.empty_like(like).exponential_().log()
 
 
-def _known(gradient: str) -> None:
-    if gradient not in ("straight_through", "gumbel"):
-        raise ValueError(f"gradient is one of straight_through, gumbel, not {gradient!r}")
-
-
-class OneHotCodes(nn.Module):
-    """The largest of K numbers as 1, the others as 0.
-
-    In evaluation there is no noise. In training `straight_through` sends the gradient of the softmax; `gumbel` draws by
-    Gumbel noise and sends the gradient of softmax((logits + noise) / temperature) (Jang et al. 2016), and `temperature`
-    may be set anew in every step.
+class HardCodes(nn.Module):
+    """Base of codes that are hard values forward and have the gradient of soft ones.
 
     Args:
-        gradient: "straight_through" or "gumbel".
-        temperature: of the softmax.
+        gradient: "straight_through", of the soft values as they are, or "gumbel", of values drawn with Gumbel noise in
+            training; in evaluation there is none.
+        temperature: of the soft values; it may be set anew in every step.
+
+    Raises:
+        ValueError: no gradient of this name.
     """
 
     def __init__(self, gradient: Gradient = "gumbel", temperature: float = 1.0) -> None:
         super().__init__()
-        _known(gradient)
+        if gradient not in ("straight_through", "gumbel"):
+            raise ValueError(f"gradient is one of straight_through, gumbel, not {gradient!r}")
         self.gradient, self.temperature = gradient, temperature
+
+    @property
+    def draws(self) -> bool:
+        return self.training and self.gradient == "gumbel"
+
+
+class OneHotCodes(HardCodes):
+    """The largest of K numbers as 1, the others as 0.
+
+    `straight_through` sends the gradient of the softmax; `gumbel` draws by Gumbel noise and sends the gradient of
+    softmax((logits + noise) / temperature) (Jang et al. 2016). Arguments as in `HardCodes`.
+    """
 
     def forward(self, logits: Tensor) -> Tensor:
         """Logits (..., K) to one-hot rows (..., K) of the same dtype."""
-        if self.training and self.gradient == "gumbel":
+        if self.draws:
             logits = logits + gumbel_noise(logits)
         soft = (logits / self.temperature).softmax(-1)
         hard = F.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
         return straight_through(soft, hard)
 
 
-class BinaryCodes(nn.Module):
+class BinaryCodes(HardCodes):
     """Each number as 0 or 1, by whether it is positive.
 
-    In evaluation there is no noise. In training `straight_through` sends the gradient of the sigmoid; `gumbel` draws
-    each bit with the sigmoid's probability and sends the gradient of sigmoid((logits + noise) / temperature), the noise
-    being the difference of two Gumbel draws (Maddison et al. 2016, https://arxiv.org/abs/1611.00712, appendix B).
-
-    Args:
-        gradient: "straight_through" or "gumbel".
-        temperature: of the sigmoid.
+    `straight_through` sends the gradient of the sigmoid; `gumbel` draws each bit with the sigmoid's probability and
+    sends the gradient of sigmoid((logits + noise) / temperature), the noise being the difference of two Gumbel draws
+    (Maddison et al. 2016, https://arxiv.org/abs/1611.00712, appendix B). Arguments as in `HardCodes`.
     """
-
-    def __init__(self, gradient: Gradient = "gumbel", temperature: float = 1.0) -> None:
-        super().__init__()
-        _known(gradient)
-        self.gradient, self.temperature = gradient, temperature
 
     def forward(self, logits: Tensor) -> Tensor:
         """Logits (...) to 0 and 1 (...) of the same dtype."""
-        if self.training and self.gradient == "gumbel":
+        if self.draws:
             logits = logits + gumbel_noise(logits) - gumbel_noise(logits)
         return straight_through((logits / self.temperature).sigmoid(), (logits > 0).to(logits.dtype))

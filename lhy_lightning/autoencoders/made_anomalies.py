@@ -11,8 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lhy_lightning.determinism import derive_seed
+
 MADE = ("noise", "patches", "latents", "rotations", "shifts")
 TURNS = 4
+PASTE_NUMBERS = 7
 SHIFTS = tuple((down, right) for down in (0, -1, 1) for right in (0, -1, 1))
 Move = tuple[int, int, int]  # quarter turns, then steps down and right
 
@@ -63,36 +66,57 @@ def noise(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
 
 def pasted(images: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-    """Pictures into which a rectangle of another picture of the batch is pasted, lighter or darker than it was.
+    """Pictures into which a rectangle of another picture of the batch is pasted; returns what `paste` does.
+
+    A single picture gets a piece of its own.
+    """
+    return paste(images, images.roll(1, 0), _uniform(images.new_empty(len(images), PASTE_NUMBERS), generator))
+
+
+def pasted_by_row(images: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Pictures into which a rectangle of their own is pasted, each by its row (N,) alone: the same in any batch.
+
+    Returns what `paste` does.
+    """
+    draws = [
+        torch.rand(PASTE_NUMBERS, generator=torch.Generator().manual_seed(derive_seed(0, row))) for row in rows.tolist()
+    ]
+    return paste(images, images, torch.stack(draws).to(images.device))
+
+
+def paste(images: Tensor, others: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Pictures into which a rectangle is pasted that is cut from elsewhere, lighter or darker than it was there.
 
     CutPaste (Li et al. 2021, https://arxiv.org/abs/2104.04015), whose jitter of the piece is stronger here: .4 to 1 is
-    added or taken away. The rectangle has sides of a tenth to .4 of the picture's and is cut from elsewhere; where its
-    content equals what was there (black on black), nothing is changed. A single picture gets a piece of its own.
+    added or taken away. The rectangle has sides of a tenth to .4 of the picture's; where its content equals what was
+    there (black on black), nothing is changed.
+
+    Args:
+        images: (N, C, H, W).
+        others: (N, C, H, W) that the pieces are cut from.
+        numbers: (N, 7) drawn from [0, 1): height and width, the two places from the top and the left, the light.
 
     Returns:
         The pictures, and (N, H, W) bool, the pixels that are changed.
     """
-    count, _, height, width = images.shape
+    height, width = images.shape[2:]
     sides = images.new_tensor([height, width])
-
-    def draw() -> Tensor:
-        return _uniform(images.new_empty(count, 2), generator)
-
-    spans = (sides * (0.1 + 0.3 * draw())).round().clamp(min=2)
-    starts = ((sides - spans + 1) * draw()).floor()
-    origins = ((sides - spans + 1) * draw()).floor()
+    size, place, origin, light = numbers.split((2, 2, 2, 1), 1)
+    spans = (sides * (0.1 + 0.3 * size)).round().clamp(min=2)
+    starts = ((sides - spans + 1) * place).floor()
+    origins = ((sides - spans + 1) * origin).floor()
     rows, columns = (
-        torch.arange(size, device=images.device)[None] - starts[:, axis, None].long()
-        for axis, size in enumerate((height, width))
+        torch.arange(side, device=images.device)[None] - starts[:, axis, None].long()
+        for axis, side in enumerate((height, width))
     )  # (N, H) and (N, W): the place within the rectangle
     inside_rows = (rows >= 0) & (rows < spans[:, :1])
     inside_columns = (columns >= 0) & (columns < spans[:, 1:])
     inside = inside_rows[:, :, None] & inside_columns[:, None, :]
     from_rows = (rows + origins[:, :1].long()).clamp(0, height - 1)
     from_columns = (columns + origins[:, 1:].long()).clamp(0, width - 1)
-    others = torch.arange(count, device=images.device).roll(1)
-    pieces = images[others[:, None, None], :, from_rows[:, :, None], from_columns[:, None, :]].permute(0, 3, 1, 2)
-    light = 2 * draw()[:, :1] - 1
+    own = torch.arange(len(images), device=images.device)[:, None, None]
+    pieces = others[own, :, from_rows[:, :, None], from_columns[:, None, :]].permute(0, 3, 1, 2)
+    light = 2 * light - 1
     light = (0.4 * light.sign() + 0.6 * light)[:, :, None, None]
     result = torch.where(inside[:, None], (pieces + light).clamp(-1, 1), images)
     return result, (result != images).any(1)

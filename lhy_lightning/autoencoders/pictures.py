@@ -84,3 +84,14 @@ class ReconstructionPictures(ValidationPictures):
             save_picture(trainer, "codes", picture_grid(code_map_pictures(fine, module.codebook_size)))
             if module.levels == 1:
                 save_picture(trainer, "codebook", picture_grid(module.codebook_pictures(), columns=16))
+
+
+class DenoisedPictures(ValidationPictures):
+    """`samples/denoised.png`: corrupted validation pictures, and below each row what came back of them.
+
+    Arguments as in `ValidationPictures`.
+    """
+
+    def draw(self, trainer: Trainer, module: Any, images: Tensor) -> None:
+        seen = module.corrupted(images, torch.arange(len(images)))
+        save_picture(trainer, "denoised", above_and_below(seen, module.reconstruct(seen)))

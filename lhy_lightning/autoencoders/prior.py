@@ -17,15 +17,23 @@ from torchmetrics import MeanMetric
 from lhy_lightning.autoencoders.code_transformer import CodeTransformer
 from lhy_lightning.autoencoders.pixelcnn import GatedPixelCNN
 from lhy_lightning.autoencoders.prior_pictures import DrawnPictures
+from lhy_lightning.callbacks.sampled_pictures import SampledPictures
 from lhy_lightning.checkpoints import class_path, import_class, load_modules
 from lhy_lightning.determinism import derive_seed, run_seed
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.classifier_features import ClassifierFeatures
 from lhy_lightning.module import CourseModule, plain
-from lhy_lightning.optim import build_optimizer, build_schedule, parameter_groups
+from lhy_lightning.optim import build_optimizer, parameter_groups
+from lhy_lightning.ranks import rank_and_world, sum_over_ranks
 
 Batch = dict[str, Tensor]
 AT_ONCE = 250
+
+
+def require_checkpoint(name: str, file: str | None) -> None:
+    """Says which argument names a file that is not there."""
+    if file is not None and not Path(file).is_file():
+        raise FileNotFoundError(f"{name}={file!r}: there is no such checkpoint; train one first")
 
 
 class CodePrior(CourseModule):
@@ -92,12 +100,13 @@ class CodePrior(CourseModule):
         self.save_hyperparameters()
         if network not in ("transformer", "pixelcnn"):
             raise ValueError(f"network is one of transformer, pixelcnn, not {network!r}")
-        for name, file in (("vqvae", None if vqvae_config else vqvae), ("classifier", classifier)):
-            if file is not None and not Path(file).is_file() and not (name == "classifier" and vqvae_config):
-                raise FileNotFoundError(f"{name}={file!r}: there is no such checkpoint; train one first")
+        if vqvae_config is None:  # a checkpoint of this module needs neither file, but for a test
+            for name, file in (("vqvae", vqvae), ("classifier", classifier)):
+                require_checkpoint(name, file)
         if vqvae is None and vqvae_config is None:
             raise ValueError("vqvae: give a VQVAE's checkpoint, such as runs/vqvae/quickstart/checkpoints/best.ckpt")
         self.kind, self.conditional, self.num_classes = network, conditional, num_classes
+        self.tests_without_labels = not conditional
         self.network_numbers: dict[str, Any] = {"width": width, "layers": layers}
         if network == "transformer":
             self.network_numbers.update(heads=heads, dropout=dropout)
@@ -256,6 +265,9 @@ class CodePrior(CourseModule):
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self.evaluate(batch)
 
+    def on_test_start(self) -> None:
+        require_checkpoint("classifier", self.classifier)
+
     def on_test_epoch_end(self) -> None:
         self.report("test")
         if self.classifier is not None and self.conditional:
@@ -263,23 +275,31 @@ class CodePrior(CourseModule):
             self.log("test/class_accuracy", accuracy, sync_dist=True)
 
     def class_accuracy(self, classifier: nn.Module) -> Tensor:
-        """How often a classifier names the class that was asked for, of `samples` pictures of all classes in turn."""
-        network, labels = ClassifierFeatures(classifier), self.labels_in_turn(self.samples)
-        pictures = self.sample(self.samples, labels=labels, seed=derive_seed(run_seed(), 8, 1))
-        named = torch.cat([network.features_and_logits(part)[1].argmax(1) for part in pictures.split(AT_ONCE)])
-        return (named == labels).float().mean()
+        """How often a classifier names the class that was asked for, of `samples` pictures of all classes in turn.
+
+        The ranks draw a part each in turn, every part from a seed of its own: the same pictures on any number of them.
+        """
+        network, (rank, ranks) = ClassifierFeatures(classifier), rank_and_world()
+        right = torch.zeros((), device=self.device)
+        for number, labels in enumerate(self.labels_in_turn(self.samples).split(AT_ONCE)):
+            if number % ranks == rank:
+                pictures = self.sample(len(labels), labels=labels, seed=derive_seed(run_seed(), 8, 1, number))
+                right += (network.features_and_logits(pictures)[1].argmax(1) == labels).sum()
+        return sum_over_ranks(right) / self.samples
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
-        """Returns `index` (N,) and `bits_per_code` (N,), of each picture."""
+        """Returns `index` (N,) and, where the classes are known that it is conditional on, `bits_per_code` (N,)."""
+        if self.conditional and "label" not in batch:
+            return {"index": batch["index"]}
         return {"index": batch["index"], "bits_per_code": self.nats_of(batch)[1].flatten(1).mean(1) / log(2)}
+
+    def prediction_writers(self) -> list[Callback]:
+        return [SampledPictures()]
 
     def configure_optimizers(self) -> Any:
         assert self.network is not None
         groups = parameter_groups(self.network, self.optimizer_numbers["lr"], self.weight_decay)
-        optimizer = build_optimizer(groups, **self.optimizer_numbers)
-        total = self.trainer.estimated_stepping_batches
-        scheduler = build_schedule(optimizer, total_steps=total, **self.schedule_numbers)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return self.scheduled(build_optimizer(groups, **self.optimizer_numbers), **self.schedule_numbers)
 
     def configure_callbacks(self) -> list[Callback]:
         return [DrawnPictures()]

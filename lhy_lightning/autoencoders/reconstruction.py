@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from lhy_lightning.autoencoders.pictures import ReconstructionPictures
+from lhy_lightning.autoencoders.predictions import ErrorsCsv, PredictedPictures
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.module import CourseModule
-from lhy_lightning.optim import build_optimizer, build_schedule, parameter_groups
+from lhy_lightning.optim import build_optimizer, parameter_groups
 
 Batch = dict[str, Tensor]
 
@@ -44,6 +45,7 @@ class ReconstructionModule(CourseModule):
     """
 
     headline_metric: tuple[str, Literal["max", "min"]] = ("val/loss", "min")
+    tests_without_labels = True
 
     network: nn.Module | None
 
@@ -123,10 +125,7 @@ class ReconstructionModule(CourseModule):
     def configure_optimizers(self) -> Any:
         numbers = self.optimizer_numbers
         groups = parameter_groups(self.built(), numbers["lr"], self.weight_decay)
-        optimizer = build_optimizer(groups, **numbers)
-        total = self.trainer.estimated_stepping_batches
-        scheduler = build_schedule(optimizer, total_steps=total, **self.schedule_numbers)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return self.scheduled(build_optimizer(groups, **numbers), **self.schedule_numbers)
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 
@@ -176,8 +175,14 @@ class ReconstructionModule(CourseModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
         """Returns `index` (N,), `image` as it came back (N, C, H, W) and its `error` (N,)."""
-        result = self(batch["image"])
+        return self.returned(batch, self(batch["image"]))
+
+    def returned(self, batch: Batch, result: Tensor) -> Batch:
+        """Of pictures that came back (N, C, H, W), what `predict_step` returns."""
         return {"index": batch["index"], "image": result, "error": picture_errors(batch["image"], result)}
+
+    def prediction_writers(self) -> list[Callback]:
+        return [ErrorsCsv(), PredictedPictures()]
 
     def configure_callbacks(self) -> list[Callback]:
         return [ReconstructionPictures(self.picture_every)] if self.picture_every else []

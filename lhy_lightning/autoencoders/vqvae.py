@@ -7,13 +7,15 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
+from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torchmetrics import Metric
 
 from lhy_lightning.autoencoders.code_use import collapse_warning, perplexity, usage
 from lhy_lightning.autoencoders.networks import ConvDecoder, ConvEncoder, check_halving
-from lhy_lightning.autoencoders.reconstruction import ReconstructionModule
+from lhy_lightning.autoencoders.predictions import LatentsFile
+from lhy_lightning.autoencoders.reconstruction import Batch, ReconstructionModule
 from lhy_lightning.autoencoders.two_levels import TwoLevelNetwork
 from lhy_lightning.autoencoders.vector_quantizer import Quantized, VectorQuantizer
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
@@ -257,3 +259,11 @@ class VQVAE(ReconstructionModule):
             self.log_dict(figures, prog_bar=True, sync_dist=True)
             if not self.trainer.sanity_checking and (warning := collapse_warning(counts)) is not None:
                 rank_zero_warn(warning)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+        """As `ReconstructionModule`, and `codes` (N, h, w), (N, L) of two levels."""
+        codes = self.codes_of(batch["image"])
+        return {**self.returned(batch, self.draw(codes)), "codes": codes}
+
+    def prediction_writers(self) -> list[Callback]:
+        return [*super().prediction_writers(), LatentsFile("codes")]

@@ -13,7 +13,7 @@ from lhy_lightning.whole_file import write_whole
 class PredictionFile(Callback):
     """Gathers what `predict_step` returns and writes it when every input has its row.
 
-    A subclass names the file, says which inputs there are, what a row is and how the rows look as text.
+    A subclass names the file, says which inputs there are, what a row is and what the file has of the rows.
     """
 
     filename: str
@@ -26,11 +26,11 @@ class PredictionFile(Callback):
         raise NotImplementedError
 
     def rows(self, outputs: Any) -> list[tuple[Any, ...]]:
-        """A batch's rows: the place among the inputs, then plain numbers and strings, which travel between ranks."""
+        """A batch's rows: the place among the inputs, then numbers, strings or arrays, which travel between ranks."""
         raise NotImplementedError
 
-    def text(self, pl_module: LightningModule, inputs: list[str], rows: list[tuple[Any, ...]]) -> str:
-        """The file, from one row an input, in order."""
+    def text(self, pl_module: LightningModule, inputs: list[str], rows: list[tuple[Any, ...]]) -> str | bytes:
+        """The file's content, from one row an input, in order."""
         raise NotImplementedError
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -14,7 +14,8 @@ from lhy_lightning.callbacks.pictures import run_directory
 from lhy_lightning.whole_file import csv_text, write_whole
 
 WORTH_A_LOOK = (
-    "curves.png", "samples", "predictions.csv", "predict.csv", "predictions.tsv", "submission.csv", "submission.txt",
+    "curves.png", "samples", "codes.npy", "latents.npy", "compression.csv", "pictures.lhy", "predictions.csv",
+    "predict.csv", "predictions.tsv", "submission.csv", "submission.txt",
 )  # fmt: skip
 
 

@@ -13,7 +13,6 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
 from lhy_lightning.callbacks.class_table import PredictionsCsv
@@ -28,7 +27,7 @@ from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last
 from lhy_lightning.metrics.classification import ClassificationScores
 from lhy_lightning.module import CourseModule
-from lhy_lightning.optim import AveragedWeights, build_optimizer, build_schedule, parameter_groups
+from lhy_lightning.optim import AveragedWeights, build_optimizer, parameter_groups
 
 Batch = dict[str, Tensor]
 
@@ -320,13 +319,7 @@ class ImageClassifier(CourseModule):
             groups += parameter_groups(head, lr, decay)
         else:
             groups = parameter_groups(self.network, lr, decay)
-        optimizer: Optimizer = build_optimizer(groups, **numbers)
-        scheduler = build_schedule(
-            optimizer,
-            total_steps=self.trainer.estimated_stepping_batches,
-            **self.schedule_numbers,  # type: ignore[arg-type]
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return self.scheduled(build_optimizer(groups, **numbers), **self.schedule_numbers)
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from lhy_lightning.callbacks.sampled_pictures import SampledPictures
 from lhy_lightning.determinism import run_seed
 from lhy_lightning.gan.augmentation import augment, policy_changes
 from lhy_lightning.gan.conditioning import CONDITIONS, auxiliary_loss
@@ -17,7 +18,7 @@ from lhy_lightning.gan.evaluation import INCEPTION, SampleEvaluation
 from lhy_lightning.gan.losses import discriminator_loss, generator_loss, loss_terms
 from lhy_lightning.gan.networks import discriminator_by_name, generator_by_name, has_batch_norm, pair
 from lhy_lightning.gan.penalties import clip_weights_, gradient_penalty, r1_penalty
-from lhy_lightning.gan.pictures import GeneratorPictures, SampledPictures
+from lhy_lightning.gan.pictures import GeneratorPictures
 from lhy_lightning.gan.spectral import add_spectral_norm
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last

@@ -4,13 +4,11 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from lhy_lightning.callbacks.drawn_every import DrawnEvery
-from lhy_lightning.callbacks.pictures import picture_file, picture_grid, run_directory, save_picture, to_bytes
+from lhy_lightning.callbacks.pictures import picture_grid, save_picture
 from lhy_lightning.determinism import derive_seed, run_seed
-from lhy_lightning.whole_file import write_whole
 
 COLUMNS = 8
 STEPS = 8
@@ -66,23 +64,3 @@ class GeneratorPictures(DrawnEvery):
         count = self.rows * columns
         images = module.generate(module.noise(count, seed=self.seed(0)), module.labels_in_turn(count))
         save_picture(trainer, f"grid_{trainer.global_step:06d}", picture_grid(images, columns=columns))
-
-
-class SampledPictures(Callback):
-    """What `lhy predict` writes of a generator: `pictures/1.png` and so on, of all classes in turn.
-
-    Args:
-        count: how many.
-    """
-
-    def __init__(self, count: int = 64) -> None:
-        self.count = count
-
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
-        module: Any = pl_module
-        folder = run_directory(trainer) / "pictures"
-        for number, picture in enumerate(to_bytes(module.sample(self.count, seed=run_seed())), 1):
-            write_whole(folder / f"{number}.png", picture_file(picture))
-        print(f"{folder}: {self.count} pictures")

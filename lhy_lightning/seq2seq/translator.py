@@ -19,7 +19,7 @@ from lhy_lightning.data.text_tokenizer import BOS, EOS, PAD, TextTokenizer
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.translation import TranslationMetrics
 from lhy_lightning.module import CourseModule
-from lhy_lightning.optim import build_optimizer, build_schedule, parameter_groups
+from lhy_lightning.optim import build_optimizer, parameter_groups
 from lhy_lightning.optim.token_normalization import TokenNormalization
 from lhy_lightning.seq2seq.beam import Hypothesis, beam_search, greedy_search
 from lhy_lightning.seq2seq.copying import CopyHead, copy_negative_log_likelihood
@@ -320,13 +320,7 @@ class Translator(CourseModule):
             size = self.hparams["embedding" if self.network_name == "gru" else "width"]
             numbers["lr"] *= size**-0.5
         groups = parameter_groups(self.translation_network, numbers["lr"], numbers["weight_decay"])
-        optimizer = build_optimizer(groups, **numbers)
-        scheduler = build_schedule(
-            optimizer,
-            total_steps=self.trainer.estimated_stepping_batches,
-            **self.schedule_numbers,  # type: ignore[arg-type]
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return self.scheduled(build_optimizer(groups, **numbers), **self.schedule_numbers)
 
     # --- inference -------------------------------------------------------------------------------------------------
 

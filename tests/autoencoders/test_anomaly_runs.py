@@ -55,8 +55,5 @@ def test_two_processes_report_the_figures_of_one(tmp_path: Path) -> None:
     assert run_forked(run, "one", 8) == [0]
     assert run_forked(run, "two", 4, environments=torchrun_environments(2)) == [0, 0]
     one, two = (json.loads((tmp_path / name / "results.json").read_text())["results"] for name in ("one", "two"))
-    assert {"test/auroc", "test/f1", "val/loss"} <= set(one)
-    # the pieces pasted for this one come from the batch's own pictures, and batches differ over ranks
-    assert 0 <= one.pop("test/pixel_auroc") <= 1
-    assert 0 <= two.pop("test/pixel_auroc") <= 1
+    assert {"test/auroc", "test/f1", "test/pixel_auroc", "val/loss"} <= set(one)
     assert two == pytest.approx(one, abs=1e-4)

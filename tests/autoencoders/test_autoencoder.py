@@ -73,6 +73,19 @@ def test_a_denoising_encoder_sees_noise_and_black_pixels_in_training_only() -> N
     assert torch.equal(module.eval().losses(pictures)[0], module.losses(pictures)[0])
 
 
+def test_a_denoising_auto_encoder_is_measured_on_pictures_corrupted_by_their_row(tmp_path: Path) -> None:
+    seed_everything(0, verbose=False)
+    module = small(noise=0.3, masking=0.2, lr=1e-2, picture_every=1)
+    figures = fit(module, tmp_path, max_epochs=20).callback_metrics
+    assert float(figures["val/denoised_mse"]) < float(figures["val/corrupted_mse"])
+    images, rows = torch.zeros(6, 1, 8, 8), torch.tensor([4, 0, 9, 2, 3, 77])
+    seen = module.corrupted(images, rows)
+    assert torch.equal(module.corrupted(images[2:5], rows[2:5]), seen[2:5])
+    assert float((seen[0] - seen[1]).abs().max()) > 0
+    assert (tmp_path / "samples/denoised.png").is_file()
+    assert not [name for name in fit(small(), tmp_path / "plain", max_epochs=1).callback_metrics if "denoised" in name]
+
+
 def test_the_divergence_is_that_of_two_normal_distributions() -> None:
     mean, log_variance = torch.randn(4, 3), torch.randn(4, 3)
     normal, prior = torch.distributions.Normal(mean, (log_variance / 2).exp()), torch.distributions.Normal(0.0, 1.0)

@@ -14,6 +14,7 @@ from lhy_lightning.autoencoders.made_anomalies import (
     moves_of,
     noise,
     pasted,
+    pasted_by_row,
     shuffled_latents,
 )
 
@@ -89,6 +90,16 @@ def test_a_pasted_piece_is_a_rectangle_of_another_picture_and_its_place_is_told(
         assert len(piece) == 1
         assert 0.39 < abs(float(piece - images[row - 1, 0, 0, 0])) <= 1.01  # lighter or darker than it was
         assert torch.equal(changed[row, 0][~where[row]], images[row, 0][~where[row]])
+
+
+def test_a_piece_by_row_is_the_pictures_own_and_the_same_in_any_batch() -> None:
+    images, rows = some(8), torch.tensor([5, 0, 7, 123456, 2, 3, 9, 1])
+    changed, where = pasted_by_row(images, rows)
+    assert where.flatten(1).any(1).all()
+    for part in (slice(0, 3), slice(3, 8), slice(4, 5)):
+        again, there = pasted_by_row(images[part], rows[part])
+        assert torch.equal(again, changed[part])
+        assert torch.equal(there, where[part])
 
 
 def test_other_latents_have_every_coordinate_from_some_picture() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from math import log, log2
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from lightning.pytorch import seed_everything
 from torch import nn
 
@@ -15,7 +17,9 @@ from lhy_lightning import VQVAE, CodePrior
 from lhy_lightning.autoencoders.code_transformer import CodeTransformer
 from lhy_lightning.autoencoders.pixelcnn import GatedPixelCNN
 from lhy_lightning.autoencoders.prior_pictures import DrawnPictures
+from lhy_lightning.ranks import rank_and_world
 from tests.cnn.pictures_to_fit import BrightOrDark, bright_or_dark, fit, silent_trainer
+from tests.processes import run_forked, torchrun_environments
 
 SIZE, SHAPE = 5, (3, 4)
 NETWORKS: dict[str, Any] = {
@@ -150,6 +154,39 @@ def test_samples_are_of_the_seed_and_class_accuracy_is_the_share_of_classes_name
     assert float(module.class_accuracy(AlwaysFirst())) == 0.5
 
 
+class ByBrightness(nn.Module):
+    """Class 1 where the mean is above that of most drawings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(64, 2)
+        nn.init.zeros_(self.last.bias)
+        self.last.weight.data = torch.stack((torch.zeros(64), torch.ones(64) / 64 + torch.arange(64) / 1e3))
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.last(pictures.flatten(1))
+        return logits
+
+
+def class_accuracy(vqvae: Path, folder: Path) -> None:
+    if "WORLD_SIZE" in os.environ:
+        dist.init_process_group("gloo")
+    torch.manual_seed(0)
+    module = prior(vqvae, conditional=True, num_classes=2, samples=600)
+    torch.save(module.class_accuracy(ByBrightness()), folder / f"{rank_and_world()[0]}.pt")
+
+
+def test_ranks_draw_the_same_pictures_together_that_one_draws_alone(vqvae: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    assert run_forked(class_accuracy, vqvae, one) == [0]
+    assert run_forked(class_accuracy, vqvae, two, environments=torchrun_environments(2)) == [0, 0]
+    alone, *together = (torch.load(path, weights_only=True) for path in (one / "0.pt", two / "0.pt", two / "1.pt"))
+    assert 0 < float(alone) < 1
+    assert together == [alone, alone]
+
+
 def test_codes_of_two_levels_are_learned_in_a_row(tmp_path: Path) -> None:
     seed_everything(0, verbose=False)
     module = VQVAE(
@@ -168,6 +205,10 @@ def test_missing_and_wrong_checkpoints_and_labels_are_told(vqvae: Path, tmp_path
         CodePrior(vqvae="nothing.ckpt")
     with pytest.raises(FileNotFoundError, match=r"classifier='nothing\.ckpt'"):
         prior(vqvae, classifier="nothing.ckpt")
+    gone = prior(vqvae)
+    gone.classifier = "gone.ckpt"
+    with pytest.raises(FileNotFoundError, match=r"classifier='gone\.ckpt': there is no such checkpoint"):
+        silent_trainer(tmp_path).test(gone, datamodule=BrightOrDark(), verbose=False)  # not after the whole test
     with pytest.raises(ValueError, match="give a VQVAE's checkpoint"):
         CodePrior()
     with pytest.raises(ValueError, match="network is one of transformer, pixelcnn, not 'gru'"):

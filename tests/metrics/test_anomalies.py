@@ -6,7 +6,17 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from lhy_lightning.metrics.anomalies import auroc, average_precision, detection_figures, threshold_of
+from lhy_lightning.metrics.anomalies import (
+    CountedAUROC,
+    auroc,
+    average_precision,
+    detection_figures,
+    threshold_of,
+)
+
+
+def draws(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
@@ -41,3 +51,18 @@ def test_scores_without_an_anomaly_without_a_normal_row_or_with_nan_have_no_auro
         average_precision(torch.tensor([0.0, 1.0]), torch.tensor([1, 1]))
     with pytest.raises(ValueError, match="1 of 2 scores are NaN"):
         auroc(torch.tensor([0.0, torch.nan]), torch.tensor([0, 1]))
+
+
+def test_counted_auroc_is_scikit_learns_of_all_batches_together() -> None:
+    scores, strange = torch.randn(5000, generator=draws()).square(), torch.rand(5000, generator=draws(1)) < 0.1
+    scores += 0.3 * strange
+    metric = CountedAUROC()
+    for part in (slice(0, 7), slice(7, 4000), slice(4000, 5000)):
+        metric.update(scores[part][None], strange[part][None])
+    assert float(metric.compute()) == pytest.approx(roc_auc_score(strange, scores), abs=2e-4)
+    metric.reset()
+    metric.update(torch.tensor([0.0, 1.0, 1.0, 4.0]), torch.tensor([False, False, True, True]))
+    assert float(metric.compute()) == 7 / 8  # a tie counts half
+    metric.reset()
+    metric.update(torch.tensor([0.0, 1.0]), torch.tensor([True, True]))
+    assert metric.compute().isnan()
