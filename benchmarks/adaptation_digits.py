@@ -2,6 +2,7 @@
 
     python benchmarks/adaptation_digits.py --source mnist/ --target mnist_m/ --out digits.jsonl
     python benchmarks/adaptation_digits.py --source mnist/ --target mnist_m/ --methods dann --seeds 0 1 2 3 4
+    python benchmarks/adaptation_digits.py --image_size 16 --steps 4000 --methods source_only dann    # embedded digits
 
 The paper's network without batch norm on colour pictures of 28 pixels, 64 source and 64 target rows a step, SGD with
 momentum .9 and the paper's schedules; `dirt` has its own network and Adam. Target labels are read for the test alone:
@@ -43,10 +44,10 @@ def run(method: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     kind, settings, of_data = METHODS[method]
     seed_everything(seed, verbose=False)
     data = DomainDataModule(
-        options.source, options.target, target_labelled=True, image_size=28, channels=3, batch_size=64,
+        options.source, options.target, target_labelled=True, image_size=options.image_size, channels=3, batch_size=64,
         eval_batch_size=500, cache_dir=options.cache_dir, **of_data,
     )  # fmt: skip
-    module = kind(**{"selection": options.selection, "projection": "none", **settings})
+    module = kind(**{"selection": options.selection, "projection": "none", "lr": options.lr, **settings})
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         best = BestCheckpoint(folder=folder)
@@ -67,8 +68,8 @@ def run(method: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
         return float(next(value for name, value in figures.items() if name.startswith("test/accuracy")))
 
     return {
-        "method": method, "seed": seed, "steps": options.steps, "selection": module.selection,
-        "chosen": accuracy(chosen), "last": accuracy(last), "minutes": round(minutes, 2),
+        "method": method, "seed": seed, "steps": options.steps, "target": options.target, "selection": module.selection,
+        "score": float(best.best_model_score or 0), "lr": options.lr, "chosen": accuracy(chosen), "last": accuracy(last), "minutes": round(minutes, 2),
         "by": {row[0]: {"accuracy": row[3], "correlation": row[4]} for row in table},
     }  # fmt: skip
 
@@ -95,7 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--target", default="embedded:photo_digits")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--image_size", type=int, default=28)
     parser.add_argument("--steps", type=int, default=9000)
+    parser.add_argument("--lr", type=float, default=0.01)
     parser.add_argument("--validations", type=int, default=9)
     parser.add_argument("--selection", default="information")
     parser.add_argument("--cache_dir")
@@ -104,10 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     results = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
-    done = {(row["method"], row["seed"], row["steps"]) for row in results}
+    done = {(row["method"], row["seed"], row["steps"], row["lr"]) for row in results}
     for seed in options.seeds:
         for method in options.methods:
-            if (method, seed, options.steps) in done:
+            if (method, seed, options.steps, options.lr) in done:
                 continue
             results.append(run(method, seed, options))
             with options.out.open("a") as file:
