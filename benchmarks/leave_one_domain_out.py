@@ -9,10 +9,10 @@ methods have the small network of Ganin et al. 2016 with batch norm, from scratc
 rows of the three sources, a tenth of each; nine tenths of the held-out domain are tested on, none of it is trained on.
 
 "Within noise of ERM": runs of one seed are paired (same splits, same first weights), and d is a method's accuracy less
-that of ERM. A mean of d counts as a difference only if it is at least twice its standard error over the pairs, the
-standard deviation of d over the square root of their number. The pairs of a column are its seeds; those of "all" are
-the seeds too, each with its mean over the held-out domains. With three seeds this is a lenient rule (Student's t asks
-for 4.3 standard errors at 5 %): what is within noise by it surely is, what is not may still be chance.
+that of ERM. A mean of d counts as a difference only if it is more than twice its standard error over the pairs, the
+standard deviation of d over the square root of their number. For "all", a seed's accuracy is its mean over the
+held-out domains. With three seeds this is a lenient rule (Student's t asks for 4.3 standard errors at 5 %): what it
+calls noise no stricter rule calls a difference; what it calls a difference may still be chance.
 
 Each result is a line of FILE as soon as it is there; what is there is not run again.
 """
@@ -90,7 +90,7 @@ def difference(values: dict[int, float], baseline: dict[int, float]) -> str:
         return "too few seeds"
     error = stdev(pairs) / len(pairs) ** 0.5
     told = f"{mean(pairs):+.1f} ± {error:.1f}"
-    return f"{told}, within noise of ERM" if abs(mean(pairs)) < 2 * error else told
+    return f"{told}, within noise of ERM" if abs(mean(pairs)) <= 2 * error else told
 
 
 def spread(values: Sequence[float]) -> str:
@@ -102,7 +102,7 @@ def spread(values: Sequence[float]) -> str:
 def table(results: Sequence[Result]) -> str:
     """Accuracy as mean ± standard deviation over seeds; the difference as mean ± standard error."""
     lines = [
-        "| held out | method | seeds | accuracy there | difference from ERM | minutes |",
+        "| held out | method | seeds | accuracy there | difference from ERM | CPU minutes |",
         "|---|---|---:|---:|---|---:|",
     ]
     present = [name for name in DOMAINS if any(row["held_out"] == name for row in results)]
