@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lhy_lightning.adaptation.cdan import CDAN
     from lhy_lightning.adaptation.dann import DANN
+    from lhy_lightning.adaptation.generalization import DomainGeneralization
     from lhy_lightning.adaptation.mcc import MCC
     from lhy_lightning.adaptation.moment_matching import MomentMatching
     from lhy_lightning.adaptation.source_only import SourceOnly
@@ -62,6 +63,7 @@ __all__ = [
     "CodePrior",
     "CycleGAN",
     "DomainDataModule",
+    "DomainGeneralization",
     "FixMatchClassifier",
     "ImageClassifier",
     "ImageDataModule",
@@ -98,6 +100,7 @@ _PUBLIC = {
     "CodePrior": "lhy_lightning.autoencoders.prior",
     "CycleGAN": "lhy_lightning.gan.cyclegan",
     "DomainDataModule": "lhy_lightning.data.domains",
+    "DomainGeneralization": "lhy_lightning.adaptation.generalization",
     "FixMatchClassifier": "lhy_lightning.cnn.fixmatch",
     "ImageClassifier": "lhy_lightning.cnn.classifier",
     "ImageDataModule": "lhy_lightning.data.images",

@@ -15,7 +15,7 @@ from lhy_lightning.adaptation.class_confusion import class_confusion
 from lhy_lightning.adaptation.domain_batch_norm import tell_source_rows, with_domain_norms
 from lhy_lightning.adaptation.domain_pictures import DomainPictures, Projection
 from lhy_lightning.adaptation.entropy import conditional_entropy, label_balance, pseudo_label_loss
-from lhy_lightning.adaptation.evaluated_rows import EvaluatedRows, accuracy_of
+from lhy_lightning.adaptation.evaluated_rows import EvaluatedRows, Rows, accuracy_of
 from lhy_lightning.adaptation.networks import feature_extractor, features_of, perceptron
 from lhy_lightning.adaptation.selection_table import SELECTION, SelectionTable, refuse_target_labels, selection_scores
 from lhy_lightning.callbacks.class_table import PredictionsCsv
@@ -286,14 +286,20 @@ class AdaptationModule(SeveralOptimizers):
 
     def on_validation_epoch_end(self) -> None:
         source, target = (self.rows[f"val_{name}"].gathered() for name in ("source", "target"))  # type: ignore[operator]
-        figures = {
-            "val/loss": F.cross_entropy(source.logits, source.labels), "val/source_accuracy": accuracy_of(source),
-        }  # fmt: skip
+        figures = {"loss": F.cross_entropy(source.logits, source.labels), **self.source_figures(source)}
         if not self.trainer.sanity_checking:
-            figures |= {f"val/{name}": score for name, score in selection_scores(source, target).items()}
+            figures |= self.label_free_scores(source, target)
         if target.labelled:
-            figures["val/target_accuracy"] = accuracy_of(target)
-        self.log_dict({name: value.to(self.device) for name, value in figures.items()}, sync_dist=True)
+            figures["target_accuracy"] = accuracy_of(target)
+        self.log_dict({f"val/{name}": value.to(self.device) for name, value in figures.items()}, sync_dist=True)
+
+    def source_figures(self, source: Rows) -> dict[str, Tensor]:
+        """What the source's validation rows say."""
+        return {"source_accuracy": accuracy_of(source)}
+
+    def label_free_scores(self, source: Rows, target: Rows) -> dict[str, Tensor]:
+        """What target validation rows say without their labels."""
+        return selection_scores(source, target)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self.rows["test"].update(*self.embed(batch["image"], "target"), batch)  # type: ignore[operator]

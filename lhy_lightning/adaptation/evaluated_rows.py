@@ -13,11 +13,12 @@ UNKNOWN = -1
 
 
 class Rows(NamedTuple):
-    """What was evaluated: features (N, D), logits (N, K), float32, and labels (N,) int64, -1 where unknown."""
+    """What was evaluated: features (N, D), logits (N, K) float32; labels, source domains (N,) int64, -1 if unknown."""
 
     features: Tensor
     logits: Tensor
     labels: Tensor
+    domains: Tensor
 
     @property
     def labelled(self) -> bool:
@@ -29,7 +30,7 @@ class Rows(NamedTuple):
         if len(self.labels) <= number:
             return self
         places = torch.linspace(0, len(self.labels) - 1, number).long().to(self.labels.device)
-        return Rows(self.features[places], self.logits[places], self.labels[places])
+        return Rows(*(values[places] for values in self))
 
 
 class EvaluatedRows(Metric):
@@ -40,10 +41,11 @@ class EvaluatedRows(Metric):
     features: list[Tensor]
     logits: list[Tensor]
     labels: list[Tensor]
+    domains: list[Tensor]
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("index", "features", "logits", "labels"):
+        for name in ("index", "features", "logits", "labels", "domains"):
             self.add_state(name, [], dist_reduce_fx="cat")
 
     def update(self, features: Tensor, logits: Tensor, batch: dict[str, Tensor]) -> None:
@@ -53,19 +55,19 @@ class EvaluatedRows(Metric):
         self.features.append(features)
         self.logits.append(logits)
         self.labels.append(batch.get("label", unknown))
+        self.domains.append(batch.get("source_domain", unknown))
 
     def compute(self) -> Rows:
-        index, features, logits, labels = (
-            dim_zero_cat(values) for values in (self.index, self.features, self.logits, self.labels)
-        )
-        order = index.argsort()
-        return Rows(features[order], logits[order], labels[order])
+        order = dim_zero_cat(self.index).argsort()
+        collected = (self.features, self.logits, self.labels, self.domains)
+        return Rows(*(dim_zero_cat(values)[order] for values in collected))
 
     def gathered(self) -> Rows:
         """The rows of all ranks in their order; a collective call."""
-        features, logits, labels = self.compute()
+        features, logits, labels, domains = self.compute()
         self.reset()
-        return Rows(features, logits, labels.view(-1))  # torchmetrics takes the axis of a single row away
+        # torchmetrics takes the axis of a single row away
+        return Rows(features, logits, labels.view(-1), domains.view(-1))
 
 
 def accuracy_of(rows: Rows) -> Tensor:
