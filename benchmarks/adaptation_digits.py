@@ -68,8 +68,9 @@ def run(method: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
         return float(next(value for name, value in figures.items() if name.startswith("test/accuracy")))
 
     return {
-        "method": method, "seed": seed, "steps": options.steps, "target": options.target, "selection": module.selection,
-        "score": float(best.best_model_score or 0), "lr": options.lr, "chosen": accuracy(chosen), "last": accuracy(last), "minutes": round(minutes, 2),
+        "method": method, "seed": seed, "steps": options.steps, "lr": options.lr, "target": options.target,
+        "selection": module.selection, "score": float(best.best_model_score or 0), "chosen": accuracy(chosen),
+        "last": accuracy(last), "minutes": round(minutes, 2),
         "by": {row[0]: {"accuracy": row[3], "correlation": row[4]} for row in table},
     }  # fmt: skip
 
