@@ -35,7 +35,8 @@ class DomainGeneralization(AdaptationModule):
             al. 2020, https://arxiv.org/abs/2001.00677), each row mixed with one of another domain.
         group_step_size: η of "group_dro", of its weights.
         irm_weight: of the penalty of "irm"; a loss with a weight above 1 is divided by it, as in its authors' code, so
-            that the size of the gradients stays.
+            that the size of the gradients stays. 100 is DomainBed's, for a pre-trained network: a small one from
+            scratch may learn little beside it, and take 1.
         irm_from: share of the steps before which that weight is 1 (annealing of DomainBed: 500 of 5,000 steps).
         mixup_alpha: α of "mixup"; shares are of Beta(α, α).
         arguments: as in `AdaptationModule`, without what takes target pictures in training: the four target terms and
