@@ -47,7 +47,8 @@ def run(method: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
         options.source, options.target, target_labelled=True, image_size=options.image_size, channels=3, batch_size=64,
         eval_batch_size=500, cache_dir=options.cache_dir, **of_data,
     )  # fmt: skip
-    module = kind(**{"selection": options.selection, "projection": "none", "lr": options.lr, **settings})
+    given = {name: json.loads(value) for name, value in (pair.split("=", 1) for pair in options.given)}
+    module = kind(**{"selection": options.selection, "projection": "none", **given, **settings})
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         best = BestCheckpoint(folder=folder)
@@ -68,7 +69,7 @@ def run(method: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
         return float(next(value for name, value in figures.items() if name.startswith("test/accuracy")))
 
     return {
-        "method": method, "seed": seed, "steps": options.steps, "lr": options.lr, "target": options.target,
+        "method": method, "seed": seed, "steps": options.steps, "given": options.given, "target": options.target,
         "selection": module.selection, "score": float(best.best_model_score or 0), "chosen": accuracy(chosen),
         "last": accuracy(last), "minutes": round(minutes, 2),
         "by": {row[0]: {"accuracy": row[3], "correlation": row[4]} for row in table},
@@ -99,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--image_size", type=int, default=28)
     parser.add_argument("--steps", type=int, default=9000)
-    parser.add_argument("--lr", type=float, default=0.01)
+    parser.add_argument("--set", nargs="+", default=[], dest="given", help="name=JSON: another argument of all methods")
     parser.add_argument("--validations", type=int, default=9)
     parser.add_argument("--selection", default="information")
     parser.add_argument("--cache_dir")
@@ -108,10 +109,10 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     results = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
-    done = {(row["method"], row["seed"], row["steps"], row["lr"]) for row in results}
+    done = {(row["method"], row["seed"], row["steps"], *row["given"]) for row in results}
     for seed in options.seeds:
         for method in options.methods:
-            if (method, seed, options.steps, options.lr) in done:
+            if (method, seed, options.steps, *options.given) in done:
                 continue
             results.append(run(method, seed, options))
             with options.out.open("a") as file:
