@@ -266,3 +266,52 @@ def test_recipe_gives_pictures_back_after_two_batches_of_the_embedded_digits(
     drawn = "drawn" if name == "vqvae/prior" else "reconstructions"
     assert (tmp_path / name / f"samples/{drawn}.png").is_file()
     assert (tmp_path / name / "compression.csv").is_file() == (name == "autoencoder/compression")
+
+
+@pytest.fixture
+def real_or_drawing(tmp_path: Path, write_picture: Writer) -> Path:
+    """Homework 11's folder in small: three classes of photos, and drawings in one folder that is no class."""
+    root, seed = tmp_path / "real_or_drawing", 0
+    for label in range(3):
+        for _ in range(12):
+            write_picture(root / f"train_data/{label}/{seed}.bmp", seed, (32, 32))
+            seed += 1
+    for row in range(11):
+        write_picture(root / f"test_data/0/{row:05d}.bmp", 100 + row, (28, 28), "L")
+    return root
+
+
+HOMEWORK_11 = [name for name in NAMES if name.startswith("hw11/")]
+
+
+@pytest.mark.parametrize("name", HOMEWORK_11)
+def test_homework_11_takes_real_or_drawing_and_writes_its_submission(
+    name: str, real_or_drawing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lhy_lightning.training_cli.in_new_process", lambda argv: main(argv))
+    settings = [*SHORT, "--data.source", str(real_or_drawing), "--data.batch_size", "6", "--model.width", "2"]
+    settings += ["--model.label_hidden", "[8]", "--model.domain_hidden", "[8]", "--model.projection", "pca"]
+    root = ["--trainer.default_root_dir", str(tmp_path)]
+    assert main(["fit", "--config", name, *settings, *root]) == 0
+    assert (tmp_path / name / "samples/features_after.png").is_file()
+    with (tmp_path / name / "submission.csv").open() as file:
+        header, *rows = csv.reader(file)
+    assert header == ["id", "label"]
+    assert [row[0] for row in rows] == [str(row) for row in range(11)]
+    assert {int(row[1]) for row in rows} <= {0, 1, 2}
+
+
+DOMAINS = [name for name in NAMES if uses(name, "DomainDataModule", "DANN") and name not in HOMEWORK_11]
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_recipe_of_two_domains_trains_two_batches_on_embedded_digits(name: str, tmp_path: Path) -> None:
+    settings = [*SHORT, "--data.source", "embedded:plain_digits", "--data.target", "embedded:photo_digits"]
+    settings += ["--trainer.max_steps", "2", "--trainer.val_check_interval", "2", "--model.projection", "none"]
+    settings += ["--data.batch_size", "8", "--model.width", "2", "--trainer.limit_test_batches", "2"]
+    if name.startswith("pacs/"):
+        settings += ["--data.classes", "null", "--data.target_rows_per_class", "20"]
+    assert main(["fit", "--config", name, *settings, "--trainer.default_root_dir", str(tmp_path)]) == 0
+    results = json.loads((tmp_path / name / "results.json").read_text())["results"]
+    assert {"val/source_accuracy", "val/information", "test/accuracy"} <= set(results)
+    assert "information" in (tmp_path / name / "selection.csv").read_text()

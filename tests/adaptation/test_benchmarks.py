@@ -1,0 +1,42 @@
+"""The benchmarks run from end to end on tiny networks; what they measure there means nothing."""
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+    """A script as a module: it imports from its own folder, and may set torch's threads."""
+    threads = torch.get_num_threads()
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    yield import_module(request.param)
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("script", ["dann_step"], indirect=True)
+def test_both_forms_are_timed_beside_the_notebooks_loop(script: ModuleType) -> None:
+    figures = script.main(["--quick"])
+    assert (figures[0].name, figures[0].ratio) == (script.NOTEBOOK, 1)
+    assert {figure.name: figure.asked for figure in figures if figure.asked} == script.ASKED
+
+
+@pytest.mark.parametrize("script", ["adaptation_digits"], indirect=True)
+def test_the_table_of_digits_goes_on_where_it_stopped(
+    script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["--image_size", "16", "--steps", "4", "--validations", "2", "--seeds", "0", "--set", "width=4"]
+    command += ["--out", str(tmp_path / "digits.jsonl"), "--methods", "source_only", "dann"]
+    first = script.main(command)
+    assert [row["method"] for row in first] == ["source_only", "dann"]
+    assert all(0 <= row["chosen"] <= 1 and set(row["by"]) >= {"information", "last"} for row in first)
+    monkeypatch.setattr(script, "run", lambda *_: pytest.fail("it is there already"))
+    assert script.main(command) == first
+    assert "| dann | 1 |" in capsys.readouterr().out
+    assert script.spread([0.5, 0.7]) == "60.0 ± 14.1"
