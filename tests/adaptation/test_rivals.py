@@ -120,9 +120,7 @@ def test_mcc_adds_the_confusion_of_target_classes() -> None:
 
 @pytest.mark.parametrize("entropy_conditioning", [False, True])
 def test_cdan_judges_the_products_of_features_and_probabilities(entropy_conditioning: bool) -> None:
-    module = CDAN(
-        **SMALL, reversal="constant", coefficient=0.3, entropy_conditioning=entropy_conditioning
-    )  # fmt: skip
+    module = CDAN(**SMALL, reversal="constant", coefficient=0.3, entropy_conditioning=entropy_conditioning)
     loss, _ = module.losses(some_batch())
     loss.backward()
     source, target, source_logits, target_logits = network_outputs(module)
@@ -137,8 +135,7 @@ def test_cdan_judges_the_products_of_features_and_probabilities(entropy_conditio
     assert float(loss.detach()) == pytest.approx(float((label_term + domain_term).detach()), rel=1e-5)
     for part, term in ((extractor, label_term - 0.3 * domain_term), (classifier, domain_term), (predictor, label_term)):
         parameters = list(part.parameters())
-        for parameter, value in zip(
-            parameters, torch.autograd.grad(term, parameters, retain_graph=True), strict=True
-        ):  # fmt: skip
+        values = torch.autograd.grad(term, parameters, retain_graph=True)
+        for parameter, value in zip(parameters, values, strict=True):
             assert parameter.grad is not None
             assert torch.allclose(parameter.grad, value, atol=1e-6)

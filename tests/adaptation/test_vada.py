@@ -70,19 +70,12 @@ def test_the_gradient_is_that_of_the_papers_objective() -> None:
 def test_the_alternating_form_has_the_same_terms(tmp_path: Path) -> None:
     """One step with a domain classifier that does not learn is one of gradient descent on the gradient above."""
     seed_everything(1, verbose=False)
-    module = VADA(
-        **SMALL, **WEIGHTS, alternating=True, domain_lr=0.0, lr=0.1, momentum=0.0, schedule="constant"
-    )  # fmt: skip
-    seen = {}
-
-    def note(*_: Any) -> None:
-        seen["draws"] = torch.get_rng_state()
-        seen["weights"] = {name: value.clone() for name, value in module.state_dict().items()}
-
-    step = module.training_step
+    module = VADA(**SMALL, **WEIGHTS, alternating=True, domain_lr=0.0, lr=0.1, momentum=0.0, schedule="constant")
+    seen, step = {}, module.training_step
 
     def noted(batch: Batch, batch_idx: int) -> None:
-        note()
+        seen["draws"] = torch.get_rng_state()
+        seen["weights"] = {name: value.clone() for name, value in module.state_dict().items()}
         step(batch, batch_idx)
 
     module.training_step = noted  # type: ignore[method-assign]
