@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lhy_lightning.adaptation.cdan import CDAN
     from lhy_lightning.adaptation.dann import DANN
+    from lhy_lightning.adaptation.dirt_t import DIRTT
     from lhy_lightning.adaptation.generalization import DomainGeneralization
     from lhy_lightning.adaptation.mcc import MCC
+    from lhy_lightning.adaptation.mcd import MCD
     from lhy_lightning.adaptation.moment_matching import MomentMatching
     from lhy_lightning.adaptation.source_only import SourceOnly
+    from lhy_lightning.adaptation.vada import VADA
     from lhy_lightning.autoencoders.anomaly_detector import AnomalyDetector
     from lhy_lightning.autoencoders.autoencoder import AutoEncoder
     from lhy_lightning.autoencoders.prior import CodePrior
@@ -47,9 +50,12 @@ __version__ = "0.1.0"
 __all__ = [
     "CDAN",
     "DANN",
+    "DIRTT",
     "GAN",
     "MCC",
+    "MCD",
     "SNGAN",
+    "VADA",
     "VQVAE",
     "WGAN",
     "WGANGP",
@@ -84,9 +90,12 @@ __all__ = [
 _PUBLIC = {
     "CDAN": "lhy_lightning.adaptation.cdan",
     "DANN": "lhy_lightning.adaptation.dann",
+    "DIRTT": "lhy_lightning.adaptation.dirt_t",
     "GAN": "lhy_lightning.gan.gan",
     "MCC": "lhy_lightning.adaptation.mcc",
+    "MCD": "lhy_lightning.adaptation.mcd",
     "SNGAN": "lhy_lightning.gan.wgan",
+    "VADA": "lhy_lightning.adaptation.vada",
     "VQVAE": "lhy_lightning.autoencoders.vqvae",
     "WGAN": "lhy_lightning.gan.wgan",
     "WGANGP": "lhy_lightning.gan.wgan",

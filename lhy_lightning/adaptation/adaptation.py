@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -138,6 +138,7 @@ class AdaptationModule(SeveralOptimizers):
         self.image_size = None if image_size is None else (int(image_size[0]), int(image_size[1]))
         self.class_names = None if class_names is None else tuple(class_names)
         self.extractor = self.label_predictor = None
+        self.started = False  # whether the weights are those of a run already, which `start_from` is not to replace
         self.rows = nn.ModuleDict({name: EvaluatedRows() for name in ("val_source", "val_target", "test")})
         if None not in (num_classes, image_size, channels):
             self.build()
@@ -186,13 +187,24 @@ class AdaptationModule(SeveralOptimizers):
         self.learn_from_data(SIZES, equal=("image_size", "channels", "num_classes"))
         if self.extractor is None:
             self.build()
-            if self.start_from is not None and stage == "fit":
-                self.take_weights(self.start_from)
         if stage == "fit":
+            if self.start_from is not None and not self.started and not self.trainer.ckpt_path:
+                self.take_weights(self.start_from)
+            self.started = True
             refuse_target_labels(self.trainer, oracle=self.oracle)
 
-    def take_weights(self, path: str) -> None:
-        """Takes the weights of a checkpoint whose names and shapes are those here.
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self.started = True
+
+    @classmethod
+    def _from_pretrained(cls, **arguments: Any) -> Self:
+        module = super()._from_pretrained(**arguments)
+        module.started = True
+        return module
+
+    def take_weights(self, path: str) -> set[str]:
+        """Takes the weights of a checkpoint whose names and shapes are those here, and returns their names.
 
         Raises:
             ValueError: it has none for a feature extractor of this shape.
@@ -203,6 +215,7 @@ class AdaptationModule(SeveralOptimizers):
         if missing:
             raise ValueError(f"start_from={path} has no weights of the shape of {missing[0]}: give the same network.")
         self.load_state_dict(taken, strict=False)
+        return set(taken)
 
     # --- training --------------------------------------------------------------------------------------------------
 

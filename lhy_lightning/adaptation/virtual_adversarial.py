@@ -45,12 +45,28 @@ def virtual_adversarial_loss(
     Raises:
         ValueError: `logits` are not one row a picture; `radius` or `xi` not above zero; no iteration.
     """
+    return virtual_adversarial_divergences(
+        network, images, logits, radius=radius, xi=xi, iterations=iterations, generator=generator
+    ).mean()
+
+
+def virtual_adversarial_divergences(
+    network: Network,
+    images: Tensor,
+    logits: Tensor,
+    *,
+    radius: float,
+    xi: float = 1e-2,
+    iterations: int = 1,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """What `virtual_adversarial_loss` is the mean of: (N,), the divergence of every row."""
     if logits.dim() != 2 or len(logits) != len(images):
         raise ValueError(f"logits are (N, K), one row a picture of {len(images)}, not {tuple(logits.shape)}")
     perturbation = virtual_adversarial_perturbation(
         network, images, radius=radius, xi=xi, iterations=iterations, generator=generator
     )
-    return _divergence(logits.detach(), network(images.detach() + perturbation)).mean()
+    return divergence(logits.detach(), network(images.detach() + perturbation))
 
 
 def virtual_adversarial_perturbation(
@@ -96,13 +112,13 @@ def virtual_adversarial_perturbation(
             with torch.enable_grad():
                 direction.requires_grad_()
                 # a row's divergence depends on its own direction only, so the gradient of the sum holds all of them
-                total = _divergence(logits, network(images + xi * direction)).sum()
+                total = divergence(logits, network(images + xi * direction)).sum()
                 (gradient,) = torch.autograd.grad(total, direction)
             direction = _unit(gradient)
     return radius * direction
 
 
-def _divergence(logits: Tensor, others: Tensor) -> Tensor:
+def divergence(logits: Tensor, others: Tensor) -> Tensor:
     """KL(p ‖ q) of every row: (N, K) twice to (N,)."""
     p, q = widened(logits).log_softmax(1), widened(others).log_softmax(1)
     return kl_div(q, p, reduction="none", log_target=True).sum(1)

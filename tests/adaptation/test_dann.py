@@ -6,84 +6,15 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from lightning.pytorch import LightningDataModule, Trainer, seed_everything
+from lightning.pytorch import seed_everything
 from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from lhy_lightning import DANN, SourceOnly
 from lhy_lightning.adaptation.domain_loss import domain_loss
 from lhy_lightning.adaptation.schedules import reversal_coefficient
-from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
 from lhy_lightning.checkpoints import read_checkpoint
-
-Batch = dict[str, Tensor]
-SIZES: dict[str, Any] = {"num_classes": 3, "image_size": (8, 8), "channels": 1}
-SMALL: dict[str, Any] = {**SIZES, "width": 4, "label_hidden": (8,), "projection": "none"}
-
-
-def pictures(number: int, seed: int, *, brighter: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Three classes by which rows of the picture are light."""
-    draws = torch.Generator().manual_seed(seed)
-    labels = torch.arange(number) % 3
-    images = torch.rand(number, 1, 8, 8, generator=draws) * 0.6 - 1 + brighter
-    for row, label in enumerate(labels):
-        images[row, :, 2 * label : 2 * label + 2] += 0.9
-    return images, labels
-
-
-class Batches(Dataset[Batch]):
-    def __init__(self, batches: list[Batch]) -> None:
-        self.batches = batches
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, row: int) -> Batch:
-        return self.batches[row]
-
-
-class TwoDomains(LightningDataModule):
-    """Light on dark, and the same on grey; target labels are in evaluation batches only."""
-
-    def __init__(self, *, garbage: bool = False, steps: int = 12) -> None:
-        super().__init__()
-        self.steps, self.num_classes, self.image_size, self.channels = steps, 3, (8, 8), 1
-        self.source, self.target = pictures(48, 0), pictures(48, 1, brighter=0.5)
-        if garbage:
-            self.target = (self.target[0], self.target[1].flip(0) * 0)
-        self.val = pictures(30, 2), pictures(30, 3, brighter=0.5)
-        if garbage:
-            self.val = (self.val[0], (self.val[1][0], torch.zeros(30, dtype=torch.int64)))
-
-    def loader(self, batches: list[Batch]) -> DataLoader[Batch]:
-        return DataLoader(Batches(batches), batch_size=None)
-
-    def train_dataloader(self) -> DataLoader[Batch]:
-        (source, labels), (target, _) = self.source, self.target
-        parts = [torch.arange(16 * (step % 3), 16 * (step % 3) + 16) for step in range(self.steps)]
-        return self.loader(
-            [{"source_image": source[p], "source_label": labels[p], "target_image": target[p]} for p in parts]
-        )
-
-    def evaluation(self, images: Tensor, labels: Tensor) -> DataLoader[Batch]:
-        rows = torch.arange(len(images)).split(15)
-        return self.loader([{"image": images[r], "label": labels[r], "index": r} for r in rows])
-
-    def val_dataloader(self) -> list[DataLoader[Batch]]:
-        return [self.evaluation(*part) for part in self.val]
-
-    def test_dataloader(self) -> DataLoader[Batch]:
-        return self.evaluation(*self.val[1])
-
-
-def fit(module: Any, folder: Path, data: TwoDomains | None = None, *callbacks: Any, epochs: int = 2) -> Trainer:
-    trainer = Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-        callbacks=[BestCheckpoint(folder=str(folder)), *callbacks], default_root_dir=folder,
-    )  # fmt: skip
-    trainer.fit(module, datamodule=data or TwoDomains())
-    return trainer
+from tests.adaptation.two_domains import SMALL, Batch, TwoDomains, fit, some_batch
 
 
 def gradients(module: DANN, batch: Batch, coefficient: float) -> dict[str, Tensor]:
@@ -105,10 +36,6 @@ def gradients(module: DANN, batch: Batch, coefficient: float) -> dict[str, Tenso
         values = torch.autograd.grad(loss, parameters, retain_graph=True)
         found |= {f"{name}.{key}": value for key, value in zip(names, values, strict=True)}
     return found
-
-
-def some_batch() -> Batch:
-    return TwoDomains().train_dataloader().dataset[0]
 
 
 def test_one_backward_pass_is_the_minimax_gradient(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,124 @@
+"""`MCD`: two label predictors that find where they disagree on the target, and an extractor that avoids it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
+from lhy_lightning.adaptation.classifier_discrepancy import classifier_discrepancy
+
+
+class TwoLabelPredictors(nn.Module):
+    """Two label predictors on the same features, whose mean logits are the prediction."""
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def both(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (N, D) to the logits (N, K) of each."""
+        return self.first(features), self.second(features)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (N, D) to logits (N, K)."""
+        first, second = self.both(features)
+        return (first + second) / 2
+
+
+class MCD(AdaptationModule):
+    """Maximum classifier discrepancy (Saito et al. 2018, https://arxiv.org/abs/1712.02560, section 3.3).
+
+    Every batch takes three steps, each domain in passes of its own, as in the authors' code:
+
+    A. extractor and both label predictors: class loss of the source, with the target terms where there are some;
+    B. both label predictors: class loss of the source - discrepancy on the target, features fixed;
+    C. the extractor, `extractor_steps` times: discrepancy on the target, label predictors fixed.
+
+    `build_label_predictor` is called twice, for weights that start apart. The class loss is the sum over both.
+
+    Args:
+        extractor_steps: how often step C is taken, the paper's n.
+        extractor_clip: largest gradient norm of the extractor; None for no limit.
+        label_predictor_clip: of both label predictors together.
+        arguments: as in `AdaptationModule`, but for `accumulate`: a batch takes several steps of each network.
+
+    Raises:
+        ValueError: a number that makes no sense, or an argument that is not of this module.
+    """
+
+    label_predictor: TwoLabelPredictors | None
+
+    def __init__(
+        self,
+        *,
+        extractor_steps: int = 4,
+        extractor_clip: float | None = None,
+        label_predictor_clip: float | None = None,
+        **arguments: Any,
+    ) -> None:
+        if extractor_steps < 1:
+            raise ValueError(f"extractor_steps={extractor_steps}: must be at least 1.")
+        if (accumulate := arguments.get("accumulate", 1)) != 1:
+            raise ValueError(
+                f"accumulate={accumulate}: each network of MCD steps several times a batch, so batches cannot be added "
+                "up. Leave it out and take a larger --data.batch_size."
+            )
+        if arguments.get("network_clip") is not None:
+            raise ValueError(
+                "network_clip: MCD's networks step apart, give extractor_clip, label_predictor_clip or both."
+            )
+        for name, norm in (("extractor", extractor_clip), ("label_predictor", label_predictor_clip)):
+            if norm is not None and norm <= 0:
+                raise ValueError(f"{name}_clip={norm}: must be above 0, or None for no clipping.")
+        super().__init__(**arguments)
+        self.extractor_steps = extractor_steps
+        self.clip = {"extractor": extractor_clip, "label_predictor": label_predictor_clip}
+
+    def build(self) -> None:
+        super().build()
+        _, first = self.built()
+        self.label_predictor = TwoLabelPredictors(first, self.build_label_predictor(self.features))
+
+    def networks(self) -> dict[str, nn.Module | Sequence[nn.Module]]:
+        extractor, predictors = self.built()
+        return {"extractor": extractor, "label_predictor": predictors}
+
+    def both(self, images: Tensor, *, source: bool) -> tuple[Tensor, Tensor]:
+        """Logits (N, K) of each label predictor, of pictures of one domain."""
+        assert self.label_predictor is not None
+        return self.label_predictor.both(self.extract(images, len(images) if source else 0))
+
+    def class_losses(self, batch: Batch) -> Tensor:
+        """Cross entropy of the source, summed over both label predictors."""
+        first, second = self.both(batch["source_image"], source=True)
+        return self.class_loss(first, batch) + self.class_loss(second, batch)
+
+    def discrepancy(self, batch: Batch) -> Tensor:
+        """How much both disagree on the target."""
+        return classifier_discrepancy(*self.both(batch["target_image"], source=False))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        with self.updating("extractor", "label_predictor"):  # A
+            loss = class_loss = self.class_losses(batch)
+            figures: dict[str, Tensor] = {}
+            if self.target_weights:
+                terms, figures = self.target_terms(torch.stack(self.both(batch["target_image"], source=False)).mean(0))
+                loss = loss + terms
+            self.step(("extractor", "label_predictor"), loss)
+
+        with self.updating("label_predictor"):  # B
+            raised = self.discrepancy(batch)
+            self.step("label_predictor", self.class_losses(batch) - raised)
+
+        for _ in range(self.extractor_steps):  # C
+            with self.updating("extractor"):
+                lowered = self.discrepancy(batch)
+                self.step("extractor", lowered)
+
+        self.log_losses(
+            {"loss": loss, "class_loss": class_loss, "discrepancy": raised, "discrepancy_after": lowered, **figures}
+        )

@@ -1,0 +1,72 @@
+"""`VADA`: a domain-adversarial network whose predictions stay the same round the pictures of both domains."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lhy_lightning.adaptation.adaptation import Batch
+from lhy_lightning.adaptation.cluster_assumption import ClusterAssumption
+from lhy_lightning.adaptation.dann import DANN
+from lhy_lightning.adaptation.entropy import conditional_entropy
+
+
+class VADA(ClusterAssumption, DANN):
+    """Virtual adversarial domain adaptation (Shu et al. 2018, https://arxiv.org/abs/1802.08735, section 4).
+
+    Class loss + λd domain loss, whose gradient is reversed, + λs VAT(source) + λt (VAT(target) + H(target)), with VAT
+    the divergence between a picture's prediction and its virtual adversarial neighbour's, and H the mean entropy.
+
+    The paper trains `network: dirt` by Adam of rate .001 with betas (.5, .999) at a constant rate, and with batch
+    statistics of each domain apart, which `domain_norm` gives. Its domain classifier steps first (`alternating`).
+
+    Args:
+        source_smoothness: λs, weight of the source's virtual adversarial loss.
+        target_cluster: λt, weight of the target's virtual adversarial loss and conditional entropy.
+        radius: ε, the norm of the perturbation of a picture in [-1, 1]; the paper's is for 3x32x32 numbers.
+        ema_decay: of the averaged weights of extractor and label predictor, which evaluate and predict.
+        coefficient: λd, the λ of `DANN`.
+        reversal: as in `DANN`; the paper's λd is constant.
+        domain_weight: as in `DANN`; 1 is the authors' code's.
+        arguments: as in `DANN`.
+
+    Raises:
+        ValueError: a number that makes no sense.
+    """
+
+    def __init__(
+        self,
+        *,
+        source_smoothness: float = 1.0,
+        target_cluster: float = 0.01,
+        radius: float = 3.5,
+        ema_decay: float = 0.998,
+        coefficient: float = 0.01,
+        reversal: Literal["annealed", "constant"] = "constant",
+        domain_weight: float = 1.0,
+        **arguments: Any,
+    ) -> None:
+        if source_smoothness < 0:
+            raise ValueError(f"source_smoothness={source_smoothness}: must not be negative.")
+        super().__init__(
+            target_cluster=target_cluster, radius=radius, ema_decay=ema_decay, coefficient=coefficient,
+            reversal=reversal, domain_weight=domain_weight, **arguments,
+        )  # fmt: skip
+        self.source_smoothness = source_smoothness
+
+    def label_logits(self, source: Tensor, target: Tensor) -> Tensor:
+        _, predictor = self.built()
+        logits: Tensor = predictor(torch.cat((source, target)))
+        return logits
+
+    def label_terms(self, logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Class loss of the source, smoothness of both, entropy of the target."""
+        class_loss, figures = super().label_terms(logits, batch)
+        rows = len(batch["source_label"])
+        divergences = self.divergences(torch.cat((batch["source_image"], batch["target_image"])), rows, logits)
+        source, target = divergences[:rows].mean(), divergences[rows:].mean()
+        entropy = conditional_entropy(logits[rows:])
+        loss = class_loss + self.source_smoothness * source + self.target_cluster * (target + entropy)
+        return loss, {**figures, "source_vat_loss": source, "target_vat_loss": target, "target_entropy": entropy}
