@@ -12,9 +12,13 @@ from torch import Tensor, nn
 from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
 from lhy_lightning.adaptation.domain_loss import domain_accuracy, domain_loss
 from lhy_lightning.adaptation.domain_watch import DomainWatch
+from lhy_lightning.adaptation.evaluated_rows import Rows
 from lhy_lightning.adaptation.networks import perceptron
+from lhy_lightning.adaptation.proxy_distance import fresh_domain_accuracy, proxy_a_distance
 from lhy_lightning.adaptation.schedules import reversal_coefficient
 from lhy_lightning.layers.gradient_reversal import GradientReversal
+
+FRESH_ROWS = 500  # of each domain, for the fresh domain classifier of a validation
 
 
 class DANN(AdaptationModule):
@@ -176,6 +180,13 @@ class DANN(AdaptationModule):
         if self.alternating:
             rates["domain_classifier"] = lr if self.domain_lr is None else self.domain_lr
         return self.alike_optimizers(rates, self.optimizer_numbers, {"schedule": self.schedule})
+
+    def label_free_scores(self, source: Rows, target: Rows) -> dict[str, Tensor]:
+        """With the proxy A-distance of a fresh domain classifier, which says whether this one still learns."""
+        few_source, few_target = source.spread(FRESH_ROWS), target.spread(FRESH_ROWS)
+        accuracy = fresh_domain_accuracy(few_source.features, few_target.features)
+        scores = super().label_free_scores(source, target)
+        return {**scores, "proxy_distance": torch.tensor(proxy_a_distance(accuracy))}
 
     def configure_callbacks(self) -> list[Callback]:
         return [*super().configure_callbacks(), DomainWatch()]
