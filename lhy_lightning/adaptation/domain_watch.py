@@ -19,7 +19,7 @@ class DomainWatch(Callback):
     """Follows the domain accuracy of training steps.
 
     Above .95 for 500 steps on end the domains stay apart: features cannot fool the classifier. At .52 or less it has
-    either been fooled or has stopped learning; a fresh classifier on the same features tells which.
+    either been fooled or has stopped learning; a fresh classifier on the same features tells which, from step 500 on.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,8 @@ class DomainWatch(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         distance = trainer.callback_metrics.get("val/proxy_distance")
-        if trainer.sanity_checking or distance is None or self.recent is None or self.recent > DEAD:
+        early = trainer.sanity_checking or trainer.global_step < STEPS  # it has hardly begun to learn
+        if early or distance is None or self.recent is None or self.recent > DEAD:
             return
         fresh = float(distance) / 4 + 0.5
         if fresh > FRESH:

@@ -38,10 +38,11 @@ def test_one_step_below_begins_the_count_anew() -> None:
 
 
 def test_a_dead_classifier_is_one_that_a_fresh_one_beats() -> None:
-    (message,) = watched([0.5] * 300, fresh=0.85)
+    (message,) = watched([0.5] * 600, fresh=0.85)
     assert "a fresh one on the same features is right 0.85 of the time: it has died" in message
-    assert not watched([0.5] * 300, fresh=0.6)  # it has been fooled, which is what it is for
-    assert not watched([0.7] * 300, fresh=0.85)
+    assert not watched([0.5] * 600, fresh=0.6)  # it has been fooled, which is what it is for
+    assert not watched([0.7] * 600, fresh=0.85)
+    assert not watched([0.5] * 100, fresh=0.85)  # it has hardly begun
 
 
 @pytest.mark.parametrize("how", ["pca", "tsne"])
