@@ -37,7 +37,7 @@ class ChangedPictures(PictureSet):
         check_change(change)
         self.pictures, self.change, self.canny = pictures, change, (int(canny[0]), int(canny[1]))
         thresholds = self.canny if change == "edges" else ()
-        key = f"{pictures.fingerprint} {change} {thresholds}"
+        key = f"{pictures.fingerprint} {change} {thresholds} 2"  # raise it where decoding changes
         self.fingerprint = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
     def __len__(self) -> int:
@@ -59,16 +59,24 @@ class ChangedPictures(PictureSet):
         return None if shape is None else (shape[0], shape[1], 1)
 
     def decode(self, row: int, size: tuple[int, int], channels: int, resize: Resize) -> np.ndarray | None:
-        picture = self.pictures.decode(row, size, 1, resize)
-        if picture is None:
+        found = self.decode_with_origin(row, size, channels, resize)
+        return None if found is None else found[0]
+
+    def decode_with_origin(
+        self, row: int, size: tuple[int, int], channels: int, resize: Resize
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """The picture after and before the change: many have no edge at all, and are not one picture therefore."""
+        origin = self.pictures.decode(row, size, 1, resize)
+        if origin is None:
             return None
+        picture = origin
         if self.change == "inverted":
-            picture = 255 - picture
+            picture = 255 - origin
         elif self.change == "edges":
             import cv2
 
-            picture = cv2.Canny(np.ascontiguousarray(picture[..., 0]), *self.canny)[..., None]
-        return picture if channels == 1 else np.repeat(picture, channels, axis=2)
+            picture = cv2.Canny(np.ascontiguousarray(origin[..., 0]), *self.canny)[..., None]
+        return picture if channels == 1 else np.repeat(picture, channels, axis=2), origin
 
 
 def changed(pictures: PictureSet, change: Change, *, canny: tuple[int, int]) -> PictureSet:

@@ -93,7 +93,7 @@ class PictureStore:
         keep: keep the decoded pixels, or decode anew for every batch.
 
     Attributes:
-        content: (N,) int64 hashes of the decoded pixels.
+        content: (N,) int64 hashes of the decoded pixels, before edges or the like were made of them.
         bad: (N,) bool, pictures that could not be read; a grey one stands in.
     """
 
@@ -161,9 +161,13 @@ class PictureStore:
                 fill(place)
         return torch.from_numpy(out).permute(0, 3, 1, 2)
 
-    def _decode(self, row: int) -> tuple[np.ndarray, bool]:
-        picture = self.pictures.decode(row, self.size, self.channels, self.resize)
-        return (np.full((*self.size, self.channels), GREY, np.uint8), True) if picture is None else (picture, False)
+    def _decode(self, row: int) -> tuple[np.ndarray, np.ndarray, bool]:
+        """A picture, what it is known by, and whether it could not be read."""
+        found = self.pictures.decode_with_origin(row, self.size, self.channels, self.resize)
+        if found is None:
+            grey = np.full((*self.size, self.channels), GREY, np.uint8)
+            return grey, grey, True
+        return (*found, False)
 
     def _open(self) -> bool:
         """Whether whole files of the right shape are there; opens them."""
@@ -189,8 +193,8 @@ class PictureStore:
 
         def decode_rows(first: int) -> bytes:
             chunk = range(first, min(first + TASK, rows))
-            pictures, bad[chunk.start : chunk.stop] = zip(*map(self._decode, chunk), strict=True)
-            content[chunk.start : chunk.stop] = [_hash(picture) for picture in pictures]
+            pictures, origins, bad[chunk.start : chunk.stop] = zip(*map(self._decode, chunk), strict=True)
+            content[chunk.start : chunk.stop] = [_hash(origin) for origin in origins]
             return b"".join(picture.tobytes() for picture in pictures)
 
         def batches(write: Callable[[bytes], object]) -> None:

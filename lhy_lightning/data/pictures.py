@@ -93,6 +93,13 @@ class PictureSet(ABC):
         except Exception:  # PIL raises OSError, SyntaxError, ValueError, struct.error … on corrupt files
             return None
 
+    def decode_with_origin(
+        self, row: int, size: tuple[int, int], channels: int, resize: Resize
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """As `decode`, and the pixels that tell it from others: the same, unless a change could make others alike."""
+        picture = self.decode(row, size, channels, resize)
+        return None if picture is None else (picture, picture)
+
     def common_shape(self) -> tuple[int, int, int] | None:
         """(height, width, channels) where they are the same for all pictures by their nature, else None."""
         return None

@@ -117,3 +117,16 @@ def test_edges_without_opencv_name_the_extra(scenes: Path) -> None:
 def test_a_change_that_there_is_not_is_an_error(scenes: Path) -> None:
     with pytest.raises(ValueError, match="'canny' is none of none, grey, inverted, edges"):
         DomainDataModule(str(scenes), str(scenes), target_transform="canny")  # type: ignore[arg-type]
+
+
+def test_pictures_without_edges_are_not_one_picture_and_every_class_keeps_its_share(tmp_path: Path) -> None:
+    """Equal pictures stay on one side of a split: a blank sheet of edges is not what makes them equal."""
+    for i in range(40):
+        place = tmp_path / "flat" / "ab"[i % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (i, i, i)).save(place / f"{i}.png")
+    data = ready(tmp_path / "flat", tmp_path, source_transform="edges", target_transform="edges", val_fraction=0.25)
+    assert (bytes_of(torch.cat(list(data.pictures("source_train")))) == 0).all()
+    labels = data.labels("source_val")
+    assert labels is not None
+    assert torch.bincount(labels).tolist() == [5, 5]
