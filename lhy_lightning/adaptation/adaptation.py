@@ -72,6 +72,9 @@ class AdaptationModule(SeveralOptimizers):
         ValueError: a name or number that does not exist or does not fit another.
     """
 
+    predicts_target = False
+    """Whether every training step takes predictions on target rows, also without target terms."""
+
     extractor: nn.Module | None
     label_predictor: nn.Module | None
 
@@ -264,6 +267,22 @@ class AdaptationModule(SeveralOptimizers):
             figures[f"{name}_loss"] = term
             loss = loss + (weight if begun else 0.0) * term
         return loss, figures
+
+    def label_logits(self, source: Tensor, target: Tensor) -> Tensor:
+        """Logits (N, K) of source features (N, D), with target features (M, D) (N + M, K) where those are asked for."""
+        _, predictor = self.built()
+        both = self.predicts_target or self.target_weights
+        logits: Tensor = predictor(torch.cat((source, target)) if both else source)
+        return logits
+
+    def label_terms(self, logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Class loss of the source and the terms of the target, of `label_logits`."""
+        rows = len(batch["source_label"])
+        class_loss = self.class_loss(logits[:rows], batch)
+        if not self.target_weights:
+            return class_loss, {"class_loss": class_loss}
+        terms, figures = self.target_terms(logits[rows:])
+        return class_loss + terms, {"class_loss": class_loss, **figures}
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         with self.updating("network"):

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from lhy_lightning.adaptation.conditional_adversarial import conditional_map, entropy_weights
 from lhy_lightning.adaptation.dann import DANN
-from lhy_lightning.adaptation.domain_loss import domain_accuracy, domain_loss
 
 
 class CDAN(DANN):
@@ -24,6 +23,8 @@ class CDAN(DANN):
         arguments: as in `DANN`.
     """
 
+    predicts_target = True
+
     def __init__(self, *, entropy_conditioning: bool = True, randomized_features: int = 1024, **arguments: Any) -> None:
         if randomized_features < 1:
             raise ValueError(f"randomized_features={randomized_features}: must be at least 1.")
@@ -37,23 +38,12 @@ class CDAN(DANN):
         )
         return self.conditional_map.output_size
 
-    def label_logits(self, source: Tensor, target: Tensor) -> Tensor:
-        _, predictor = self.built()
-        logits: Tensor = predictor(torch.cat((source, target)))
-        return logits
-
     def domain_inputs(self, source: Tensor, target: Tensor, logits: Tensor) -> Tensor:
         probabilities = logits.detach().float().softmax(1)
         return torch.as_tensor(self.conditional_map(torch.cat((source, target)), probabilities))
 
-    def domain_terms(self, seen: Tensor, source_rows: int, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def row_weights(self, logits: Tensor, source_rows: int) -> tuple[Tensor | None, Tensor | None]:
         if not self.entropy_conditioning:
-            return super().domain_terms(seen, source_rows, logits)
-        found, probabilities = self.domain_logits(seen), logits.detach().float().softmax(1)
-        source, target = found[:source_rows], found[source_rows:]
-        weights = entropy_weights(probabilities[:source_rows]), entropy_weights(probabilities[source_rows:])
-        loss = domain_loss(source, target, *weights)
-        return loss, {
-            "domain_loss": loss, "domain_accuracy": domain_accuracy(source, target),
-            "coefficient": self.gradient_reversal.coefficient,
-        }  # fmt: skip
+            return None, None
+        probabilities = logits.detach().float().softmax(1)
+        return entropy_weights(probabilities[:source_rows]), entropy_weights(probabilities[source_rows:])

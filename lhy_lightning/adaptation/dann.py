@@ -121,12 +121,6 @@ class DANN(AdaptationModule):
         """
         return torch.cat((source, target))
 
-    def label_logits(self, source: Tensor, target: Tensor) -> Tensor:
-        """Logits (N, K) of the source, or (N + M, K) of both where a target term wants them."""
-        _, predictor = self.built()
-        logits: Tensor = predictor(torch.cat((source, target)) if self.target_weights else source)
-        return logits
-
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         source, target = self.features_of_both(batch)
         logits = self.label_logits(source, target)
@@ -136,20 +130,15 @@ class DANN(AdaptationModule):
         label, label_figures = self.label_terms(logits, batch)
         return label + self.domain_weight * domain, {**label_figures, **figures}
 
-    def label_terms(self, logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Class loss of the source and the terms of the target."""
-        rows = len(batch["source_label"])
-        class_loss = self.class_loss(logits[:rows], batch)
-        if not self.target_weights:
-            return class_loss, {"class_loss": class_loss}
-        terms, figures = self.target_terms(logits[rows:])
-        return class_loss + terms, {"class_loss": class_loss, **figures}
+    def row_weights(self, logits: Tensor, source_rows: int) -> tuple[Tensor | None, Tensor | None]:
+        """How much source rows (N,) and target rows (M,) weigh in the domain loss; None is alike."""
+        return None, None
 
     def domain_terms(self, seen: Tensor, source_rows: int, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The domain classifier's loss, not yet weighed: the mean of both domains' means, whatever their sizes."""
         found = self.domain_logits(seen)
         source, target = found[:source_rows], found[source_rows:]
-        loss = domain_loss(source, target)
+        loss = domain_loss(source, target, *self.row_weights(logits, source_rows))
         accuracy = domain_accuracy(source, target)
         return loss, {
             "domain_loss": loss, "domain_accuracy": accuracy, "coefficient": self.gradient_reversal.coefficient,

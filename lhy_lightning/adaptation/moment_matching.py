@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
@@ -35,13 +34,7 @@ class MomentMatching(AdaptationModule):
         self.distance, self.distance_weight = {"coral": coral, "mmd": mmd}[distance], distance_weight
 
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        _, predictor = self.built()
         source, target = self.features_of_both(batch)
-        logits = predictor(torch.cat((source, target)) if self.target_weights else source)
-        class_loss, distance = self.class_loss(logits[: len(source)], batch), self.distance(source, target)
-        figures = {"class_loss": class_loss, "distance": distance}
-        loss = class_loss + self.distance_weight * distance
-        if self.target_weights:
-            terms, more = self.target_terms(logits[len(source) :])
-            loss, figures = loss + terms, {**figures, **more}
-        return loss, figures
+        label, figures = self.label_terms(self.label_logits(source, target), batch)
+        distance = self.distance(source, target)
+        return label + self.distance_weight * distance, {**figures, "distance": distance}

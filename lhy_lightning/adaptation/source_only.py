@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
@@ -35,7 +34,4 @@ class SourceOnly(AdaptationModule):
                 )
             class_loss = self.class_loss(predictor(self.extract(source, len(source))), batch)
             return class_loss, {"class_loss": class_loss}
-        logits = predictor(torch.cat(self.features_of_both(batch)))
-        class_loss = self.class_loss(logits[: len(source)], batch)
-        terms, figures = self.target_terms(logits[len(source) :])
-        return class_loss + terms, {"class_loss": class_loss, **figures}
+        return self.label_terms(self.label_logits(*self.features_of_both(batch)), batch)

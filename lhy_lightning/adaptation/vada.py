@@ -36,6 +36,8 @@ class VADA(ClusterAssumption, DANN):
         ValueError: a number that makes no sense.
     """
 
+    predicts_target = True
+
     def __init__(
         self,
         *,
@@ -55,11 +57,6 @@ class VADA(ClusterAssumption, DANN):
             reversal=reversal, domain_weight=domain_weight, **arguments,
         )  # fmt: skip
         self.source_smoothness = source_smoothness
-
-    def label_logits(self, source: Tensor, target: Tensor) -> Tensor:
-        _, predictor = self.built()
-        logits: Tensor = predictor(torch.cat((source, target)))
-        return logits
 
     def label_terms(self, logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Class loss of the source, smoothness of both, entropy of the target."""
