@@ -59,10 +59,30 @@ def learning_rate_factor(
     start = max(float(warmup_steps), decay_start * total_steps)
     progress = min(1.0, max(0.0, step - start) / max(1.0, total_steps - start))
     if schedule == "annealed":
-        return (1 + 10 * progress) ** -0.75
+        return annealed_rate(progress)
     if schedule == "linear":
         return 1 - (1 - final_factor) * progress
     return final_factor + (1 - final_factor) * (1 + cos(pi * progress)) / 2
+
+
+def annealed_rate(progress: float, *, alpha: float = 10.0, beta: float = 0.75) -> float:
+    """(1 + α p)^-β: the factor on the first learning rate in Ganin and Lempitsky 2015, section 4.
+
+    Raises:
+        ValueError: progress outside 0 … 1.
+    """
+    check_progress(progress)
+    return float((1 + alpha * progress) ** -beta)
+
+
+def check_progress(progress: float) -> None:
+    """Refuses what is no share of a run.
+
+    Raises:
+        ValueError: progress outside 0 … 1.
+    """
+    if not 0 <= progress <= 1:
+        raise ValueError(f"progress is the share of training that is done, 0 to 1, not {progress}")
 
 
 def build_schedule(

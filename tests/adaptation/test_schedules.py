@@ -2,7 +2,8 @@
 
 import pytest
 
-from lhy_lightning.adaptation.schedules import annealed_rate, reversal_coefficient
+from lhy_lightning.adaptation.schedules import reversal_coefficient
+from lhy_lightning.optim.schedules import annealed_rate
 
 
 @pytest.mark.parametrize(
