@@ -45,3 +45,25 @@ class PredictionsCsv(ClassTable):
             pairs = zip(names, chances, strict=True)
             rows.append([path, *(cell for name, p in pairs for cell in (class_names[name], f"{p:.6f}"))])
         return rows
+
+
+class HomeworkTable(ClassTable):
+    """Rows numbered from 0 in sorted path order, each with the number that its class's folder is called.
+
+    A subclass names the file, its two columns, and the homework with its folders for the message.
+
+    Raises:
+        ValueError: a class name is not a number, so that the homework has none for it.
+    """
+
+    header: tuple[str, str]
+    homework: int
+    folders: str
+
+    def table(self, paths: list[str], class_names: list[str], probabilities: Tensor) -> list[list[Any]]:
+        if wrong := [name for name in class_names if not name.isdigit()]:
+            raise ValueError(
+                f"class {wrong[0]!r} is not a number: homework {self.homework}'s folders are called {self.folders}."
+            )
+        chosen = probabilities.argmax(dim=1).tolist()
+        return [list(self.header), *([row, int(class_names[label])] for row, label in enumerate(chosen))]
