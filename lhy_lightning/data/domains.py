@@ -31,7 +31,7 @@ from lhy_lightning.data.domain_splits import (
 )
 from lhy_lightning.data.folders import Role
 from lhy_lightning.data.image_splits import Split, report_duplicates
-from lhy_lightning.data.module import CourseDataModule, ResumableLoader
+from lhy_lightning.data.module import PictureDataModule, ResumableLoader
 from lhy_lightning.data.picture_batches import PlainPictures
 from lhy_lightning.data.picture_store import Pool
 from lhy_lightning.data.pictures import Resize
@@ -43,7 +43,7 @@ CHANGES = ("horizontal_flip", "vertical_flip", "rotation", "translation", "scale
 DomainSplit = Literal["source_train", "source_val", "target_train", "target_val", "test", "predict"]
 
 
-class DomainDataModule(CourseDataModule):
+class DomainDataModule(PictureDataModule):
     """Labelled source pictures and target pictures whose labels are never trained on (Ganin & Lempitsky 2015).
 
     https://arxiv.org/abs/1409.7495. A training batch has rows of both; validation has two loaders, the source's
@@ -347,16 +347,7 @@ class DomainDataModule(CourseDataModule):
         """Of the source's validation rows, and of the target's."""
         return [self._rows_once("source_val"), self._rows_once("target_val")]
 
-    def test_dataloader(self) -> DataLoader:
-        return self._rows_once("test")
-
-    def predict_dataloader(self) -> DataLoader:
-        return self._rows_once("predict")
-
     # --- batches ---------------------------------------------------------------------------------------------------
-
-    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
-        return self.prepare_batch(batch, training=self.trainer is not None and bool(self.trainer.training))
 
     def prepare_batch(self, batch: dict[str, Tensor], *, training: bool) -> dict[str, Tensor]:
         """Bytes of a loader to pictures in [-1, 1], augmented in training. The Trainer calls it, a plain loop can.

@@ -19,7 +19,7 @@ from lhy_lightning.data.image_sets import ImageSets
 from lhy_lightning.data.image_sides import Side, find_sides
 from lhy_lightning.data.image_splits import Division, Split
 from lhy_lightning.data.image_stages import roles_of_stage, splits_of_stage
-from lhy_lightning.data.module import CourseDataModule, ResumableLoader
+from lhy_lightning.data.module import PictureDataModule, ResumableLoader
 from lhy_lightning.data.pair_batches import PairPictures
 from lhy_lightning.data.paired_pictures import PairedPool, cut_in_halves, looks_single, matched
 from lhy_lightning.data.picture_store import Pool
@@ -33,7 +33,7 @@ AT_ONCE = 250
 SplitName = Literal["train", "val", "test", "predict"]
 
 
-class PairedImageDataModule(CourseDataModule):
+class PairedImageDataModule(PictureDataModule):
     """Pairs of an input and its target (Isola et al. 2017, https://arxiv.org/abs/1611.07004).
 
     Args:
@@ -249,19 +249,7 @@ class PairedImageDataModule(CourseDataModule):
         given, pictures = self._given, self._pictures(name, index=True)
         return self.eval_loader(pictures, given.eval_batch_size or given.batch_size, num_workers=given.num_workers)
 
-    def val_dataloader(self) -> DataLoader:
-        return self._rows_once("val")
-
-    def test_dataloader(self) -> DataLoader:
-        return self._rows_once("test")
-
-    def predict_dataloader(self) -> DataLoader:
-        return self._rows_once("predict")
-
     # --- batches ---------------------------------------------------------------------------------------------------
-
-    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
-        return self.prepare_batch(batch, training=self.trainer is not None and bool(self.trainer.training))
 
     def prepare_batch(self, batch: dict[str, Tensor], *, training: bool) -> dict[str, Tensor]:
         """Bytes of a loader to pictures in [-1, 1], augmented in training. The Trainer calls it, a plain loop can.

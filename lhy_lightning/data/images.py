@@ -15,7 +15,7 @@ from lhy_lightning.data.image_arguments import check_numbers, kept_and_cut
 from lhy_lightning.data.image_sets import ImageSets
 from lhy_lightning.data.image_splits import Division, Split
 from lhy_lightning.data.image_stages import roles_of_stage, splits_of_stage
-from lhy_lightning.data.module import CourseDataModule, ResumableLoader
+from lhy_lightning.data.module import PictureDataModule, ResumableLoader
 from lhy_lightning.data.picture_batches import (
     EvalPictures,
     PairedBatches,
@@ -33,7 +33,7 @@ MORE = ("rotation", "scale", "shear", "brightness", "contrast", "saturation", "h
 SplitName = Literal["train", "val", "test", "predict", "unlabelled"]
 
 
-class ImageDataModule(CourseDataModule):
+class ImageDataModule(PictureDataModule):
     """Pictures from folders, tables, arrays, the hub or an embedded set.
 
     Args:
@@ -306,15 +306,6 @@ class ImageDataModule(CourseDataModule):
         dataset = EvalPictures(split.pool, split.rows, split.labels if labels else None, crop_to)
         return self.eval_loader(dataset, given.eval_batch_size or given.batch_size, num_workers=given.num_workers)
 
-    def val_dataloader(self) -> DataLoader:
-        return self._rows_once("val")
-
-    def test_dataloader(self) -> DataLoader:
-        return self._rows_once("test")
-
-    def predict_dataloader(self) -> DataLoader:
-        return self._rows_once("predict")
-
     # --- pseudo-labels ---------------------------------------------------------------------------------------------
 
     def unlabelled_loader(self) -> DataLoader:
@@ -346,9 +337,6 @@ class ImageDataModule(CourseDataModule):
             self._pseudo_labels.load_state_dict(state_dict)
 
     # --- batches ---------------------------------------------------------------------------------------------------
-
-    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
-        return self.prepare_batch(batch, training=self.trainer is not None and bool(self.trainer.training))
 
     def prepare_batch(self, batch: dict[str, Tensor], *, training: bool) -> dict[str, Tensor]:
         """Bytes of a loader to pictures in [-1, 1], augmented in training. The Trainer calls it, a plain loop can.

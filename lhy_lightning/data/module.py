@@ -6,6 +6,7 @@ from typing import Any
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lhy_lightning.data.samplers import EvalBatches, TrainBatches
@@ -122,3 +123,30 @@ class CourseDataModule(LightningDataModule):
 
     def _on_gpu(self) -> bool:
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+
+
+class PictureDataModule(CourseDataModule):
+    """Base of those whose loaders give pictures as bytes, which a batch at a time become what is trained on.
+
+    A subclass has `prepare_batch`, which a plain loop can call as well, and says how rows of a split come once.
+    """
+
+    def prepare_batch(self, batch: dict[str, Tensor], *, training: bool) -> dict[str, Tensor]:
+        """Bytes of a loader to pictures in [-1, 1], augmented in training."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what becomes of a batch")
+
+    def _rows_once(self, name: str) -> DataLoader:
+        """The rows of a split, each once over all ranks."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how its rows come")
+
+    def val_dataloader(self) -> Any:
+        return self._rows_once("val")
+
+    def test_dataloader(self) -> DataLoader:
+        return self._rows_once("test")
+
+    def predict_dataloader(self) -> DataLoader:
+        return self._rows_once("predict")
+
+    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
+        return self.prepare_batch(batch, training=self.trainer is not None and bool(self.trainer.training))

@@ -16,7 +16,7 @@ from lhy_lightning.data.image_sets import ImageSets
 from lhy_lightning.data.image_sides import Side, find_sides
 from lhy_lightning.data.image_splits import Division, Split
 from lhy_lightning.data.image_stages import roles_of_stage, splits_of_stage
-from lhy_lightning.data.module import CourseDataModule, ResumableLoader
+from lhy_lightning.data.module import PictureDataModule, ResumableLoader
 from lhy_lightning.data.pair_batches import SIDES, EvalUnpairedPictures, UnpairedBatches, UnpairedPictures
 from lhy_lightning.data.picture_store import Pool
 from lhy_lightning.data.pictures import Resize
@@ -28,7 +28,7 @@ UNEVEN = 10  # times larger: the smaller domain is seen so often that it is lear
 SplitName = Literal["train", "val", "test", "predict"]
 
 
-class UnpairedImageDataModule(CourseDataModule):
+class UnpairedImageDataModule(PictureDataModule):
     """Pictures of a domain A and a domain B (Zhu et al. 2017, https://arxiv.org/abs/1703.10593).
 
     Args:
@@ -218,19 +218,7 @@ class UnpairedImageDataModule(CourseDataModule):
         dataset = EvalUnpairedPictures(self._split(name))
         return self.eval_loader(dataset, given.eval_batch_size or given.batch_size, num_workers=given.num_workers)
 
-    def val_dataloader(self) -> DataLoader:
-        return self._rows_once("val")
-
-    def test_dataloader(self) -> DataLoader:
-        return self._rows_once("test")
-
-    def predict_dataloader(self) -> DataLoader:
-        return self._rows_once("predict")
-
     # --- batches ---------------------------------------------------------------------------------------------------
-
-    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
-        return self.prepare_batch(batch, training=self.trainer is not None and bool(self.trainer.training))
 
     def prepare_batch(self, batch: dict[str, Tensor], *, training: bool) -> dict[str, Tensor]:
         """Bytes of a loader to pictures in [-1, 1], augmented in training. The Trainer calls it, a plain loop can.
