@@ -18,19 +18,16 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
-import tempfile
-import time
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import seed_everything
+from short_runs import Result, add_file, go_on, kept, spread, trained_and_tested
 
 from lhy_lightning import CDAN, DANN, MCC, DomainDataModule, MomentMatching, SourceOnly
-from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
 
 METHODS: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
     "source_only": (SourceOnly, {}, {}),
@@ -43,7 +40,7 @@ METHODS: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def run(method: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
+def run(method: str, seed: int, options: argparse.Namespace) -> Result:
     kind, settings, of_data = METHODS[method]
     seed_everything(seed, verbose=False)
     data = DomainDataModule(
@@ -54,39 +51,23 @@ def run(method: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     pairs = (pair.split("=", 1) for pair in options.given)
     given = {name: json.loads(value) for name, value in pairs if name in taken}
     module = kind(**{"selection": options.selection, "projection": "none", **given, **settings})
-    began = time.process_time()
-    with tempfile.TemporaryDirectory() as folder:
-        best = BestCheckpoint(folder=folder)
-        trainer = Trainer(
-            accelerator="cpu", logger=False, callbacks=[best], max_steps=options.steps, enable_progress_bar=False,
-            val_check_interval=options.steps // options.validations, check_val_every_n_epoch=None,
-            enable_model_summary=False, num_sanity_val_steps=0, default_root_dir=folder,
-        )  # fmt: skip
-        trainer.fit(module, datamodule=data)
-        minutes = (time.process_time() - began) / 60
-        [last] = trainer.test(module, datamodule=data, verbose=False)
-        [chosen] = trainer.test(
-            module, datamodule=data, ckpt_path=best.best_model_path, verbose=False, weights_only=True
-        )
-        table = [line.split(",") for line in (Path(folder) / "selection.csv").read_text().splitlines()[1:]]
+    found = trained_and_tested(module, data, steps=options.steps, validations=options.validations)
 
-    def accuracy(figures: Any) -> float:
-        return float(next(value for name, value in figures.items() if name.startswith("test/accuracy")))
+    def accuracy(figures: dict[str, float]) -> float:
+        return next(value for name, value in figures.items() if name.startswith("test/accuracy"))
 
     return {
         "method": method, "seed": seed, "steps": options.steps, "given": options.given, "target": options.target,
-        "selection": module.selection, "score": float(best.best_model_score or 0), "chosen": accuracy(chosen),
-        "last": accuracy(last), "minutes": round(minutes, 2),
-        "by": {row[0]: {"accuracy": row[3], "correlation": row[4]} for row in table},
+        "selection": module.selection, "score": found.score, "chosen": accuracy(found.chosen),
+        "last": accuracy(found.last), "minutes": found.minutes, "by": found.by,
     }  # fmt: skip
 
 
-def spread(values: list[float]) -> str:
-    deviation = f" ± {100 * stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{100 * mean(values):.1f}{deviation}"
+def settings_of(row: Result) -> tuple[int, list[str]]:
+    return row["steps"], row["given"]
 
 
-def table(results: list[dict[str, Any]]) -> str:
+def table(results: list[Result]) -> str:
     lines = ["| method | seeds | chosen without target labels | last step | minutes |", "|---|---|---:|---:|---:|"]
     for method in dict.fromkeys(row["method"] for row in results):
         rows = [row for row in results if row["method"] == method]
@@ -97,7 +78,7 @@ def table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
+def main(arguments: Sequence[str] | None = None) -> list[Result]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", default="embedded:plain_digits")
     parser.add_argument("--target", default="embedded:photo_digits")
@@ -110,21 +91,16 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     )
     parser.add_argument("--validations", type=int, default=9)
     parser.add_argument("--selection", default="information")
-    parser.add_argument("--cache_dir")
-    parser.add_argument("--out", type=Path, default=Path("adaptation_digits.jsonl"))
+    add_file(parser, "adaptation_digits.jsonl")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
-    results = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
-    done = {(row["method"], row["seed"], row["steps"], *row["given"]) for row in results}
-    for seed in options.seeds:
-        for method in options.methods:
-            if (method, seed, options.steps, *options.given) in done:
-                continue
-            results.append(run(method, seed, options))
-            with options.out.open("a") as file:
-                file.write(json.dumps(results[-1]) + "\n")
-            print(results[-1], flush=True)
+    results = kept(options.out)
+    go_on(
+        options.out, results, ((method, seed) for seed in options.seeds for method in options.methods),
+        key=lambda row: (row["method"], row["seed"]) if settings_of(row) == (options.steps, options.given) else (),
+        run=lambda method, seed: run(method, seed, options),
+    )  # fmt: skip
     print(table(results))
     return results
 

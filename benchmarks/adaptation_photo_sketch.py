@@ -12,20 +12,17 @@ Each result is a line of FILE as soon as it is there; what is there is not run a
 from __future__ import annotations
 
 import argparse
-import json
-import tempfile
-import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import seed_everything
+from short_runs import Result, add_file, go_on, kept, spread, trained_and_tested
 
 from lhy_lightning import DANN, DomainDataModule, SourceOnly
-from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
 from lhy_lightning.recipes import find_recipe
 from lhy_lightning.steps import read_recipe
 
@@ -45,7 +42,7 @@ def module_of(method: str, width: int) -> Any:
     return SourceOnly(**kept, **more)
 
 
-def run(method: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
+def run(method: str, seed: int, options: argparse.Namespace) -> Result:
     seed_everything(seed, verbose=False)
     data = DomainDataModule(
         str(options.folder / "photo.parquet"), str(options.folder / "sketch.parquet"), target_labelled=True,
@@ -54,34 +51,19 @@ def run(method: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
         horizontal_flip=0.5, rotation=15.0, cache_dir=options.cache_dir,
     )  # fmt: skip
     module = module_of(method, options.width)
-    began = time.process_time()
-    with tempfile.TemporaryDirectory() as folder:
-        best = BestCheckpoint(folder=folder)
-        trainer = Trainer(
-            accelerator="cpu", logger=False, callbacks=[best], max_steps=options.steps, enable_progress_bar=False,
-            val_check_interval=options.steps // options.validations, check_val_every_n_epoch=None,
-            enable_model_summary=False, num_sanity_val_steps=0, default_root_dir=folder,
-        )  # fmt: skip
-        trainer.fit(module, datamodule=data)
-        minutes = (time.process_time() - began) / 60
-        [last] = trainer.test(module, datamodule=data, verbose=False)
-        [chosen] = trainer.test(
-            module, datamodule=data, ckpt_path=best.best_model_path, verbose=False, weights_only=True
-        )
-        table = [line.split(",") for line in (Path(folder) / "selection.csv").read_text().splitlines()[1:]]
+    found = trained_and_tested(module, data, steps=options.steps, validations=options.validations)
     return {
         "method": method, "seed": seed, "steps": options.steps, "width": options.width, "selection": module.selection,
-        "chosen": chosen["test/accuracy"], "last": last["test/accuracy"], "minutes": round(minutes, 2),
-        "by": {row[0]: {"accuracy": row[3], "correlation": row[4]} for row in table},
+        "chosen": found.chosen["test/accuracy"], "last": found.last["test/accuracy"], "minutes": found.minutes,
+        "by": found.by,
     }  # fmt: skip
 
 
-def spread(values: list[float]) -> str:
-    deviation = f" ± {100 * stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{100 * mean(values):.1f}{deviation}"
+def settings_of(row: Result) -> tuple[int, int]:
+    return row["steps"], row["width"]
 
 
-def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
+def main(arguments: Sequence[str] | None = None) -> list[Result]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="with photo.parquet and sketch.parquet")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
@@ -89,21 +71,16 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--validations", type=int, default=6)
     parser.add_argument("--width", type=int, default=32)
-    parser.add_argument("--cache_dir")
-    parser.add_argument("--out", type=Path, default=Path("adaptation_photo_sketch.jsonl"))
+    add_file(parser, "adaptation_photo_sketch.jsonl")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
-    results = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
-    done = {(row["method"], row["seed"], row["steps"], row["width"]) for row in results}
-    for seed in options.seeds:
-        for method in options.methods:
-            if (method, seed, options.steps, options.width) in done:
-                continue
-            results.append(run(method, seed, options))
-            with options.out.open("a") as file:
-                file.write(json.dumps(results[-1]) + "\n")
-            print(results[-1], flush=True)
+    results = kept(options.out)
+    go_on(
+        options.out, results, ((method, seed) for seed in options.seeds for method in options.methods),
+        key=lambda row: (row["method"], row["seed"]) if settings_of(row) == (options.steps, options.width) else (),
+        run=lambda method, seed: run(method, seed, options),
+    )  # fmt: skip
     print("| method | chosen by | seeds | chosen | last step | minutes |\n|---|---|---|---:|---:|---:|")
     for method in dict.fromkeys(row["method"] for row in results):
         rows = [row for row in results if row["method"] == method]

@@ -23,9 +23,7 @@ Each result is a line of FILE as soon as it is there; what is there is not run a
 from __future__ import annotations
 
 import argparse
-import json
-import tempfile
-import time
+import itertools
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,10 +31,10 @@ from statistics import mean, stdev
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import seed_everything
+from short_runs import Result, add_file, go_on, kept, spread, trained_and_tested
 
 from lhy_lightning import DomainDataModule, DomainGeneralization
-from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
 
 DOMAINS = ("photo", "art_painting", "cartoon", "sketch")
 METHODS: dict[str, dict[str, Any]] = {
@@ -46,7 +44,6 @@ METHODS: dict[str, dict[str, Any]] = {
     "mixup": {"method": "mixup"},
     "irm_100": {"method": "irm", "irm_weight": 100.0},
 }
-Result = dict[str, Any]
 
 
 def run(held_out: str, method: str, seed: int, options: argparse.Namespace) -> Result:
@@ -61,25 +58,12 @@ def run(held_out: str, method: str, seed: int, options: argparse.Namespace) -> R
         network="paper", norm="batch", width=options.width, optimizer="adam", lr=1e-3, schedule="cosine",
         projection="none", **METHODS[method],
     )  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        best = BestCheckpoint(folder=folder)
-        trainer = Trainer(
-            accelerator="cpu", logger=False, callbacks=[best], max_steps=options.steps, enable_progress_bar=False,
-            val_check_interval=options.steps // options.validations, check_val_every_n_epoch=None,
-            enable_model_summary=False, num_sanity_val_steps=0, default_root_dir=folder,
-        )  # fmt: skip
-        began = time.process_time()
-        trainer.fit(module, datamodule=data)
-        minutes = (time.process_time() - began) / 60
-        figures = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
-        [last] = trainer.test(module, datamodule=data, verbose=False)
-        [chosen] = trainer.test(
-            module, datamodule=data, ckpt_path=best.best_model_path, verbose=False, weights_only=True
-        )
+    found = trained_and_tested(module, data, steps=options.steps, validations=options.validations)
     return {
         "held_out": held_out, "method": method, "seed": seed, "steps": options.steps, "width": options.width,
-        "chosen": chosen["test/accuracy"], "last": last["test/accuracy"], "minutes": round(minutes, 2),
-        "source_accuracy": figures["val/source_accuracy"], "worst_accuracy": figures["val/worst_accuracy"],
+        "chosen": found.chosen["test/accuracy"], "last": found.last["test/accuracy"], "minutes": found.minutes,
+        "source_accuracy": found.validation["val/source_accuracy"],
+        "worst_accuracy": found.validation["val/worst_accuracy"],
     }  # fmt: skip
 
 
@@ -100,12 +84,6 @@ def difference(values: dict[int, float], baseline: dict[int, float]) -> str:
     error = stdev(pairs) / len(pairs) ** 0.5
     told = f"{mean(pairs):+.1f} ± {error:.1f}"
     return f"{told}, within noise of ERM" if abs(mean(pairs)) <= 2 * error else told
-
-
-def spread(values: Sequence[float]) -> str:
-    if not values:
-        return "–"
-    return f"{100 * mean(values):.1f}" + (f" ± {100 * stdev(values):.1f}" if len(values) > 1 else "")
 
 
 def table(results: Sequence[Result]) -> str:
@@ -139,23 +117,17 @@ def main(arguments: Sequence[str] | None = None) -> list[Result]:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--validations", type=int, default=4)
     parser.add_argument("--width", type=int, default=24)
-    parser.add_argument("--cache_dir")
-    parser.add_argument("--out", type=Path, default=Path("leave_one_domain_out.jsonl"))
+    add_file(parser, "leave_one_domain_out.jsonl")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
-    results = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
-    results = [row for row in results if (row["steps"], row["width"]) == (options.steps, options.width)]
-    done = {(row["held_out"], row["method"], row["seed"]) for row in results}
-    for seed in options.seeds:
-        for held_out in options.held_out:
-            for method in options.methods:
-                if (held_out, method, seed) in done:
-                    continue
-                results.append(run(held_out, method, seed, options))
-                with options.out.open("a") as file:
-                    file.write(json.dumps(results[-1]) + "\n")
-                print(results[-1], flush=True)
+    results = [row for row in kept(options.out) if (row["steps"], row["width"]) == (options.steps, options.width)]
+    wanted = itertools.product(options.seeds, options.held_out, options.methods)
+    go_on(
+        options.out, results, ((held_out, method, seed) for seed, held_out, method in wanted),
+        key=lambda row: (row["held_out"], row["method"], row["seed"]),
+        run=lambda held_out, method, seed: run(held_out, method, seed, options),
+    )  # fmt: skip
     print(table(results))
     return results
 
