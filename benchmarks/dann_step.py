@@ -14,27 +14,21 @@ medians are over steps, of ratios over rounds.
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
-import statistics
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, seed_everything
+from step_times import Figure, InTurns, Repeated, compare
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
-from turns import Side, add_clock, default_trainer, quietly
+from torch.utils.data import DataLoader
+from turns import Side, default_trainer
 
 from lhy_lightning.adaptation.dann import DANN
 from lhy_lightning.adaptation.networks import feature_extractor, perceptron
 
-WARM_UP, LR, CLASSES, LAMBDA = 2, 1e-3, 10, 0.1
+LR, CLASSES, LAMBDA = 1e-3, 10, 0.1
 NOTEBOOK = "the notebook's loop"
 ASKED = {"DANN": 1.0, "DANN, alternating": 1.0}
 
@@ -48,40 +42,21 @@ class Size:
     units: int = 512
 
 
-@dataclass(frozen=True)
-class Figure:
-    """Seconds of a side's step, and the median of its share of the notebook's in the same round."""
-
-    name: str
-    median: float
-    fastest: float
-    slowest: float
-    ratio: float
-    asked: float | None
-
-
-class Batches(Dataset):
+def batches(size: Size) -> DataLoader:
     """Four random batches over and over, without an end."""
+    draws, rows = torch.Generator().manual_seed(0), size.batch_size
 
-    def __init__(self, size: Size) -> None:
-        draws, rows = torch.Generator().manual_seed(0), size.batch_size
+    def pictures() -> Tensor:
+        return 2 * torch.rand(rows, 1, 32, 32, generator=draws) - 1
 
-        def pictures() -> Tensor:
-            return 2 * torch.rand(rows, 1, 32, 32, generator=draws) - 1
-
-        self.kept = [
-            {
-                "source_image": pictures(), "target_image": pictures(),
-                "source_label": torch.randint(CLASSES, (rows,), generator=draws),
-            }
-            for _ in range(4)
-        ]  # fmt: skip
-
-    def __len__(self) -> int:
-        return 10**6
-
-    def __getitem__(self, number: int) -> dict[str, Tensor]:
-        return self.kept[number % 4]
+    kept = [
+        {
+            "source_image": pictures(), "target_image": pictures(),
+            "source_label": torch.randint(CLASSES, (rows,), generator=draws),
+        }
+        for _ in range(4)
+    ]  # fmt: skip
+    return DataLoader(Repeated(kept), batch_size=None)
 
 
 def notebook(size: Size) -> Callable[[Side], None]:
@@ -92,7 +67,7 @@ def notebook(size: Size) -> Callable[[Side], None]:
         class_criterion, domain_criterion = nn.CrossEntropyLoss(), nn.BCEWithLogitsLoss()
         adams = [torch.optim.Adam(network.parameters()) for network in (extractor, predictor, classifier)]
         hits = rows = 0.0
-        for batch in DataLoader(Batches(size), batch_size=None):
+        for batch in batches(size):
             source, label = batch["source_image"], batch["source_label"]
             mixed = torch.cat([source, batch["target_image"]])
             domain_label = torch.zeros(len(mixed), 1)
@@ -120,16 +95,6 @@ def notebook(size: Size) -> Callable[[Side], None]:
     return loop
 
 
-class InTurns(Callback):
-    """Our sides' steps."""
-
-    def __init__(self, side: Side) -> None:
-        self.side = side
-
-    def on_train_batch_end(self, *arguments: Any) -> None:
-        self.side.step()
-
-
 def ours(size: Size, folder: Path, **settings: Any) -> Callable[[Side], None]:
     """`DANN` under the Trainer with everything that `lhy fit` switches on by default."""
 
@@ -141,7 +106,7 @@ def ours(size: Size, folder: Path, **settings: Any) -> Callable[[Side], None]:
             projection="none", **settings,
         )  # fmt: skip
         trainer = default_trainer(folder / side.name, InTurns(side), max_steps=10**6)
-        trainer.fit(module, DataLoader(Batches(size), batch_size=None))
+        trainer.fit(module, batches(size))
 
     return loop
 
@@ -156,62 +121,10 @@ def loops_of(size: Size, folder: Path) -> dict[str, Callable[[Side], None]]:
     return {NOTEBOOK: notebook(size), **{name: ours(size, folder, **settings) for name, settings in variants.items()}}
 
 
-def figures_of(sides: Sequence[Side]) -> Iterator[Figure]:
-    """Each step is divided by the notebook's of the same round, which met the same busy machine."""
-    times = {side.name: [turn.seconds for turn in side.turns] for side in sides}
-    for name, seconds in times.items():
-        ratio = statistics.median(own / other for own, other in zip(seconds, times[NOTEBOOK], strict=True))
-        yield Figure(name, statistics.median(seconds), min(seconds), max(seconds), ratio, ASKED.get(name))
-
-
-def report(figures: Sequence[Figure]) -> None:
-    print("\n| side | ms a step | fastest to slowest | against the notebook's loop | asked |")
-    print("|---|---:|---:|---:|---:|")
-    for figure in figures:
-        spread = f"{figure.fastest * 1e3:.1f} to {figure.slowest * 1e3:.1f}"
-        asked = "" if figure.asked is None else f"≤ {figure.asked:.2f}×"
-        print(f"| {figure.name} | {figure.median * 1e3:.1f} | {spread} | {figure.ratio:.3f}× | {asked} |")
-
-
 def main(arguments: Sequence[str] | None = None) -> list[Figure]:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in asdict(Size()).items():
-        parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--rounds", type=int, default=20, help="steps of every side that are timed")
-    parser.add_argument("--threads", type=int, help="of torch")
-    parser.add_argument("--json", type=Path, help="a file for the figures")
-    parser.add_argument("--quick", action="store_true", help="a smoke test: two steps of tiny networks on few rows")
-    add_clock(parser)
-    options = parser.parse_args(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    size, rounds = Size(options.width, options.batch_size, options.units), options.rounds
-    if options.quick:
-        size, rounds = Size(width=2, batch_size=4, units=8), 2
-    seed_everything(0, verbose=False)
-    clock = "processor time" if options.cpu_time else "wall clock"
-    facts = f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}, {clock}"
-    print(f"{facts}; median of {rounds} steps, {size}")
-    with quietly(), tempfile.TemporaryDirectory() as folder:
-        sides = [
-            Side(name, loop, clock=time.process_time if options.cpu_time else time.perf_counter)
-            for name, loop in loops_of(size, Path(folder)).items()
-        ]
-        for side in sides:
-            for _ in range(WARM_UP):
-                side.turn(0)
-            side.turns.clear()
-        for number in range(rounds):
-            for side in sides[number % len(sides) :] + sides[: number % len(sides)]:
-                side.turn(0)
-        for side in sides:
-            side.stop()
-    figures = list(figures_of(sides))
-    report(figures)
-    if options.json is not None:
-        result = {"machine": facts, "rounds": rounds, **asdict(size), "sides": [asdict(figure) for figure in figures]}
-        options.json.write_text(json.dumps(result, indent=1) + "\n", "utf8")
-    return figures
+    return compare(
+        arguments, doc=__doc__, size=Size(), quick=Size(width=2, batch_size=4, units=8), loops_of=loops_of, asked=ASKED
+    )
 
 
 if __name__ == "__main__":
