@@ -4,8 +4,10 @@ import multiprocessing
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 
@@ -69,3 +71,16 @@ def slurm_environments(nodes: int = 2) -> tuple[dict[str, str], ...]:
         }
         for rank in range(nodes)
     )  # fmt: skip
+
+
+def in_one_and_two(fit: Callable[..., None], factory: pytest.TempPathFactory, rows: int) -> tuple[Path, Path]:
+    """Calls `fit(folder, rows a process, settings of the Trainer)` in one process and in two that share the rows.
+
+    Returns:
+        The folders of both.
+    """
+    one, two = factory.mktemp("one"), factory.mktemp("two")
+    assert run_forked(fit, one, rows, {}) == [0]
+    world = {"devices": 2, "strategy": "ddp"}
+    assert run_forked(fit, two, rows // 2, world, environments=torchrun_environments(2)) == [0, 0]
+    return one, two

@@ -11,7 +11,7 @@ from lhy_lightning import DANN, MCD, VADA
 from lhy_lightning.adaptation.adaptation import AdaptationModule
 from tests.adaptation.two_domains import SMALL, ResumableDomains
 from tests.cnn.pictures_to_fit import silent_trainer
-from tests.processes import run_forked, torchrun_environments
+from tests.processes import in_one_and_two
 
 CASES: dict[str, tuple[type[AdaptationModule], dict[str, Any]]] = {
     "one pass": (DANN, {"coefficient": 2.0}),
@@ -55,11 +55,7 @@ def fit_all(folder: Path, batch_size: int, settings: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
-    assert run_forked(fit_all, one, 8, {}) == [0]
-    world = {"devices": 2, "strategy": "ddp"}
-    assert run_forked(fit_all, two, 4, world, environments=torchrun_environments(2)) == [0, 0]
-    return one, two
+    return in_one_and_two(fit_all, tmp_path_factory, 8)
 
 
 @pytest.mark.parametrize("case", CASES)

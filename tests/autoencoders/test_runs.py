@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lhy_lightning import VQVAE, AutoEncoder, ImageDataModule
 from lhy_lightning.checkpoints import read_checkpoint
 from tests.cnn.pictures_to_fit import silent_trainer
-from tests.processes import run_forked, torchrun_environments
+from tests.processes import in_one_and_two
 
 CASES: dict[str, dict[str, Any]] = {
     "vqvae": {"restart_below": 2.0, "decay": 0.5},
@@ -78,14 +78,7 @@ def fit_all(folder: Path, batch_size: int, settings: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    root = tmp_path_factory.mktemp("runs")
-    one, two = root / "one", root / "two"
-    one.mkdir()
-    two.mkdir()
-    assert run_forked(fit_all, one, 32, {}) == [0]
-    world = {"devices": 2, "strategy": "ddp"}
-    assert run_forked(fit_all, two, 16, world, environments=torchrun_environments(2)) == [0, 0]
-    return one, two
+    return in_one_and_two(fit_all, tmp_path_factory, 32)
 
 
 @pytest.mark.parametrize("case", TOGETHER)
