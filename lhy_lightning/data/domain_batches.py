@@ -54,26 +54,6 @@ class DomainPictures(Dataset):
         return batch
 
 
-class LabelledPictures(Dataset):
-    """Training batches `image` (uint8), `label` of one labelled domain, rows as `DomainBatches` yields them.
-
-    Args:
-        pool: pictures.
-        rows: (N,) rows of `pool`.
-        labels: (N,) int64.
-    """
-
-    def __init__(self, pool: Pool, rows: np.ndarray, labels: Tensor) -> None:
-        self.pool, self.rows, self.labels = pool, rows, labels
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, rows: tuple[list[int], list[int]]) -> dict[str, Tensor]:
-        own, _ = rows
-        return {"image": self.pool.take(self.rows[own]), "label": self.labels[own]}
-
-
 class EvalDomainPictures(EvalPictures):
     """Evaluation batches that also tell the source domain of every row.
 

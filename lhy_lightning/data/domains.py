@@ -17,7 +17,6 @@ from lhy_lightning.data.domain_batches import (
     DomainPictures,
     Epoch,
     EvalDomainPictures,
-    LabelledPictures,
 )
 from lhy_lightning.data.domain_pictures import Change
 from lhy_lightning.data.domain_sources import Domain, DomainSources, read_alike
@@ -32,7 +31,7 @@ from lhy_lightning.data.domain_splits import (
 from lhy_lightning.data.folders import Role
 from lhy_lightning.data.image_splits import Split, report_duplicates
 from lhy_lightning.data.module import PictureDataModule, ResumableLoader
-from lhy_lightning.data.picture_batches import PlainPictures
+from lhy_lightning.data.picture_batches import PlainPictures, TrainPictures
 from lhy_lightning.data.picture_store import Pool
 from lhy_lightning.data.pictures import Resize
 from lhy_lightning.data.splits import UNLABELLED, duplicates_between
@@ -300,7 +299,7 @@ class DomainDataModule(PictureDataModule):
         given, source, target = self._given, self._split("source_train"), self._split("target_train")
         if given.train_on == "target":
             assert target.labels is not None
-            dataset: Dataset = LabelledPictures(target.pool, target.rows, target.labels)
+            dataset: Dataset = TrainPictures(target.pool, target.rows, target.labels, target.rows[:0])
             sampler = DomainBatches(
                 [len(target)], 0, given.batch_size, target_batch_size=0, steps=given.steps_per_epoch,
                 names=[f"target {self.domain_names[-1]}", ""],
