@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
 from argparse import ArgumentParser
@@ -39,7 +40,8 @@ class Run:
     by: dict[str, dict[str, str]]
 
 
-def trained_and_tested(module: Any, data: Any, *, steps: int, validations: int) -> Run:
+def trained_and_tested(module: Any, data: Any, *, steps: int, validations: int, keep: Path | None = None) -> Run:
+    """Fits a module and tests what it chose; `keep` is the file that the chosen checkpoint is copied to."""
     with tempfile.TemporaryDirectory() as folder:
         best = BestCheckpoint(folder=folder)
         trainer = Trainer(
@@ -57,6 +59,8 @@ def trained_and_tested(module: Any, data: Any, *, steps: int, validations: int) 
         [chosen] = trainer.test(
             module, datamodule=data, ckpt_path=best.best_model_path, verbose=False, weights_only=True
         )
+        if keep is not None:
+            shutil.copyfile(best.best_model_path, keep)
     by = {row[0]: {"accuracy": row[3], "correlation": row[4]} for row in rows}
     return Run(dict(chosen), dict(last), float(best.best_model_score or 0), figures, minutes, by)
 

@@ -16,7 +16,7 @@ from lhy_lightning.adaptation.domain_batch_norm import tell_source_rows, with_do
 from lhy_lightning.adaptation.domain_pictures import DomainPictures, Projection
 from lhy_lightning.adaptation.entropy import conditional_entropy, label_balance, pseudo_label_loss
 from lhy_lightning.adaptation.evaluated_rows import EvaluatedRows, Rows, accuracy_of
-from lhy_lightning.adaptation.networks import feature_extractor, features_of, perceptron
+from lhy_lightning.adaptation.networks import feature_extractor, features_of, label_predictor
 from lhy_lightning.adaptation.selection_table import SELECTION, SelectionTable, refuse_target_labels, selection_scores
 from lhy_lightning.callbacks.class_table import PredictionsCsv
 from lhy_lightning.checkpoints import read_checkpoint
@@ -38,8 +38,8 @@ class AdaptationModule(SeveralOptimizers):
         network: "paper", "homework" or "dirt" (see `networks.py`).
         width: channels of its first convolution; None for its own.
         norm: behind its convolutions, "batch", "group" or "none"; None for its own.
-        domain_norm: batch norms with statistics of their own for each domain.
-        label_hidden: units of the label predictor's hidden layers.
+        domain_norm: batch norms of extractor and label predictor with statistics of their own for each domain.
+        label_hidden: units of the label predictor's hidden layers; None for the network's own label predictor.
         dropout: share of its units set to zero.
         entropy_weight: of the mean entropy of target predictions.
         balance_weight: of the distance of their mean from equal shares of all classes, KL(mean, uniform).
@@ -85,7 +85,7 @@ class AdaptationModule(SeveralOptimizers):
         width: int | None = None,
         norm: Literal["batch", "group", "none"] | None = None,
         domain_norm: bool = False,
-        label_hidden: tuple[int, ...] = (100, 100),
+        label_hidden: tuple[int, ...] | None = None,
         dropout: float = 0.0,
         entropy_weight: float = 0.0,
         balance_weight: float = 0.0,
@@ -128,7 +128,8 @@ class AdaptationModule(SeveralOptimizers):
         if not 0 <= target_terms_from < 1:
             raise ValueError(f"target_terms_from={target_terms_from}: a share of the steps in [0, 1).")
         self.network_name, self.width, self.norm, self.domain_norm = network, width, norm, domain_norm
-        self.label_hidden, self.dropout = tuple(label_hidden), dropout
+        self.label_hidden = None if label_hidden is None else tuple(label_hidden)
+        self.dropout = dropout
         self.target_weights = {name: value for name, value in weights.items() if value}
         self.pseudo_label_threshold, self.target_terms_from = pseudo_label_threshold, target_terms_from
         self.optimizer_numbers: dict[str, Any] = {
@@ -155,7 +156,18 @@ class AdaptationModule(SeveralOptimizers):
 
     def build_label_predictor(self, features: int) -> nn.Module:
         """Returns features (N, D) to logits (N, K). Override it for one of your own."""
-        return perceptron(features, self.label_hidden, self.sizes()[0], dropout=self.dropout)
+        classes, size, _ = self.sizes()
+        return label_predictor(
+            self.network_name, features, classes, size, hidden=self.label_hidden, dropout=self.dropout,
+            width=self.width, norm=self.norm,
+        )  # fmt: skip
+
+    def new_label_predictor(self) -> nn.Module:
+        """One with statistics of each domain, if asked for."""
+        predictor = self.build_label_predictor(self.features)
+        if self.domain_norm:
+            with_domain_norms(predictor)
+        return predictor
 
     def sizes(self) -> tuple[int, tuple[int, int], int]:
         """Classes, (height, width) and channels, once they are known."""
@@ -170,11 +182,11 @@ class AdaptationModule(SeveralOptimizers):
         """Builds all networks, once all sizes are known."""
         _, size, channels = self.sizes()
         self.extractor = self.build_extractor()
-        if self.domain_norm:
-            with_domain_norms(self.extractor)
+        if self.domain_norm and not with_domain_norms(self.extractor):
+            raise ValueError("domain_norm=true, but the feature extractor has no batch norm: set norm='batch'.")
         self.channels_last = self.channels_last and to_channels_last(self.extractor)
         self.features = features_of(self.extractor, channels, size)
-        self.label_predictor = self.build_label_predictor(self.features)
+        self.label_predictor = self.new_label_predictor()
 
     def networks(self) -> dict[str, nn.Module | Sequence[nn.Module]]:
         extractor, predictor = self.built()
@@ -229,9 +241,10 @@ class AdaptationModule(SeveralOptimizers):
 
     def extract(self, images: Tensor, source_rows: int) -> Tensor:
         """Features (N, D) of pictures of which the first so many are of the source."""
-        extractor, _ = self.built()
+        extractor, predictor = self.built()
         if self.domain_norm:
             tell_source_rows(extractor, source_rows)
+            tell_source_rows(predictor, source_rows)
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         features: Tensor = extractor(images)

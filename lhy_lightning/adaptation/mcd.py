@@ -81,7 +81,7 @@ class MCD(AdaptationModule):
     def build(self) -> None:
         super().build()
         _, first = self.built()
-        self.label_predictor = TwoLabelPredictors(first, self.build_label_predictor(self.features))
+        self.label_predictor = TwoLabelPredictors(first, self.new_label_predictor())
 
     def networks(self) -> dict[str, nn.Module | Sequence[nn.Module]]:
         extractor, predictors = self.built()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from difflib import get_close_matches
 from itertools import pairwise
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from lhy_lightning.layers.norms import norm_layer
 
 NETWORKS = ("paper", "homework", "dirt")
+OWN_WIDTH_AND_NORM = {"paper": (32, "none"), "homework": (64, "batch"), "dirt": (64, "batch")}
+OWN_LABEL_HIDDEN = {"paper": (100, 100), "homework": (512, 512)}
 
 
 def feature_extractor(
@@ -45,7 +48,7 @@ def feature_extractor(
             f"pictures of {image_size[0]}x{image_size[1]} are too small for network={name!r}, which takes {least}x"
             f"{least} and more: set --data.image_size, or take network='paper'"
         )
-    own = {"paper": (32, "none"), "homework": (64, "batch"), "dirt": (64, "batch")}[name]
+    own = OWN_WIDTH_AND_NORM[name]
     width, norm = width or own[0], norm or own[1]
     if name == "paper":
         padding = 0 if min(image_size) >= 16 else 2
@@ -85,6 +88,40 @@ class GaussianNoise(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Any shape to the same."""
         return inputs + self.deviation * torch.randn_like(inputs) if self.training else inputs
+
+
+def label_predictor(
+    name: str, features: int, classes: int, image_size: tuple[int, int], *, hidden: Sequence[int] | None = None,
+    dropout: float = 0.0, width: int | None = None, norm: str | None = None,
+) -> nn.Sequential:  # fmt: skip
+    """Builds a network's own label predictor: features (N, D) to logits (N, K).
+
+    Args:
+        name: that of "paper" has two hidden layers of 100 units, that of "homework" two of 512; that of "dirt" three
+            more 3x3 convolutions, the mean over the picture and a linear layer (Shu et al. 2018, table 6).
+        features: D.
+        classes: K.
+        image_size: (H, W) of the pictures that the features are of.
+        hidden: units of the hidden layers of a perceptron in its place; None for the network's own.
+        dropout: share of a perceptron's units that are set to zero.
+        width, norm: as in `feature_extractor`.
+
+    Raises:
+        ValueError: `dropout`, or features of another extractor, for the convolutions; or as in `perceptron`.
+    """
+    if name != "dirt" or hidden is not None:
+        return perceptron(features, OWN_LABEL_HIDDEN[name] if hidden is None else hidden, classes, dropout=dropout)
+    if dropout:
+        raise ValueError(f"dropout={dropout}: the dirt network's label predictor has none; give label_hidden too.")
+    width, norm = width or OWN_WIDTH_AND_NORM[name][0], norm or OWN_WIDTH_AND_NORM[name][1]
+    picture = (width, image_size[0] // 4, image_size[1] // 4)
+    if features != math.prod(picture):
+        raise ValueError(
+            f"{features} features are not the {picture} of network='dirt': give label_hidden for a perceptron."
+        )
+    convolutions = [layer for _ in range(3) for layer in _convolution(width, width, 3, norm, 1, slope=0.1)]
+    pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(nn.Unflatten(1, picture), *convolutions, *pool, nn.Linear(width, classes))
 
 
 def perceptron(

@@ -32,11 +32,13 @@ def test_the_table_of_digits_goes_on_where_it_stopped(
     script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ["--image_size", "16", "--steps", "4", "--validations", "2", "--seeds", "0", "--set", "width=4"]
-    command += ["--out", str(tmp_path / "digits.jsonl"), "--methods", "source_only", "dann"]
+    command += ["--out", str(tmp_path / "digits.jsonl"), "--methods", "source_only", "dann", "dirt_t"]
     first = script.main(command)
-    assert [row["method"] for row in first] == ["source_only", "dann"]
+    assert [row["method"] for row in first] == ["source_only", "dann", "dirt_t"]
+    assert first[2]["first"]["method"] == "vada"
     assert all(0 <= row["chosen"] <= 1 and set(row["by"]) >= {"information", "last"} for row in first)
     monkeypatch.setattr(script, "run", lambda *_: pytest.fail("it is there already"))
     assert script.main(command) == first
-    assert "| dann | 1 |" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert all(f"| {method} | 1 |" in out for method in ("dann", "vada", "dirt_t"))
     assert script.spread([0.5, 0.7]) == "60.0 ± 14.1"

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lhy_lightning.adaptation.domain_batch_norm import DomainBatchNorm, tell_source_rows, with_domain_norms
-from lhy_lightning.adaptation.networks import GaussianNoise, feature_extractor, features_of, perceptron
+from lhy_lightning.adaptation.networks import GaussianNoise, feature_extractor, features_of, label_predictor, perceptron
 
 
 def parameters(network: nn.Module) -> int:
@@ -41,6 +41,31 @@ def test_dirt_normalizes_each_picture_and_draws_noise_in_training_alone() -> Non
     assert torch.equal(noise.eval()(torch.ones(3)), torch.ones(3))
 
 
+def test_the_label_predictor_of_dirt_has_three_convolutions_over_the_extractors_picture() -> None:
+    """Table 6 of Shu et al. 2018, also for pictures that are not square."""
+    extractor = feature_extractor("dirt", 3, (16, 24), width=5)
+    predictor = label_predictor("dirt", features_of(extractor, 3, (16, 24)), 7, (16, 24), width=5)
+    assert [type(layer).__name__ for layer in predictor] == [
+        "Unflatten", *["Conv2d", "BatchNorm2d", "LeakyReLU"] * 3, "AdaptiveAvgPool2d", "Flatten", "Linear",
+    ]  # fmt: skip
+    pictures = torch.rand(4, 3, 16, 24)
+    assert predictor(extractor(pictures)).shape == (4, 7)
+    picture = extractor[:-1](pictures)  # before it is made one row
+    assert torch.allclose(predictor.eval()[1:](picture), predictor(picture.flatten(1)))
+    assert parameters(predictor) == 3 * (5 * (5 * 9 + 1) + 2 * 5) + 7 * (5 + 1)
+
+
+def test_each_network_has_its_own_label_predictor_and_a_perceptron_where_units_are_given() -> None:
+    def units(name: str, hidden: tuple[int, ...] | None) -> list[int]:
+        predictor = label_predictor(name, 12, 3, (28, 28), hidden=hidden)
+        return [layer.out_features for layer in predictor if isinstance(layer, nn.Linear)]
+
+    assert units("paper", None) == [100, 100, 3]
+    assert units("homework", None) == [512, 512, 3]
+    assert units("dirt", (8,)) == units("paper", (8,)) == [8, 3]
+    assert units("paper", ()) == [3]
+
+
 def test_looking_for_the_number_of_features_moves_no_statistic() -> None:
     network = feature_extractor("homework", 1, (32, 32), width=2)
     features_of(network, 1, (32, 32))
@@ -49,8 +74,10 @@ def test_looking_for_the_number_of_features_moves_no_statistic() -> None:
 
 
 def test_rows_of_each_domain_go_through_norms_of_their_own() -> None:
-    network = with_domain_norms(nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)))
-    norm = network[1]  # type: ignore[index]
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    assert with_domain_norms(network) == 1
+    assert with_domain_norms(network) == 0  # they are there
+    norm = network[1]
     assert isinstance(norm, DomainBatchNorm)
     rows = torch.cat((torch.zeros(4, 1, 2, 2), torch.ones(6, 1, 2, 2)))
     tell_source_rows(network, 4)
@@ -59,7 +86,7 @@ def test_rows_of_each_domain_go_through_norms_of_their_own() -> None:
     network.eval()
     for count, side in ((0, norm.target), (10, norm.source)):
         tell_source_rows(network, count)
-        assert torch.equal(network(rows), side(network[0](rows)))  # type: ignore[index]
+        assert torch.equal(network(rows), side(network[0](rows)))
 
 
 def test_bad_numbers_are_named() -> None:
@@ -71,3 +98,7 @@ def test_bad_numbers_are_named() -> None:
         perceptron(4, (8, 0), 1)
     with pytest.raises(ValueError, match="'batch' or 'none'"):
         perceptron(4, (8,), 1, norm="group")
+    with pytest.raises(ValueError, match="12 features are not the"):
+        label_predictor("dirt", 12, 3, (28, 28))
+    with pytest.raises(ValueError, match=r"dropout=0\.5: .* give label_hidden"):
+        label_predictor("dirt", 64 * 49, 3, (28, 28), dropout=0.5)
