@@ -10,9 +10,9 @@ rate falls and the domain losses add up, as in the paper. `dirt_t` has the netwo
 the channels: VADA for `--steps`, then DIRT-T for half of them from the checkpoint that VADA chose; `dirt_source_only`
 is this network without adaptation.
 
-Target labels are read for the test alone: the checkpoint is chosen by `--selection` over the run's validations (the last of
-DIRT-T), and its accuracy on the target's test split is the figure. The results also have the accuracy that each
-other way of choosing would have had on target validation rows.
+Target labels are read for the test alone: the checkpoint is chosen by `--selection` over the run's validations (of
+DIRT-T the last is taken), and its accuracy on the target's test split is the figure. The results also have the accuracy
+that each other way of choosing would have had on target validation rows.
 Each result is a line of FILE as soon as it is there; what is there is not run again.
 """
 
