@@ -37,6 +37,7 @@ from lhy_lightning import CDAN, DANN, DIRTT, MCC, MCD, VADA, DomainDataModule, M
 DIRT: dict[str, Any] = {  # as in Shu et al. 2018, but for the width
     "network": "dirt", "width": 16, "optimizer": "adam", "lr": 0.001, "betas": (0.5, 0.999), "schedule": "constant",
 }  # fmt: skip
+APART = {"domain_norm": "statistics"}
 METHODS: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
     "source_only": (SourceOnly, {}, {}),
     "dann": (DANN, {}, {}),
@@ -46,7 +47,7 @@ METHODS: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
     "coral": (MomentMatching, {"distance": "coral"}, {}),
     "mmd": (MomentMatching, {"distance": "mmd"}, {}),
     "dirt_source_only": (SourceOnly, DIRT, {}),
-    "dirt_t": (DIRTT, {**DIRT, "refresh": 500, "selection": "last"}, {}),
+    "dirt_t": (DIRTT, {**DIRT, **APART, "refresh": 500, "selection": "last"}, {}),
     "target_supervised": (SourceOnly, {"selection": "target_accuracy", "oracle": True}, {"train_on": "target"}),
 }
 
@@ -81,7 +82,7 @@ def run(method: str, seed: int, options: argparse.Namespace) -> Result:
     if kind is not DIRTT:
         return row(method, seed, module, trained_and_tested(module, data, **how), options)
     with tempfile.TemporaryDirectory() as folder:  # the first phase, whose chosen checkpoint the second starts from
-        vada, teacher = module_of(VADA, DIRT, options), Path(folder) / "vada.ckpt"
+        vada, teacher = module_of(VADA, {**DIRT, **APART}, options), Path(folder) / "vada.ckpt"
         first = row("vada", seed, vada, trained_and_tested(vada, data, **how, keep=teacher), options)
         module = module_of(DIRTT, {**settings, "start_from": str(teacher)}, options)
         refined = trained_and_tested(module, data, steps=options.steps // 2, validations=options.validations)

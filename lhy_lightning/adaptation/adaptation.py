@@ -38,7 +38,8 @@ class AdaptationModule(SeveralOptimizers):
         network: "paper", "homework" or "dirt" (see `networks.py`).
         width: channels of its first convolution; None for its own.
         norm: behind its convolutions, "batch", "group" or "none"; None for its own.
-        domain_norm: batch norms of extractor and label predictor with statistics of their own for each domain.
+        domain_norm: batch norms of extractor and label predictor of its own for each domain; "statistics" shares scale
+            and shift.
         label_hidden: units of the label predictor's hidden layers; None for the network's own label predictor.
         dropout: share of its units set to zero.
         entropy_weight: of the mean entropy of target predictions.
@@ -84,7 +85,7 @@ class AdaptationModule(SeveralOptimizers):
         network: Literal["paper", "homework", "dirt"] = "paper",
         width: int | None = None,
         norm: Literal["batch", "group", "none"] | None = None,
-        domain_norm: bool = False,
+        domain_norm: bool | Literal["statistics"] = False,
         label_hidden: tuple[int, ...] | None = None,
         dropout: float = 0.0,
         entropy_weight: float = 0.0,
@@ -114,6 +115,8 @@ class AdaptationModule(SeveralOptimizers):
     ) -> None:
         super().__init__(accumulate=accumulate, clip={"network": network_clip})
         self.save_hyperparameters()
+        if domain_norm not in (True, False, "statistics"):
+            raise ValueError(f"domain_norm is true, false or statistics, not {domain_norm!r}")
         if selection not in SELECTION:
             raise ValueError(f"selection is one of {', '.join(SELECTION)}, not {selection!r}")
         if selection == "target_accuracy" and not oracle:
@@ -166,7 +169,7 @@ class AdaptationModule(SeveralOptimizers):
         """One with statistics of each domain, if asked for."""
         predictor = self.build_label_predictor(self.features)
         if self.domain_norm:
-            with_domain_norms(predictor)
+            with_domain_norms(predictor, shared=self.domain_norm == "statistics")
         return predictor
 
     def sizes(self) -> tuple[int, tuple[int, int], int]:
@@ -182,8 +185,11 @@ class AdaptationModule(SeveralOptimizers):
         """Builds all networks, once all sizes are known."""
         _, size, channels = self.sizes()
         self.extractor = self.build_extractor()
-        if self.domain_norm and not with_domain_norms(self.extractor):
-            raise ValueError("domain_norm=true, but the feature extractor has no batch norm: set norm='batch'.")
+        shared = self.domain_norm == "statistics"
+        if self.domain_norm and not with_domain_norms(self.extractor, shared=shared):
+            raise ValueError(
+                f"domain_norm={self.domain_norm}, but the feature extractor has no batch norm: set norm='batch'."
+            )
         self.channels_last = self.channels_last and to_channels_last(self.extractor)
         self.features = features_of(self.extractor, channels, size)
         self.label_predictor = self.new_label_predictor()

@@ -70,7 +70,7 @@ class DomainGeneralization(AdaptationModule):
             raise ValueError(f"mixup_alpha={mixup_alpha}: must be above 0.")
         super().__init__(**arguments)
         if self.target_weights or self.domain_norm:
-            names = [f"{name}_weight" for name in self.target_weights] + ["domain_norm"] * self.domain_norm
+            names = [f"{name}_weight" for name in self.target_weights] + ["domain_norm"] * bool(self.domain_norm)
             raise ValueError(f"{', '.join(names)}: takes target pictures, and none is trained on here. Leave it out.")
         if self.selection not in SELECTION:
             raise ValueError(

@@ -29,8 +29,8 @@ class SourceOnly(AdaptationModule):
         if not self.target_weights:
             if self.domain_norm:
                 raise ValueError(
-                    "domain_norm=true, but no target picture goes through the network: its target statistics would "
-                    "never be learnt. Leave it out."
+                    f"domain_norm={self.domain_norm}, but no target picture goes through the network: its target "
+                    "statistics would never be learnt. Leave it out."
                 )
             class_loss = self.class_loss(predictor(self.extract(source, len(source))), batch)
             return class_loss, {"class_loss": class_loss}

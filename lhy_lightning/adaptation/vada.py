@@ -19,8 +19,10 @@ class VADA(ClusterAssumption, DANN):
     Class loss + λd domain loss, whose gradient is reversed, + λs VAT(source) + λt (VAT(target) + H(target)), with VAT
     the divergence between a picture's prediction and its virtual adversarial neighbour's, and H the mean entropy.
 
-    The paper trains `network: dirt` by Adam of rate .001 with betas (.5, .999) at a constant rate, and with batch
-    statistics of each domain apart, which `domain_norm` gives. Its domain classifier steps first (`alternating`).
+    The authors' code trains `network: dirt` by Adam of rate .001 with betas (.5, .999) at a constant rate, and with
+    batch statistics of each domain apart: `domain_norm: statistics`. Its domain classifier steps first, as with
+    `alternating`, on a batch of its own, and the extractor learns from exchanged domain labels, not from a reversed
+    gradient.
 
     Args:
         source_smoothness: λs, weight of the source's virtual adversarial loss.

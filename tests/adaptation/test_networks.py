@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
@@ -87,6 +89,28 @@ def test_rows_of_each_domain_go_through_norms_of_their_own() -> None:
     for count, side in ((0, norm.target), (10, norm.source)):
         tell_source_rows(network, count)
         assert torch.equal(network(rows), side(network[0](rows)))
+
+
+def test_norms_of_two_domains_may_share_scale_and_shift() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    numbers = parameters(network)
+    with_domain_norms(network, shared=True)
+    assert parameters(network) == numbers
+    tell_source_rows(network, 3)
+    network(torch.randn(8, 1, 2, 2)).square().sum().backward()
+    norm = network[1]
+    assert norm.source.weight.grad is norm.target.weight.grad is not None  # of the rows of both
+    assert not torch.equal(norm.source.running_mean, norm.target.running_mean)
+    copy = deepcopy(network)[1]
+    assert copy.source.weight is copy.target.weight is not norm.source.weight
+
+
+def test_noise_is_as_large_in_either_order_of_memory() -> None:
+    torch.manual_seed(0)
+    for order in (torch.contiguous_format, torch.channels_last):
+        noisy = GaussianNoise(2.0)(torch.zeros(50, 8, 10, 10).to(memory_format=order))
+        assert noisy.is_contiguous(memory_format=order)
+        assert float(noisy.std()) == pytest.approx(2, rel=0.02)
 
 
 def test_bad_numbers_are_named() -> None:

@@ -88,8 +88,8 @@ def test_the_alternating_form_has_the_same_terms(tmp_path: Path) -> None:
         assert torch.allclose(module.state_dict()[name], seen["weights"][name] - 0.1 * expected[name], atol=1e-6), name
 
 
-@pytest.mark.parametrize("domain_norm", [False, True])
-def test_perturbed_pictures_leave_the_running_statistics_alone(domain_norm: bool) -> None:
+@pytest.mark.parametrize("domain_norm", [False, True, "statistics"])
+def test_perturbed_pictures_leave_the_running_statistics_alone(domain_norm: bool | str) -> None:
     seed_everything(2, verbose=False)
     form = {**SMALL, "norm": "batch", "domain_norm": domain_norm}
     module, plain = VADA(**form, **WEIGHTS), DANN(**form, reversal="constant")
