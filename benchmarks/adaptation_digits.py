@@ -30,7 +30,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import seed_everything
-from short_runs import Result, Run, add_file, go_on, kept, spread, trained_and_tested
+from short_runs import Result, Run, add_file, go_on, kept, spread, trained_and_tested, ways_table
 
 from lhy_lightning import CDAN, DANN, DIRTT, MCC, MCD, VADA, DomainDataModule, MomentMatching, SourceOnly
 
@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Result]:
         key=lambda row: (row["method"], row["seed"]) if settings_of(row) == (options.steps, options.given) else (),
         run=lambda method, seed: run(method, seed, options),
     )  # fmt: skip
-    print(table(results))
+    print(table(results), ways_table(results), sep="\n\n")
     return results
 
 

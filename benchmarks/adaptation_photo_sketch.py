@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import seed_everything
-from short_runs import Result, add_file, go_on, kept, spread, trained_and_tested
+from short_runs import Result, add_file, go_on, kept, spread, trained_and_tested, ways_table
 
 from lhy_lightning import DANN, DomainDataModule, SourceOnly
 from lhy_lightning.recipes import find_recipe
@@ -87,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Result]:
         figures = [spread([row[name] for row in rows]) for name in ("chosen", "last")]
         minutes = mean(row["minutes"] for row in rows)
         print(f"| {method} | {rows[0]['selection']} | {len(rows)} | {figures[0]} | {figures[1]} | {minutes:.1f} |")
+    print(f"\n{ways_table(results)}")
     return results
 
 

@@ -103,3 +103,19 @@ def spread(values: Sequence[float]) -> str:
     if not values:
         return "–"
     return f"{100 * mean(values):.1f}" + (f" ± {100 * stdev(values):.1f}" if len(values) > 1 else "")
+
+
+def ways_table(results: Sequence[Result]) -> str:
+    """What each way of choosing would have got: target accuracy on validation rows, and its rank correlation there."""
+    lines = [
+        "| method | checkpoint chosen by | accuracy on validation rows | rank correlation |",
+        "|---|---|---:|---:|",
+    ]
+    for method in dict.fromkeys(row["method"] for row in results):
+        ways = [row["by"] for row in results if row["method"] == method and row["by"]]
+        for way in ways[0] if ways else []:
+            accuracies = [float(by[way]["accuracy"]) for by in ways if by[way]["accuracy"]]
+            correlations = [float(by[way]["correlation"]) for by in ways if by[way]["correlation"]]
+            told = f"{mean(correlations):+.2f}" if correlations else "–"
+            lines.append(f"| {method} | {way} | {spread(accuracies)} | {told} |")
+    return "\n".join(lines)
