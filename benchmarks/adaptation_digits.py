@@ -25,12 +25,21 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import torch
 from lightning.pytorch import seed_everything
-from short_runs import Result, Run, add_file, go_on, kept, spread, trained_and_tested, ways_table
+from short_runs import (
+    Result,
+    Run,
+    add_file,
+    by_method,
+    chosen_and_last,
+    every_method,
+    kept,
+    trained_and_tested,
+    ways_table,
+)
 
 from lhy_lightning import CDAN, DANN, DIRTT, MCC, MCD, VADA, DomainDataModule, MomentMatching, SourceOnly
 
@@ -89,19 +98,16 @@ def run(method: str, seed: int, options: argparse.Namespace) -> Result:
     return {**row(method, seed, module, refined, options), "first": first}
 
 
-def settings_of(row: Result) -> tuple[int, list[str]]:
-    return row["steps"], row["given"]
+def phases(results: list[Result]) -> list[Result]:
+    """The results, with what the first phase of one came to before it."""
+    return [part for row in results for part in ([row["first"], row] if "first" in row else [row])]
 
 
 def table(results: list[Result]) -> str:
-    results = [part for row in results for part in ([row["first"], row] if "first" in row else [row])]
     lines = ["| method | seeds | chosen without target labels | last step | minutes |", "|---|---|---:|---:|---:|"]
-    for method in dict.fromkeys(row["method"] for row in results):
-        rows = [row for row in results if row["method"] == method]
+    for method, rows in by_method(results).items():
         oracle = " (ORACLE)" if rows[0]["selection"] == "target_accuracy" else ""
-        figures = [spread([row[name] for row in rows]) for name in ("chosen", "last")]
-        minutes = mean(row["minutes"] for row in rows)
-        lines.append(f"| {method}{oracle} | {len(rows)} | {figures[0]} | {figures[1]} | {minutes:.1f} |")
+        lines.append(f"| {method}{oracle} | {len(rows)} | {chosen_and_last(rows)} |")
     return "\n".join(lines)
 
 
@@ -123,12 +129,9 @@ def main(arguments: Sequence[str] | None = None) -> list[Result]:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     results = kept(options.out)
-    go_on(
-        options.out, results, ((method, seed) for seed in options.seeds for method in options.methods),
-        key=lambda row: (row["method"], row["seed"]) if settings_of(row) == (options.steps, options.given) else (),
-        run=lambda method, seed: run(method, seed, options),
-    )  # fmt: skip
-    print(table(results), ways_table(results), sep="\n\n")
+    asked = options.steps, options.given
+    every_method(options, results, lambda row: (row["steps"], row["given"]) == asked, run)
+    print(table(phases(results)), ways_table(phases(results)), sep="\n\n")
     return results
 
 

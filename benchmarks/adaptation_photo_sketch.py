@@ -15,12 +15,11 @@ import argparse
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import torch
 from lightning.pytorch import seed_everything
-from short_runs import Result, add_file, go_on, kept, spread, trained_and_tested, ways_table
+from short_runs import Result, add_file, by_method, chosen_and_last, every_method, kept, trained_and_tested, ways_table
 
 from lhy_lightning import DANN, DomainDataModule, SourceOnly
 from lhy_lightning.recipes import find_recipe
@@ -59,10 +58,6 @@ def run(method: str, seed: int, options: argparse.Namespace) -> Result:
     }  # fmt: skip
 
 
-def settings_of(row: Result) -> tuple[int, int]:
-    return row["steps"], row["width"]
-
-
 def main(arguments: Sequence[str] | None = None) -> list[Result]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="with photo.parquet and sketch.parquet")
@@ -76,17 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> list[Result]:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     results = kept(options.out)
-    go_on(
-        options.out, results, ((method, seed) for seed in options.seeds for method in options.methods),
-        key=lambda row: (row["method"], row["seed"]) if settings_of(row) == (options.steps, options.width) else (),
-        run=lambda method, seed: run(method, seed, options),
-    )  # fmt: skip
+    asked = options.steps, options.width
+    every_method(options, results, lambda row: (row["steps"], row["width"]) == asked, run)
     print("| method | chosen by | seeds | chosen | last step | minutes |\n|---|---|---|---:|---:|---:|")
-    for method in dict.fromkeys(row["method"] for row in results):
-        rows = [row for row in results if row["method"] == method]
-        figures = [spread([row[name] for row in rows]) for name in ("chosen", "last")]
-        minutes = mean(row["minutes"] for row in rows)
-        print(f"| {method} | {rows[0]['selection']} | {len(rows)} | {figures[0]} | {figures[1]} | {minutes:.1f} |")
+    for method, rows in by_method(results).items():
+        print(f"| {method} | {rows[0]['selection']} | {len(rows)} | {chosen_and_last(rows)} |")
     print(f"\n{ways_table(results)}")
     return results
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +98,38 @@ def go_on(
         print(results[-1], flush=True)
 
 
+def every_method(
+    options: Namespace, results: list[Result], alike: Callable[[Result], bool],
+    run: Callable[[str, int, Namespace], Result],
+) -> None:  # fmt: skip
+    """Adds `run(method, seed, options)` of all methods and seeds, first one seed of all.
+
+    Args:
+        options: with `out`, `methods` and `seeds`.
+        results: those that are there.
+        alike: whether a result had the settings that are asked for.
+        run: one run.
+    """
+    go_on(
+        options.out, results, ((method, seed) for seed in options.seeds for method in options.methods),
+        key=lambda row: (row["method"], row["seed"]) if alike(row) else (),
+        run=lambda method, seed: run(method, seed, options),
+    )  # fmt: skip
+
+
+def by_method(results: Sequence[Result]) -> dict[str, list[Result]]:
+    found: dict[str, list[Result]] = {}
+    for row in results:
+        found.setdefault(row["method"], []).append(row)
+    return found
+
+
+def chosen_and_last(rows: Sequence[Result]) -> str:
+    """Cells of a table: accuracy of the chosen checkpoints, of the last steps, mean minutes."""
+    accuracies = [spread([row[name] for row in rows]) for name in ("chosen", "last")]
+    return " | ".join([*accuracies, f"{mean(row['minutes'] for row in rows):.1f}"])
+
+
 def spread(values: Sequence[float]) -> str:
     """Mean ± standard deviation of shares, in points; a dash where there are none."""
     if not values:
@@ -111,8 +143,8 @@ def ways_table(results: Sequence[Result]) -> str:
         "| method | checkpoint chosen by | accuracy on validation rows | rank correlation |",
         "|---|---|---:|---:|",
     ]
-    for method in dict.fromkeys(row["method"] for row in results):
-        ways = [row["by"] for row in results if row["method"] == method and row["by"]]
+    for method, rows in by_method(results).items():
+        ways = [row["by"] for row in rows if row["by"]]
         for way in ways[0] if ways else []:
             accuracies = [float(by[way]["accuracy"]) for by in ways if by[way]["accuracy"]]
             correlations = [float(by[way]["correlation"]) for by in ways if by[way]["correlation"]]

@@ -48,8 +48,7 @@ def feature_extractor(
             f"pictures of {image_size[0]}x{image_size[1]} are too small for network={name!r}, which takes {least}x"
             f"{least} and more: set --data.image_size, or take network='paper'"
         )
-    own = OWN_WIDTH_AND_NORM[name]
-    width, norm = width or own[0], norm or own[1]
+    width, norm = _width_and_norm(name, width, norm)
     if name == "paper":
         padding = 0 if min(image_size) >= 16 else 2
         layers = [*_convolution(channels, width, 5, norm, padding), nn.MaxPool2d(2)]
@@ -68,6 +67,11 @@ def feature_extractor(
                 before = width
             layers += [nn.MaxPool2d(2), nn.Dropout(), GaussianNoise()]
     return nn.Sequential(*layers, nn.Flatten())
+
+
+def _width_and_norm(name: str, width: int | None, norm: str | None) -> tuple[int, str]:
+    own_width, own_norm = OWN_WIDTH_AND_NORM[name]
+    return width or own_width, norm or own_norm
 
 
 def _convolution(
@@ -119,7 +123,7 @@ def label_predictor(
         return perceptron(features, OWN_LABEL_HIDDEN[name] if hidden is None else hidden, classes, dropout=dropout)
     if dropout:
         raise ValueError(f"dropout={dropout}: the dirt network's label predictor has none; give label_hidden too.")
-    width, norm = width or OWN_WIDTH_AND_NORM[name][0], norm or OWN_WIDTH_AND_NORM[name][1]
+    width, norm = _width_and_norm(name, width, norm)
     picture = (width, image_size[0] // 4, image_size[1] // 4)
     if features != math.prod(picture):
         raise ValueError(

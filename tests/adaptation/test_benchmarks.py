@@ -42,4 +42,4 @@ def test_the_table_of_digits_goes_on_where_it_stopped(
     out = capsys.readouterr().out
     assert all(f"| {method} | 1 |" in out for method in ("dann", "vada", "dirt_t"))
     assert "| dann | target_accuracy (ORACLE) |" in out
-    assert script.spread([0.5, 0.7]) == "60.0 ± 14.1"
+    assert import_module("short_runs").spread([0.5, 0.7]) == "60.0 ± 14.1"

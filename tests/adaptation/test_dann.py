@@ -105,7 +105,15 @@ def test_the_alternating_form_steps_the_domain_classifier_first(tmp_path: Path) 
         assert torch.allclose(value, expected[name], atol=1e-6), name
 
 
-@pytest.mark.parametrize("form", [{}, {"alternating": True}, {"domain_norm": "statistics", "norm": "batch"}])
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"alternating": True},
+        {"domain_norm": True, "norm": "batch"},
+        {"domain_norm": "statistics", "norm": "batch"},
+    ],
+)
 def test_garbage_target_labels_change_no_weight_and_no_choice(tmp_path: Path, form: dict[str, Any]) -> None:
     """Nor the step at which early stopping stops: nothing that decides looks at a target label."""
     found = []
