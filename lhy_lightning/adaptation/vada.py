@@ -63,9 +63,14 @@ class VADA(ClusterAssumption, DANN):
     def label_terms(self, logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Class loss of the source, smoothness of both, entropy of the target."""
         class_loss, figures = super().label_terms(logits, batch)
-        rows = len(batch["source_label"])
-        divergences = self.divergences(torch.cat((batch["source_image"], batch["target_image"])), rows, logits)
-        source, target = divergences[:rows].mean(), divergences[rows:].mean()
+        rows, target_images = len(batch["source_label"]), batch["target_image"]
+        if self.source_smoothness or not self.domain_norm:
+            divergences = self.divergences(torch.cat((batch["source_image"], target_images)), rows, logits)
+            figures = {**figures, "source_vat_loss": divergences[:rows].mean()}
+            class_loss = class_loss + self.source_smoothness * figures["source_vat_loss"]
+            target = divergences[rows:].mean()
+        else:  # nothing of the source matters to the target rows
+            target = self.divergences(target_images, 0, logits[rows:]).mean()
         entropy = conditional_entropy(logits[rows:])
-        loss = class_loss + self.source_smoothness * source + self.target_cluster * (target + entropy)
-        return loss, {**figures, "source_vat_loss": source, "target_vat_loss": target, "target_entropy": entropy}
+        loss = class_loss + self.target_cluster * (target + entropy)
+        return loss, {**figures, "target_vat_loss": target, "target_entropy": entropy}

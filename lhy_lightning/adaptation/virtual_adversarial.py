@@ -29,8 +29,9 @@ def virtual_adversarial_loss(
     Section 3.3 of Miyato et al. 2018 (https://arxiv.org/abs/1704.03976); a term of VADA and DIRT-T (Shu et al. 2018,
     https://arxiv.org/abs/1802.08735) on source and on target rows. p(x) takes no gradient, r neither.
 
-    The network runs 2 + `iterations` times, without `logits`' own run: batch norm in training mode moves its statistics
-    and couples the rows each time, and dropout draws a mask each time. Both are the caller's business.
+    The network runs 1 + `iterations` times, without `logits`' own run, and once more under autocast: batch norm in
+    training mode moves its statistics and couples the rows each time, and dropout draws a mask each time. Both are the
+    caller's business.
 
     Args:
         network: maps pictures to logits, with gradients for its weights from the last run only.
@@ -63,9 +64,11 @@ def virtual_adversarial_divergences(
     """What `virtual_adversarial_loss` is the mean of: (N,), the divergence of every row."""
     if logits.dim() != 2 or len(logits) != len(images):
         raise ValueError(f"logits are (N, K), one row a picture of {len(images)}, not {tuple(logits.shape)}")
+    exact = logits.dtype == torch.float32 and not torch.is_autocast_enabled(images.device.type)
     perturbation = virtual_adversarial_perturbation(
-        network, images, radius=radius, xi=xi, iterations=iterations, generator=generator
-    )
+        network, images, radius=radius, xi=xi, iterations=iterations, generator=generator,
+        logits=logits.detach() if exact else None,
+    )  # fmt: skip
     return divergence(logits.detach(), network(images.detach() + perturbation))
 
 
@@ -77,6 +80,7 @@ def virtual_adversarial_perturbation(
     xi: float = 1e-2,
     iterations: int = 1,
     generator: torch.Generator | None = None,
+    logits: Tensor | None = None,
 ) -> Tensor:
     """The r above: power iteration for the largest eigenvector of KL's Hessian at x, times `radius`.
 
@@ -90,6 +94,7 @@ def virtual_adversarial_perturbation(
         xi: ξ, the norm of the step. The paper's 1e-6 is below what float32 tells apart for most networks.
         iterations: of the power method; the paper takes one.
         generator: draws the first direction; None is torch's own.
+        logits: (N, K) float32 of `images`, which save a run of the network.
 
     Returns:
         (N, ...) float32 without gradient; zero for a row on which the prediction does not change at all.
@@ -106,8 +111,9 @@ def virtual_adversarial_perturbation(
     noise = torch.randn(images.shape, generator=generator, device=device)
     direction = _unit(noise.to(images))
     with torch.autocast(images.device.type, enabled=False):
-        with torch.no_grad():
-            logits = network(images)
+        if logits is None:
+            with torch.no_grad():
+                logits = network(images)
         for _ in range(iterations):
             with torch.enable_grad():
                 direction.requires_grad_()

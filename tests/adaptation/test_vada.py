@@ -104,6 +104,27 @@ def test_perturbed_pictures_leave_the_running_statistics_alone(domain_norm: bool
     assert all(norm.track_running_stats for norm in module.modules() if isinstance(norm, torch.nn.BatchNorm2d))
 
 
+@pytest.mark.parametrize("domain_norm", [False, "statistics"])
+def test_without_a_source_term_the_target_rows_have_the_same_divergences(domain_norm: bool | str) -> None:
+    """With norms of their own target rows are passed alone, which changes nothing for them."""
+    module = VADA(**SMALL, norm="batch", domain_norm=domain_norm, source_smoothness=0.0)
+    batch = some_batch()
+    images, rows = torch.cat((batch["source_image"], batch["target_image"])), len(batch["source_image"])
+    sizes = list[int]()
+    module.built()[0].register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    torch.manual_seed(7)
+    _, figures = module.losses(batch)
+    alone = domain_norm == "statistics"
+    assert sizes == [len(images)] + 2 * [len(images) - rows * alone]
+    assert ("source_vat_loss" in figures) is not alone
+
+    torch.manual_seed(7)
+    logits = module.built()[1](module.extract(images, rows))
+    first, passed = (rows, slice(rows, None)) if alone else (0, slice(None))
+    expected = module.divergences(images[passed], rows - first, logits[passed])[rows - first :].mean()
+    torch.testing.assert_close(figures["target_vat_loss"], expected)
+
+
 def test_an_unmoved_picture_has_no_divergence_under_batch_norm() -> None:
     """The perturbed pass has the batch statistics of the networks' own pass."""
     seed_everything(3, verbose=False)

@@ -70,6 +70,21 @@ def test_the_loss_is_the_mean_divergence_at_the_perturbed_pictures() -> None:
     torch.testing.assert_close(loss, divergence(model(images), model(moved)).mean())
 
 
+def test_logits_that_are_there_save_a_run_but_not_under_autocast() -> None:
+    model, images, runs = network(), pictures(), list[int]()
+
+    def counted(inputs: Tensor) -> Tensor:
+        runs.append(len(inputs))
+        found: Tensor = model(inputs)
+        return found
+
+    virtual_adversarial_loss(counted, images, model(images), radius=0.5)
+    assert runs == [5, 5]
+    with torch.autocast("cpu", torch.bfloat16):
+        virtual_adversarial_loss(counted, images, model(images), radius=0.5)
+    assert len(runs) == 5
+
+
 def test_weights_get_the_gradient_of_the_last_run_only_and_logits_and_pictures_none() -> None:
     model, images = network(), pictures().requires_grad_()
     logits = model(images).detach().requires_grad_()
