@@ -25,7 +25,8 @@ class VADA(ClusterAssumption, DANN):
     gradient.
 
     Args:
-        source_smoothness: λs, weight of the source's virtual adversarial loss.
+        source_smoothness: λs, weight of the source's virtual adversarial loss; with 0 and `domain_norm` no source
+            picture is perturbed.
         target_cluster: λt, weight of the target's virtual adversarial loss and conditional entropy.
         radius: ε, the norm of the perturbation of a picture in [-1, 1]; the paper's is for 3x32x32 numbers.
         ema_decay: of the averaged weights of extractor and label predictor, which evaluate and predict.
@@ -62,15 +63,14 @@ class VADA(ClusterAssumption, DANN):
 
     def label_terms(self, logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Class loss of the source, smoothness of both, entropy of the target."""
-        class_loss, figures = super().label_terms(logits, batch)
-        rows, target_images = len(batch["source_label"]), batch["target_image"]
+        loss, figures = super().label_terms(logits, batch)
+        rows, images = len(batch["source_label"]), batch["target_image"]
         if self.source_smoothness or not self.domain_norm:
-            divergences = self.divergences(torch.cat((batch["source_image"], target_images)), rows, logits)
-            figures = {**figures, "source_vat_loss": divergences[:rows].mean()}
-            class_loss = class_loss + self.source_smoothness * figures["source_vat_loss"]
-            target = divergences[rows:].mean()
+            divergences = self.divergences(torch.cat((batch["source_image"], images)), rows, logits)
+            source, target = divergences[:rows].mean(), divergences[rows:].mean()
+            loss, figures = loss + self.source_smoothness * source, {**figures, "source_vat_loss": source}
         else:  # nothing of the source matters to the target rows
-            target = self.divergences(target_images, 0, logits[rows:]).mean()
+            target = self.divergences(images, 0, logits[rows:]).mean()
         entropy = conditional_entropy(logits[rows:])
-        loss = class_loss + self.target_cluster * (target + entropy)
+        loss = loss + self.target_cluster * (target + entropy)
         return loss, {**figures, "target_vat_loss": target, "target_entropy": entropy}

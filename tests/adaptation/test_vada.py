@@ -123,6 +123,8 @@ def test_without_a_source_term_the_target_rows_have_the_same_divergences(domain_
     first, passed = (rows, slice(rows, None)) if alone else (0, slice(None))
     expected = module.divergences(images[passed], rows - first, logits[passed])[rows - first :].mean()
     torch.testing.assert_close(figures["target_vat_loss"], expected)
+    if alone:
+        torch.testing.assert_close(module.extract(images[rows:], 0), module.extract(images, rows)[rows:])
 
 
 def test_an_unmoved_picture_has_no_divergence_under_batch_norm() -> None:
