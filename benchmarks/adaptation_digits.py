@@ -13,7 +13,8 @@ is this network without adaptation. Their settings too were chosen on seed 0 by 
 Target labels are read for the test alone: the checkpoint is chosen by `--selection` over the run's validations (of
 DIRT-T the last is taken), and its accuracy on the target's test split is the figure. The results also have the accuracy
 that each other way of choosing would have had on target validation rows.
-Each result is a line of FILE as soon as it is there; what is there is not run again.
+Each result is a line of FILE as soon as it is there; what is there is not run again. The tables have what was run
+with the same steps and settings.
 """
 
 from __future__ import annotations
@@ -130,10 +131,11 @@ def main(arguments: Sequence[str] | None = None) -> list[Result]:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
-    results = kept(options.out)
     asked = options.steps, options.given
-    every_method(options, results, lambda row: (row["steps"], row["given"]) == asked, run)
-    print(table(phases(results)), ways_table(phases(results)), sep="\n\n")
+    results = [row for row in kept(options.out) if (row["steps"], row["given"]) == asked]
+    every_method(options, results, run)
+    shown = phases(results)
+    print(table(shown), ways_table(shown), sep="\n\n")
     return results
 
 

@@ -6,7 +6,8 @@ PACS stands in for the homework's photos and drawings: dog, elephant, giraffe, g
 strokes light on dark. Networks, losses and rates are those of recipes/hw11 with `--width` channels in the first
 convolution, and every level takes the same number of steps. As in the homework all sketches are trained on without
 labels and predicted; their labels are read for the figure alone. The checkpoint is the one that the recipe chooses.
-Each result is a line of FILE as soon as it is there; what is there is not run again.
+Each result is a line of FILE as soon as it is there; what is there is not run again. The tables have what was run
+with the same steps and width.
 """
 
 from __future__ import annotations
@@ -70,9 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> list[Result]:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
-    results = kept(options.out)
     asked = options.steps, options.width
-    every_method(options, results, lambda row: (row["steps"], row["width"]) == asked, run)
+    results = [row for row in kept(options.out) if (row["steps"], row["width"]) == asked]
+    every_method(options, results, run)
     print("| method | chosen by | seeds | chosen | last step | minutes |\n|---|---|---|---:|---:|---:|")
     for method, rows in by_method(results).items():
         print(f"| {method} | {rows[0]['selection']} | {len(rows)} | {chosen_and_last(rows)} |")

@@ -98,21 +98,17 @@ def go_on(
         print(results[-1], flush=True)
 
 
-def every_method(
-    options: Namespace, results: list[Result], alike: Callable[[Result], bool],
-    run: Callable[[str, int, Namespace], Result],
-) -> None:  # fmt: skip
+def every_method(options: Namespace, results: list[Result], run: Callable[[str, int, Namespace], Result]) -> None:
     """Adds `run(method, seed, options)` of all methods and seeds, first one seed of all.
 
     Args:
         options: with `out`, `methods` and `seeds`.
-        results: those that are there.
-        alike: whether a result had the settings that are asked for.
+        results: those that are there, all with the settings that are asked for.
         run: one run.
     """
     go_on(
         options.out, results, ((method, seed) for seed in options.seeds for method in options.methods),
-        key=lambda row: (row["method"], row["seed"]) if alike(row) else (),
+        key=lambda row: (row["method"], row["seed"]),
         run=lambda method, seed: run(method, seed, options),
     )  # fmt: skip
 
