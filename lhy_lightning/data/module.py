@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from lightning.pytorch.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -52,6 +52,12 @@ class ResumableLoader(DataLoader):
         self.sampler.resume_at = (state["epoch"], state["batches"])
 
 
+@rank_zero_only
+def rank_zero_print(message: str) -> None:
+    """Prints on the first rank only."""
+    print(message, flush=True)
+
+
 class CourseDataModule(LightningDataModule):
     """Base of the course's data modules. Constructor arguments are plain data; `batch_size` is per process.
 
@@ -72,6 +78,12 @@ class CourseDataModule(LightningDataModule):
         if message not in self._reported:
             self._reported.add(message)
             rank_zero_warn(message)
+
+    def _tell(self, message: str) -> None:
+        """Prints a fact about the data on the first rank, once however often a stage is set up."""
+        if message not in self._reported:
+            self._reported.add(message)
+            rank_zero_print(message)
 
     def _stage(self) -> str:
         """What the Trainer is at; "fit" without one."""

@@ -1,0 +1,45 @@
+"""Says before training which classes were found, and which of them look as if nobody meant them."""
+
+from collections.abc import Sequence
+
+NO_GOLD_LABEL = ("-", "")
+"""How data sets write that a row has no agreed label: SNLI, MNLI and OCNLI by a hyphen."""
+LONG_NAME = 40
+RARE = 0.01
+
+
+def describe_classes(names: Sequence[str], counts: Sequence[int], *, shown: int = 12) -> str:
+    """Returns `2 classes in 60 training rows: cat 20, dog 40`, the first `shown` of many.
+
+    Args:
+        names: of the classes, in the order of their numbers.
+        counts: training rows of each.
+        shown: classes named at most.
+    """
+    listed = ", ".join(f"{name} {count:,}" for name, count in list(zip(names, counts, strict=True))[:shown])
+    more = f" … and {len(names) - shown:,} more" if len(names) > shown else ""
+    return f"{len(names):,} class{'es' * (len(names) != 1)} in {sum(counts):,} training rows: {listed}{more}"
+
+
+def doubtful_classes(names: Sequence[str], counts: Sequence[int]) -> list[str]:
+    """Returns a sentence for each kind of class that is probably none: empty, nearly empty, long as a sentence.
+
+    Args:
+        names: of the classes, in the order of their numbers.
+        counts: training rows of each.
+    """
+    even = sum(counts) / max(len(names), 1)
+    kinds = {
+        "have no training row, so they can never be learnt": [n == 0 for n in counts],
+        "have hardly a training row (below 1 % of an even share)": [0 < n < max(RARE * even, 1.5) for n in counts],
+        "are as long as a sentence: is a text read as a label?": [len(name) > LONG_NAME for name in names],
+    }
+    found = []
+    for words, which in kinds.items():
+        listed = [f"{name[:LONG_NAME]!r} ({n})" for name, n, yes in zip(names, counts, which, strict=True) if yes]
+        if listed and not (words.startswith("have hardly") and even < 10):
+            found.append(
+                f"{len(listed)} of {len(names)} classes {words}: {', '.join(listed[:5])}"
+                f"{' …' if len(listed) > 5 else ''}"
+            )
+    return found

@@ -1,0 +1,20 @@
+"""Command lines that ask for what is not there."""
+
+from tests.bad_input.case import BadInput, command, nothing
+
+INPUTS = [
+    BadInput(
+        "a misspelt setting of the model",
+        nothing,
+        command("fit", "--config", "quickstart", "--model.widht", "8"),
+        r"no (option|setting).*widht.*Did you mean .*width",
+        kind="commands",
+    ),
+    BadInput(
+        "a recipe that is not there",
+        nothing,
+        command("fit", "--config", "quikstart"),
+        "no recipe.*nearest: quickstart",
+        kind="commands",
+    ),
+]
