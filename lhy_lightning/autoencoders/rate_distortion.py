@@ -25,6 +25,7 @@ from lhy_lightning.autoencoders.compression import bits_per_pixel, compress, dec
 from lhy_lightning.autoencoders.principal_components import PrincipalComponents
 from lhy_lightning.autoencoders.reconstruction import picture_errors, psnr
 from lhy_lightning.callbacks.pictures import picture_grid, run_directory, save_picture, to_bytes
+from lhy_lightning.data.image_files import open_image
 from lhy_lightning.whole_file import csv_text, write_whole
 
 QUALITIES = (1, 2, 3, 5, 7, 10, 14, 20, 27, 35, 45, 55, 65, 75, 85, 92)
@@ -69,7 +70,7 @@ def jpeg(images: Tensor, quality: int) -> tuple[int, Tensor]:
     Image.fromarray(whole.squeeze(-1) if channels == 1 else whole).save(
         file, "JPEG", quality=quality, optimize=True, subsampling=0
     )
-    back = np.asarray(Image.open(io.BytesIO(file.getvalue()))).reshape(rows, tall, columns, wide, channels)
+    back = np.asarray(open_image(io.BytesIO(file.getvalue()))).reshape(rows, tall, columns, wide, channels)
     back = back.swapaxes(1, 2).reshape(-1, tall, wide, channels)[:count, :height, :width]
     return len(file.getvalue()), torch.from_numpy(back.copy()).permute(0, 3, 1, 2).float() / 127.5 - 1
 

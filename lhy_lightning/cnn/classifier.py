@@ -266,13 +266,14 @@ class ImageClassifier(CourseModule):
         Returns:
             (class name, its probability) for every picture.
         """
+        from lhy_lightning.data.image_files import open_image
         from lhy_lightning.data.pictures import decode
 
         num_classes, image_size, channels = self.sizes()
         if not isinstance(pictures, Tensor):
             rows = []
             for picture in pictures:
-                image = picture if isinstance(picture, Image.Image) else Image.open(picture)
+                image = picture if isinstance(picture, Image.Image) else open_image(picture)
                 array = decode(image, image_size, channels, self.resize or "stretch")  # (H, W, C) uint8
                 rows.append(torch.from_numpy(array.copy()).permute(2, 0, 1))
             pictures = torch.stack(rows).float() / 127.5 - 1

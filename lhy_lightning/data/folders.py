@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from lhy_lightning.data.image_files import FORMATS
 from lhy_lightning.data.pictures import FilePictures
 
 Role = Literal["train", "val", "test", "unlabelled"]
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
+SUFFIXES = set(FORMATS)
 _AFTER = r"(?:[ _.-]?(?:data|set|split|images|pictures|folder))?(?:-\d+-of-\d+)?$"
 _ROLE_NAMES: tuple[tuple[Role, re.Pattern[str]], ...] = (
     ("train", re.compile(r"^(?:train|training)" + _AFTER)),

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from lhy_lightning.data.bitmaps import open_bitmap
+from lhy_lightning.data.image_files import open_image
 
 Resize = Literal["stretch", "crop"]
 MODES = {1: "L", 3: "RGB"}
@@ -138,7 +139,7 @@ class FilePictures(PictureSet):
                 plain = open_bitmap(file.read())
             if plain is not None:
                 return plain
-        return Image.open(path)
+        return open_image(path)
 
 
 class TablePictures(PictureSet):
@@ -177,9 +178,9 @@ class TablePictures(PictureSet):
         if isinstance(value, dict):
             value = value["bytes"] if value.get("bytes") is not None else value["path"]
         if isinstance(value, bytes):
-            return Image.open(io.BytesIO(value))
+            return open_image(io.BytesIO(value))
         if isinstance(value, str):
-            return Image.open(self.folder / value)
+            return open_image(self.folder / value)
         return Image.fromarray(np.asarray(value, dtype=np.uint8).squeeze())
 
 
