@@ -59,7 +59,7 @@ def explain(message: str, options: Iterable[str]) -> str:
     if (said := wrong_value(message)) is not None:
         return said
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return "\n  ".join(dict.fromkeys(lines[:6]))
+    return one_line("\n".join(dict.fromkeys(lines[:6])))
 
 
 IN_WORDS = {
@@ -98,12 +98,14 @@ def report(message: str) -> NoReturn:
 
 
 def message_for_user(error: BaseException) -> str | None:
-    """The message of an error that this package or Lightning raises about input; None for anything else.
+    """What a user is told of an error, at whatever time of a run, by those who know; None for anything else.
 
-    An error is about input where the innermost frame is ours, or Lightning says that the configuration is wrong.
+    These are errors of this package (the innermost frame is ours), of Lightning where it says that the configuration
+    is wrong, and of the machine. What a library raises while input is read is `in_library_words`.
     """
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+    from lhy_lightning.library_errors import fault_of_the_machine
     from lhy_lightning.optim.finiteness import NonFiniteError
 
     chain: list[BaseException] = []
@@ -117,8 +119,16 @@ def message_for_user(error: BaseException) -> str | None:
         if isinstance(cause, MisconfigurationException) or (
             ours and isinstance(cause, ValueError | TypeError | OSError | ImportError | NonFiniteError)
         ):
-            return str(cause)
+            return one_line(str(cause))
+        if (said := fault_of_the_machine(cause)) is not None:
+            return said
     return None
+
+
+def one_line(text: str) -> str:
+    """A message without its line breaks; of one that quotes a library at length the beginning."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(lines[:6]) + (" …" if len(lines) > 6 else "")
 
 
 class CommandParser(LightningArgumentParser):

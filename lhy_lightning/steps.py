@@ -114,7 +114,7 @@ def run_steps(argv: list[str], run_one: Callable[[list[str]], int]) -> int:
 def passed_on(argv: list[str], command: list[str], taken: set[str]) -> list[str]:
     """The flags of the command line that a step gets too."""
     kinds = ("--trainer.", "--data.") if command[0] == "fit" else ("--trainer.",)
-    flags: list[str] = []
+    flags: list[str] = ["--traceback"] if "--traceback" in argv else []
     for place, argument in enumerate(argv):
         flag = argument.split("=")[0]
         if not flag.startswith(kinds) or flag in taken or flag in command:

@@ -32,13 +32,14 @@ from lhy_lightning.callbacks.results import print_results, write_results
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.command_errors import CommandParser, message_for_user, report
 from lhy_lightning.folds import run_folds
+from lhy_lightning.library_errors import Phase, in_library_words
 from lhy_lightning.metrics_file import RunLogger
 from lhy_lightning.module import CourseModule, plain
 from lhy_lightning.recipes import find_recipe
 from lhy_lightning.steps import filled, read_recipe, run_steps, settings_of
 from lhy_lightning.whole_file import write_whole
 
-NOT_IN_RECIPES = ("ckpt_path", "name", "overwrite", "weights_only", "verbose", "return_predictions")
+NOT_IN_RECIPES = ("ckpt_path", "name", "overwrite", "traceback", "weights_only", "verbose", "return_predictions")
 
 
 @dataclass
@@ -206,8 +207,8 @@ class RunConfig(SaveConfigCallback):
 class TrainingCLI(LightningCLI):
     """LightningCLI on the course's modules; `command` holds the prepared command line."""
 
-    def __init__(self, command: Command) -> None:
-        self.command = command
+    def __init__(self, command: Command, phase: Phase) -> None:
+        self.command, self.phase = command, phase
         super().__init__(
             subclass_mode_model=True,
             subclass_mode_data=True,
@@ -242,6 +243,7 @@ class TrainingCLI(LightningCLI):
             default=True,
             help="After fit: validate the best checkpoint, then test it, or predict an unlabelled test split.",
         )
+        parser.add_argument("--traceback", action="store_true", help="Show where an error was raised.")
         # In this order: at the end of an epoch `last.ckpt` is to know whether that epoch is the best.
         parser.add_lightning_class_args(BestCheckpoint, "best")
         parser.add_lightning_class_args(LastCheckpoint, "last")
@@ -256,6 +258,7 @@ class TrainingCLI(LightningCLI):
             self.trainer_defaults["callbacks"] = [RichProgressBar(refresh_rate=4)]
         kwargs["default_root_dir"] = str(folder)  # where pictures and checkpoints go without a logger
         trainer = super().instantiate_trainer(**kwargs)
+        trainer.callbacks.insert(0, self.phase)  # type: ignore[attr-defined]
         if subcommand == "fit":
             trainer.callbacks.append(Curves())  # type: ignore[attr-defined]
         else:
@@ -390,21 +393,23 @@ def in_new_process(argv: list[str]) -> int:
 
 
 def main(argv: list[str]) -> int:
-    """Runs one training command. Returns its exit code; errors about input are one message on standard error."""
+    """Runs one training command. Returns its exit code; an error about input is one line on standard error."""
     for name in lhy_lightning.__all__:
         getattr(lhy_lightning, name)  # imported classes can be named without their module
     quiet()
+    traceback = "--traceback" in argv or bool(os.environ.get("LHY_TRACEBACK"))
+    phase = Phase()
     try:
         if (code := run_folds(argv, in_new_process)) is not None:
             return code
         if code := run_steps(argv, in_new_process):
             return code
-        TrainingCLI(prepare(argv))
+        TrainingCLI(prepare(argv), phase)
     except Exception as error:
-        said = message_for_user(error)
-        if said is None or os.environ.get("LHY_TRACEBACK"):
+        said = message_for_user(error) or (None if phase.running else in_library_words(error, argv))
+        if said is None or traceback:
             raise
-        report(f"{said}\n(LHY_TRACEBACK=1 shows where this was raised)" if "\n" in said else said)
+        report(said)
     finally:
         while _temporary_files:
             with contextlib.suppress(OSError):
