@@ -24,6 +24,8 @@ _ROLE_NAMES: tuple[tuple[Role, re.Pattern[str]], ...] = (
     ("test", re.compile(r"^(?:test|testing|evaluation)" + _AFTER)),
     ("unlabelled", re.compile(r"^(?:unlabeled|unlabelled|unsupervised)" + _AFTER)),
 )
+_DIGITS = re.compile(r"(\d{1,4000})")  # digits that int() takes (not those of "②"), and not more than it takes
+_SIGNED = re.compile(r"[-\u2212]\d{1,300}(?:\.\d{1,300})?")
 _LABELLED = re.compile(r"^(?:labeled|labelled)" + _AFTER)
 
 
@@ -41,10 +43,16 @@ def role_of(name: str) -> Role | None:
     return next((role for role, pattern in _ROLE_NAMES if pattern.match(name.lower())), None)
 
 
-def natural(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Sorts 2 before 10, and names as people do."""
-    parts = re.split(r"(\d+)", name.lower())
-    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in parts if part)
+def natural(name: str) -> tuple[tuple[int, float | str], ...]:
+    """Sorts 2 before 10, -1 before 0, and names as people do; names that differ never tie.
+
+    The last part is the name itself: sorting a set is thereby the same in every process, whatever its hash seed.
+    """
+    if _SIGNED.fullmatch(name):
+        return (0, float(name.replace("\u2212", "-"))), (-1, name)
+    parts = _DIGITS.split(name.lower())  # every second one is of digits
+    key = [(0, int(part)) if place % 2 else (1, part) for place, part in enumerate(parts) if part]
+    return *key, (-1, name)
 
 
 def nearest_existing(path: Path) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from lhy_lightning.data.folders import natural
 from lhy_lightning.data.parallel_text import open_lines
-from lhy_lightning.data.sources import TABLES, read_table
+from lhy_lightning.data.table_reader import TABLES, read_table
 from lhy_lightning.data.text_sources import Split, files_by_split, open_embedded, open_splits
 
 Task = Literal["rows", "answer_sentences"]
@@ -201,7 +201,7 @@ def _from_table(table: Any, origin: str, columns: Columns) -> LabelledText:
     if found[2] is None:
         return LabelledText(first, second, None, origin)
     labels, classes = list(table[found[2]]), getattr(table.features[found[2]], "names", None)
-    missing = sum(label is None or label == -1 for label in labels)  # the hub marks hidden labels by -1
+    missing = sum(label in (None, -1, "-1") for label in labels)  # the hub marks hidden labels by -1
     if missing == len(labels):
         return LabelledText(first, second, None, origin)
     if missing:

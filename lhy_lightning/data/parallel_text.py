@@ -1,6 +1,5 @@
 """Opens parallel text by name: two line-aligned files, a tab-separated file, a table, a hub id, an embedded set."""
 
-import gzip
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,9 @@ from typing import Any, Literal
 
 from lhy_lightning.data.folders import nearest_existing, role_of
 from lhy_lightning.data.line_alignment import parting_line
-from lhy_lightning.data.sources import TABLES, open_hub, read_table
+from lhy_lightning.data.sources import open_hub
+from lhy_lightning.data.table_reader import TABLES, read_table
+from lhy_lightning.data.utf8_files import not_utf8, whole_content
 
 Split = Literal["train", "val", "test"]
 
@@ -90,39 +91,20 @@ def open_lines(path: str | Path) -> list[str]:
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist. {nearest_existing(path)}")
-    content = path.read_bytes()
-    if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError) as error:
-            raise ValueError(f"{path} is a broken gzip file: {error}.") from error
+    content = whole_content(path)
     try:
         text = content.decode("utf-8-sig")  # without the byte order mark that Windows editors write
+        if "\0" in text[:1000]:
+            raise UnicodeDecodeError("utf-8", content, 0, 1, "zero bytes")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}, {_where(content, error)}") from error
+        where, likely = not_utf8(content)
+        raise ValueError(f"{path}, {where} is not UTF-8 ({error.reason}).{likely}") from error
     if not text.strip():
         raise ValueError(f"{path} is empty.")
     lines = text.split("\n")
     if lines[-1] == "":
         lines.pop()
     return [line.removesuffix("\r") for line in lines]
-
-
-def _where(content: bytes, error: UnicodeDecodeError) -> str:
-    row = content.count(b"\n", 0, error.start) + 1
-    column = error.start - (content.rfind(b"\n", 0, error.start) + 1) + 1
-    hint = ""
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        hint = " It looks like UTF-16."
-    else:
-        for name in ("gb18030", "big5"):
-            try:
-                content[:100_000].decode(name, errors="strict")
-                hint = f" It might be {name}; `iconv -f {name} -t utf-8` would convert it."
-                break
-            except UnicodeDecodeError:
-                continue
-    return f"line {row}, byte {column}: 0x{content[error.start]:02x} is not UTF-8 ({error.reason}).{hint}"
 
 
 def _paired(source: list[str], target: list[str] | None, origin: str) -> ParallelText:

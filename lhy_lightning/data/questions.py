@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from lhy_lightning.data.encoded_texts import without_surrogates
 from lhy_lightning.data.question_set import Answer, Kind, Question, QuestionSet, short
-from lhy_lightning.data.sources import TABLES, read_table
+from lhy_lightning.data.table_reader import TABLES, read_table
 from lhy_lightning.data.text_sources import Split, files_by_split, open_embedded, open_splits
 
 Made = TypeVar("Made")
@@ -135,7 +135,7 @@ class _Builder:
                 place = self.paragraph(_of(paragraph, "context"))
                 for row in _list(_of(paragraph, "qas"), "qas"):
                     name, answers = self.named(row, "id"), self.answers(row.get("answers"))
-                    impossible = not answers and bool(row.get("is_impossible", False))
+                    impossible = not answers and _flag(row.get("is_impossible"), "is_impossible")
                     text = self.text(_of(row, "question"), "question")
                     self.questions.append(Question(name, text, place, answers, impossible))
 
@@ -171,7 +171,7 @@ class _Builder:
                 answer, start = self.text(row["answer"], "answer"), row.get("answer_start")
                 listed = (self.answer(answer, context.find(answer) if start is None else start),)
             name = len(self.questions) if row.get("id") is None else row["id"]
-            impossible = not listed and bool(row.get("is_impossible", False))
+            impossible = not listed and _flag(row.get("is_impossible"), "is_impossible")
             text = self.text(_of(row, "question"), "question")
             self.questions.append(Question(str(name), text, self.paragraph(context), listed, impossible))
 
@@ -255,14 +255,23 @@ def _list(value: Any, name: str) -> Sequence[Any]:
 
 
 def _whole(value: Any, name: str) -> int:
-    """A whole number, however the file writes it: 7, 7.0 (tables with gaps) or "7"."""
+    """A whole number, however the file writes it: 7, 7.0 (tables with gaps), "7" or "7.0"."""
     try:
+        value = float(value) if isinstance(value, str) and not value.strip().lstrip("-").isdecimal() else value
         number = int(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} is {short(value)}, not a whole number") from error
     if isinstance(value, float) and number != value:
         raise ValueError(f"{name} is {value}, not a whole number")
     return number
+
+
+def _flag(value: Any, name: str) -> bool:
+    """Yes or no, however the file writes it: true, 1, "True", "0"; no where there is nothing."""
+    told = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False, "": False, "none": False}
+    if (said := str(value).strip().lower()) not in told:
+        raise ValueError(f"{name} is {short(value)}, not true or false")
+    return told[said]
 
 
 def _blank(row: Mapping[str, Any]) -> dict[str, str]:

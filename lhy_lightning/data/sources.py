@@ -1,6 +1,5 @@
 """Opens any picture source by name: a folder, a table file, a `.npy` array, an embedded set, a hub id."""
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,8 @@ from lhy_lightning.data.embedded import EMBEDDED
 from lhy_lightning.data.float_pictures import FloatPictures
 from lhy_lightning.data.folders import Role, list_folder, natural, nearest_existing, role_of
 from lhy_lightning.data.pictures import ArrayPictures, PictureSet, TablePictures
+from lhy_lightning.data.table_reader import TABLES, file_fingerprint
 
-TABLES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
 IMAGE_COLUMNS = ("image", "img", "picture", "path", "image_path", "file_name", "filename", "file", "pixels")
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "fine_label", "y")
 Columns = tuple[str | None, str | None, bool]  # image, label, and whether to read the labels
@@ -123,10 +122,7 @@ def _files_by_role(folder: Path) -> dict[Role, Path]:
 
 
 def _open_file(path: Path, columns: Columns, value_range: tuple[float, float] | None) -> OpenedSplit:
-    stat = path.stat()
-    fingerprint = hashlib.blake2b(
-        f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode(), digest_size=16
-    ).hexdigest()
+    fingerprint = file_fingerprint(path)
     if path.suffix.lower() == ".npy":
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -148,26 +144,6 @@ def _open_hub(source: str, columns: Columns) -> dict[Role, OpenedSplit]:
         role: _open_table(table, origin, table._fingerprint, columns)
         for role, (origin, table) in open_hub(source).items()
     }
-
-
-def read_table(path: Path) -> Any:
-    """A csv, json, jsonl or parquet file, which may end in .gz, as a `datasets.Dataset`.
-
-    Raises:
-        ValueError: it could not be read.
-    """
-    from datasets import load_dataset
-
-    kind = TABLES[Path(path.name.removesuffix(".gz")).suffix.lower()]
-    try:
-        return load_dataset(kind, data_files=str(path), split="train")
-    except Exception as error:  # each kind has its own
-        why = error.__cause__ or error
-        if any(said in str(why) for said in ("corresponds to no data", "No columns to parse")):
-            raise ValueError(f"{path} ({path.stat().st_size:,} bytes) has no rows.") from error
-        if isinstance(why, UnicodeDecodeError):
-            raise ValueError(f"{path} is not UTF-8 ({why.reason}): save it as UTF-8.") from error
-        raise ValueError(f"{path} could not be read as {kind}: {why}") from error
 
 
 def open_hub(source: str, *, nor: str = "") -> dict[Role, tuple[str, Any]]:

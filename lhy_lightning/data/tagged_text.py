@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lhy_lightning.data.parallel_text import open_lines
-from lhy_lightning.data.sources import TABLES, read_table
+from lhy_lightning.data.table_reader import TABLES, read_table
 from lhy_lightning.data.text_sources import Split, files_by_split, open_embedded, open_splits
 
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")

@@ -227,6 +227,10 @@ def test_tables_have_columns_named_by_language_or_as_told(tmp_path: Path, ending
     assert open_en_zh(path, target_column="mandarin")["train"].target == ZH[::-1]
     with pytest.raises(ValueError, match=r"has the columns id, en, zh, mandarin.*target_column"):
         open_parallel(str(path), source_lang="en", target_lang="de")
+    if ending == "csv":  # its cells are text, digits too
+        digits = open_parallel(str(path), source_lang="en", target_lang="zh", source_column="id")["train"]
+        assert digits.source == ["0", "1", "2", "3", "4"]
+        return
     with pytest.raises(ValueError, match=r"row 0: en is 0, not text"):
         open_en_zh(path, source_column="id")
 

@@ -272,3 +272,14 @@ def test_each_kind_of_fact_is_asked_for_once_a_paragraph_and_stands_in_it_once(n
         for question in asked:
             (answer,) = question.answers
             assert val.paragraphs[question.paragraph].count(answer.text) == 1
+
+
+def test_numbers_flags_and_words_of_a_csv_are_read_as_they_are_meant(tmp_path: Path) -> None:
+    rows = "id,question,context,answer,answer_start,is_impossible\n01,NA,null is null,null,8,False\n02,b,bc,c,1.0,0\n"
+    (tmp_path / "ask.csv").write_text(rows + "03,c,cd,,,True\n")
+    first, second, third = open_question_file(tmp_path / "ask.csv").questions
+    assert (first.id, first.text, first.answers[0].text, first.answers[0].start) == ("01", "NA", "null", 8)
+    assert (second.answers[0].start, second.impossible, third.impossible) == (1, False, True)
+    (tmp_path / "ask.csv").write_text(rows + "03,c,cd,,,perhaps\n")
+    with pytest.raises(ValueError, match=r"row 2: is_impossible is 'perhaps', not true or false"):
+        open_question_file(tmp_path / "ask.csv")

@@ -1,0 +1,149 @@
+"""Reads a table from a file: cells of csv are text as it stands, the other formats have types of their own."""
+
+import csv
+import hashlib
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lhy_lightning.data.utf8_files import opened_text
+
+TABLES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
+BLOCK_ROWS = 20_000
+_END = "\x1eend of file\x1e"  # is read as a row of its own unless an open quotation mark swallows it
+
+
+def read_table(path: Path) -> Any:
+    """Reads a csv, json, jsonl or parquet file, which may end in .gz, as a `datasets.Dataset`.
+
+    Cells of csv are text, an empty one is None: `NA` and `null` are words, and `01` is not 1. Whoever knows what a
+    column means makes numbers of it. The other formats keep their types. Blanks round column names are dropped.
+
+    Raises:
+        ValueError: no rows, a file that is cut off or in another encoding, a row of another length than the header, a
+            column name twice; csv with the line.
+    """
+    kind = TABLES[Path(path.name.removesuffix(".gz")).suffix.lower()]
+    table = _read_csv(path) if kind == "csv" else _read_typed(path, kind)
+    if len(table) == 0:
+        raise ValueError(f"{path} ({path.stat().st_size:,} bytes) has no rows.")
+    names = _column_names(table.column_names, path)
+    return (
+        table
+        if names == table.column_names
+        else table.rename_columns(dict(zip(table.column_names, names, strict=True)))
+    )
+
+
+def file_fingerprint(path: Path) -> str:
+    """Returns 32 hexadecimal digits that change with a file's place, size or time."""
+    stat = path.stat()
+    told = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
+    return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+
+
+def _read_typed(path: Path, kind: str) -> Any:
+    from datasets import load_dataset
+
+    try:
+        with _quiet_datasets():
+            return load_dataset(kind, data_files=str(path), split="train")
+    except Exception as error:  # each format has its own
+        why = error.__cause__ or error
+        if "corresponds to no data" in str(why):
+            raise ValueError(f"{path} ({path.stat().st_size:,} bytes) has no rows.") from error
+        if isinstance(why, UnicodeDecodeError):
+            raise ValueError(f"{path} is not UTF-8 ({why.reason}): save it as UTF-8.") from error
+        told = " ".join(str(why).split())
+        raise ValueError(f"{path} could not be read as {kind} ({path.stat().st_size:,} bytes): {told}") from error
+
+
+@contextmanager
+def _quiet_datasets() -> Iterator[None]:
+    """No bar per file, and no error of its own beside the one that is raised."""
+    from datasets.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _column_names(names: Sequence[str], path: Path) -> list[str]:
+    stripped = [name.strip() for name in names]
+    twice = next((name for name, count in Counter(stripped).items() if count > 1), None)
+    if twice is not None:
+        raise ValueError(f"{path} has {stripped.count(twice)} columns called {twice!r}: rename or remove one.")
+    return stripped
+
+
+# --- csv --------------------------------------------------------------------------------------------------------------
+
+
+def _read_csv(path: Path) -> Any:
+    from datasets import Dataset
+
+    limit = csv.field_size_limit(sys.maxsize)  # a cell may be a whole book
+    try:
+        with opened_text(path) as file:
+            rows = _csv_rows(csv.reader(chain(file, [_END])), path)
+            header = next(rows, [])
+            names = _column_names([name or f"Unnamed: {place}" for place, name in enumerate(header)], path)
+            schema = pa.schema([(name, pa.string()) for name in names])
+            blocks = [pa.table(_columns(block), schema=schema) for block in _blocks(rows)]
+    finally:
+        csv.field_size_limit(limit)
+    table = pa.concat_tables(blocks) if blocks else schema.empty_table()
+    return Dataset(table, fingerprint=file_fingerprint(path)[:16])
+
+
+def _csv_rows(reader: Any, path: Path) -> Iterator[list[str]]:
+    """The header and the rows, all of one length; lines without anything are passed over."""
+    width, first, before = 0, 0, 0
+    try:
+        for row in reader:
+            if row and row[-1].endswith(_END):
+                if row != [_END]:
+                    raise ValueError(
+                        f"{path}, line {before + 1}: the row that begins here has a quotation mark that opens a cell "
+                        'and none that ends it. A mark inside a quoted cell is written twice: "".'
+                    )
+                return
+            if row:
+                if len(row) != width:
+                    if width:
+                        raise ValueError(
+                            f"{path}, line {before + 1}: {len(row)} column{'s' * (len(row) != 1)} where the header "
+                            f"(line {first}) has {width}. A comma inside a cell needs quotation marks round the cell."
+                        )
+                    width, first = len(row), before + 1
+                yield row
+            before = reader.line_num
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}.") from error
+
+
+def _blocks(rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:
+    block = []
+    for row in rows:
+        block.append(row)
+        if len(block) == BLOCK_ROWS:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _columns(block: list[list[str]]) -> list[Any]:
+    return [pa.array([cell or None for cell in column], pa.string()) for column in zip(*block, strict=True)]
