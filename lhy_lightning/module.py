@@ -18,6 +18,7 @@ from safetensors.torch import load_model, save_model
 from torch.optim import Optimizer
 
 from lhy_lightning.checkpoints import WholeFileCheckpointIO, class_path, read_checkpoint
+from lhy_lightning.data_fit import check_data_module
 from lhy_lightning.determinism import reseed_for_batch, run_seed
 from lhy_lightning.exact_resume import resume_exactly
 from lhy_lightning.optim import build_schedule
@@ -64,7 +65,14 @@ class CourseModule(LightningModule, ModelHubMixin):
     tests_without_labels: bool = False
     """Whether a test of rows without labels says something; if not, `lhy fit` ends with predictions for them."""
 
+    needs_labels: bool | str = False
+    """Whether every training row must have a label, or the setting because of which: others are refused in `setup`."""
+
+    data_modules: tuple[str, ...] = ()
+    """Names of the package's data modules whose batches this module takes; of other packages' nothing is asked."""
+
     def setup(self, stage: str) -> None:
+        check_data_module(self, stage)
         strategy = self.trainer.strategy
         if type(strategy.checkpoint_io) is TorchCheckpointIO:
             strategy.checkpoint_io = WholeFileCheckpointIO()

@@ -73,6 +73,8 @@ class AdaptationModule(SeveralOptimizers):
         ValueError: a name or number that does not exist or does not fit another.
     """
 
+    needs_labels = True
+    data_modules = ("DomainDataModule",)
     predicts_target = False
     """Whether every training step takes predictions on target rows, also without target terms."""
 
@@ -203,8 +205,19 @@ class AdaptationModule(SeveralOptimizers):
             raise RuntimeError("there are no networks yet: give num_classes, image_size and channels, or fit first")
         return self.extractor, self.label_predictor
 
+    @property
+    def needs_target(self) -> bool:
+        """Whether a training batch must have target rows."""
+        return True
+
     def setup(self, stage: str) -> None:
         super().setup(stage)
+        given = getattr(getattr(self.trainer, "datamodule", None), "hparams", {})
+        if stage == "fit" and self.needs_target and given.get("target_batch_size") == 0:
+            raise ValueError(
+                f"{type(self).__name__} trains on target pictures too, and --data.target_batch_size 0 takes none: set "
+                "it to 1 or more, or leave it out to take as many as of the source."
+            )
         self.learn_from_data(SIZES, equal=("image_size", "channels", "num_classes"))
         if self.extractor is None:
             self.build()

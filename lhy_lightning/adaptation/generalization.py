@@ -115,6 +115,10 @@ class DomainGeneralization(AdaptationModule):
 
     # --- training --------------------------------------------------------------------------------------------------
 
+    @property
+    def needs_target(self) -> bool:
+        return False
+
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         if "source_image" not in batch or "target_image" in batch:
             raise ValueError(

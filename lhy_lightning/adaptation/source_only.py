@@ -18,6 +18,10 @@ class SourceOnly(AdaptationModule):
         arguments: as in `AdaptationModule`.
     """
 
+    @property
+    def needs_target(self) -> bool:
+        return bool(self.target_weights)
+
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         _, predictor = self.built()
         if "source_image" not in batch:  # rows of the target, with their labels

@@ -69,6 +69,7 @@ class CodePrior(CourseModule):
         FileNotFoundError: there is no such checkpoint.
     """
 
+    data_modules = ("ImageDataModule",)
     headline_metric: tuple[str, Literal["max", "min"]] = ("val/loss", "min")
 
     network: CodeTransformer | GatedPixelCNN | None
@@ -150,6 +151,11 @@ class CodePrior(CourseModule):
     @property
     def classes(self) -> int:
         return (self.num_classes or 1) if self.conditional else 1
+
+    @property
+    def needs_labels(self) -> str:  # type: ignore[override]
+        """The setting that needs them."""
+        return "conditional: true" if self.conditional else ""
 
     def setup(self, stage: str) -> None:
         super().setup(stage)

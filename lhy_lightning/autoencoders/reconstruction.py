@@ -44,6 +44,7 @@ class ReconstructionModule(CourseModule):
         channels: 1 (grey) or 3 (colour).
     """
 
+    data_modules = ("ImageDataModule",)
     headline_metric: tuple[str, Literal["max", "min"]] = ("val/loss", "min")
     tests_without_labels = True
 

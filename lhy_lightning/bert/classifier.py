@@ -42,6 +42,8 @@ class BertClassifier(BertModule):
     """
 
     head = "classification"
+    needs_labels = True
+    data_modules = ("TextDataModule",)
     learned = ("max_length", "class_names", "regression", "pairs")
     unscored = "the {split} rows have no labels: there is no score. `lhy predict` writes the predictions."
 

@@ -57,6 +57,7 @@ class BertQuestionAnswering(BertModule):
 
     headline_metric: tuple[str, Literal["max", "min"]] = ("val/exact_match", "max")
     head = "question_answering"
+    data_modules = ("QuestionAnsweringDataModule",)
     learned = ("max_length", "max_question", "window", "window_overlap", "metric")
     unscored = (
         "no answer of the {split} questions is known: there is no {split}/exact_match. `lhy predict` writes "

@@ -36,6 +36,8 @@ class BertTagger(BertModule):
     """
 
     head = "tagging"
+    needs_labels = True
+    data_modules = ("TaggingDataModule",)
     learned = ("max_length", "tag_names")
     unscored = "the {split} words have no tags: there is no score. `lhy predict` writes the predictions."
 

@@ -80,6 +80,8 @@ class ImageClassifier(CourseModule):
     """
 
     headline_metric: tuple[str, Literal["max", "min"]] = ("val/accuracy", "max")
+    needs_labels = True
+    data_modules = ("ImageDataModule",)
 
     network: nn.Module | None
     averaged: AveragedWeights | None

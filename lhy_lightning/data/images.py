@@ -15,6 +15,7 @@ from lhy_lightning.data.image_arguments import check_numbers, kept_and_cut
 from lhy_lightning.data.image_sets import ImageSets
 from lhy_lightning.data.image_splits import Division, Split
 from lhy_lightning.data.image_stages import roles_of_stage, splits_of_stage
+from lhy_lightning.data.missing_labels import missing_labels
 from lhy_lightning.data.module import PictureDataModule, ResumableLoader
 from lhy_lightning.data.picture_batches import (
     EvalPictures,
@@ -199,6 +200,11 @@ class ImageDataModule(PictureDataModule):
         roles = self._roles(sets, stage)
         pool = self._read(sets, roles)
         labels = sets.labels_of(roles, self.class_names, strict=strict)
+        if given.labelled_per_class is not None and not (labels >= 0).any():
+            raise ValueError(
+                f"labelled_per_class={given.labelled_per_class} counts labelled pictures. "
+                + missing_labels(str(given.source), given.label_column)
+            )
         how = Division(**{field.name: given[field.name] for field in fields(Division)})
         found = self.choose(splits_of_stage(sets, roles, pool, stage, how, self._report, labels))
         self._splits.update(found)
@@ -249,6 +255,11 @@ class ImageDataModule(PictureDataModule):
         return self._splits[name]
 
     # --- what others ask -------------------------------------------------------------------------------------------
+
+    def missing_labels(self) -> str | None:
+        if self._split("train").labels is not None:
+            return None
+        return missing_labels(str(self._given.source), self._given.label_column)
 
     def paths(self, split: SplitName) -> list[str]:
         """Path of every picture of a split, or `source#row`, in the order of `index`."""

@@ -73,6 +73,10 @@ class CourseDataModule(LightningDataModule):
         super().__init__()
         self._reported: set[str] = set()
 
+    def missing_labels(self) -> str | None:
+        """After `setup`: what is said to a module that needs labels where training rows have none; None if they do."""
+        return None
+
     def _report(self, message: str) -> None:
         """Warns on the first rank, once of each message however often a stage is set up."""
         if message not in self._reported:

@@ -103,6 +103,7 @@ class CycleGAN(SeveralOptimizers):
     """
 
     # the way back is best where pictures are copied: without a classifier of the domains the last epoch is kept
+    data_modules = ("UnpairedImageDataModule",)
     headline_metric: tuple[str, Literal["max", "min"]] = ("step", "max")
 
     def __init__(

@@ -83,6 +83,7 @@ class GAN(SeveralOptimizers):
     """
 
     # no loss tells when samples are best: the last epoch is kept
+    data_modules = ("ImageDataModule",)
     headline_metric: tuple[str, Literal["max", "min"]] = ("step", "max")
 
     discriminator: nn.Module | None
@@ -168,6 +169,11 @@ class GAN(SeveralOptimizers):
     def conditional(self) -> bool:
         """Whether both networks are told the class."""
         return self.condition != "none"
+
+    @property
+    def needs_labels(self) -> str:  # type: ignore[override]
+        """The setting that needs them."""
+        return f"condition={self.condition!r}" if self.conditional else ""
 
     # --- networks --------------------------------------------------------------------------------------------------
 

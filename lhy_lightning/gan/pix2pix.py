@@ -67,6 +67,7 @@ class Pix2Pix(SeveralOptimizers):
         ValueError: a name or number that does not exist or does not fit the pictures.
     """
 
+    data_modules = ("PairedImageDataModule",)
     headline_metric: tuple[str, Literal["max", "min"]] = ("val/l1", "min")
 
     discriminator: nn.Module | None

@@ -91,6 +91,7 @@ class Translator(CourseModule):
         ValueError: a name or number that does not exist or does not fit another.
     """
 
+    data_modules = ("TranslationDataModule",)
     headline_metric: tuple[str, Literal["max", "min"]] = ("val/bleu", "max")
 
     network: TranslationNetwork | None

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from lightning.pytorch import Trainer
+
 from lhy_lightning.cli import main
 
 Ending = Literal["line", "counted", "right"]
@@ -58,6 +60,27 @@ def set_up(data_module: Callable[..., Any], source: str = "", **arguments: Any) 
         if source:
             given["source"] = source if source.startswith("embedded:") else str(folder / source)
         data_module(**given).setup("fit")
+
+    return run
+
+
+def fit(
+    model: Callable[..., Any], data_module: Callable[..., Any], settings: dict[str, Any] | None = None, **arguments: Any
+) -> Callable[[Path], None]:
+    """`Trainer().fit` in Python of a model on a data module, whose `source` is a file in the folder where given."""
+
+    def run(folder: Path) -> None:
+        given = {
+            name: value.replace("{folder}", str(folder)) if isinstance(value, str) else value
+            for name, value in arguments.items()
+        }
+        if "source" in given:
+            given["source"] = str(folder / given["source"])
+        trainer = Trainer(
+            max_steps=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            enable_model_summary=False, default_root_dir=folder,
+        )  # fmt: skip
+        trainer.fit(model(**(settings or {})), data_module(**given))
 
     return run
 

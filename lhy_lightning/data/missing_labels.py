@@ -1,0 +1,53 @@
+"""What is said of pictures without labels where labels are needed: what was found, and how labels are given."""
+
+from pathlib import Path
+
+from lhy_lightning.data.folders import list_pictures, subfolders
+from lhy_lightning.data.sources import LABEL_COLUMNS, TABLES, read_table
+
+CLASS_FOLDERS = "put the pictures of each class in a folder named after it ({0}/cat/, {0}/dog/)"
+
+
+def missing_labels(source: str, label_column: str | None) -> str:
+    """One sentence on the training pictures of `source`, which have no labels: where they lie, and what to do."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return f"--data.source {source}: {_of_folder(path)}"
+    name = path.name.removesuffix(".gz")
+    if path.is_file() and Path(name).suffix.lower() in TABLES:
+        columns = read_table(path).column_names
+        empty = next((column for column in (label_column, *LABEL_COLUMNS) if column in columns), None)
+        if empty is not None:
+            return f"--data.source {source}: column {empty!r} is empty in all rows; fill it in."
+        return (
+            f"--data.source {source}: its columns are {', '.join(columns)}; name the one that holds them "
+            "by --data.label_column, or add a column `label`."
+        )
+    if path.is_file():
+        return (
+            f"--data.source {source}: an array holds pictures alone; {CLASS_FOLDERS.format('photos')}, "
+            "or give a parquet or csv table with a column `label`."
+        )
+    return f"--data.source {source}: name the column that holds them by --data.label_column."
+
+
+def _of_folder(folder: Path) -> str:
+    inside = {child.name: child for child in subfolders(folder) if list_pictures(child)}
+    if not inside:
+        return f"its {len(list_pictures(folder)):,} pictures lie in one folder; {CLASS_FOLDERS.format(folder)}."
+    deeper = [
+        (child, classes)
+        for child in inside.values()
+        if len(classes := [inner.name for inner in subfolders(child) if list_pictures(inner)]) > 1
+    ]
+    if len(deeper) == 1:
+        child, classes = deeper[0]
+        more = " …" if len(classes) > 5 else ""
+        return f"the class folders ({', '.join(classes[:5])}{more}) lie one level lower: give --data.source {child}."
+    if len(inside) == 1:
+        [name] = inside
+        return (
+            f"it holds one class folder ({name}), and a classifier tells at least two apart; "
+            f"{CLASS_FOLDERS.format(folder)}."
+        )
+    return f"it has the folders {', '.join([*inside][:6])}; {CLASS_FOLDERS.format(folder)}."

@@ -1,0 +1,26 @@
+"""Whether a data module gives what a module is trained on: batches of its kind, and labels."""
+
+from typing import Any
+
+from lightning.pytorch import LightningModule
+
+
+def check_data_module(module: LightningModule, stage: str) -> None:
+    """Looks at the data module of the module's Trainer, before training.
+
+    Raises:
+        ValueError: its batches are of another kind, or its training rows have no labels where they are needed.
+    """
+    data: Any = getattr(module.trainer, "datamodule", None)
+    name, wanted = type(module).__name__, getattr(module, "data_modules", ())
+    classes = [cls for cls in type(data).__mro__ if cls.__module__.startswith("lhy_lightning.data.")]
+    if wanted and classes and not set(wanted) & {cls.__name__ for cls in classes}:
+        raise ValueError(
+            f"{name} takes batches of {' or '.join(wanted)}, not those of {type(data).__name__}: "
+            f"set --data {wanted[0]} (or another --model)."
+        )
+    needs = getattr(module, "needs_labels", False)
+    missing = data.missing_labels() if stage == "fit" and needs and hasattr(data, "missing_labels") else None
+    if missing is not None:
+        who = needs if isinstance(needs, str) else name
+        raise ValueError(f"{who} needs labelled pictures, the data has no labels. {missing}")
