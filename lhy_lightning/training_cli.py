@@ -23,8 +23,9 @@ from lightning.pytorch.callbacks import Checkpoint, RichProgressBar
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
 
 import lhy_lightning
-from lhy_lightning import run_folder
+from lhy_lightning import run_folder, run_lock
 from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
+from lhy_lightning.callbacks.clean_start import CleanStart
 from lhy_lightning.callbacks.curves import Curves
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
 from lhy_lightning.callbacks.pictures import run_directory
@@ -52,6 +53,8 @@ class Command:
     checkpoints: list[Path] = field(default_factory=list)
     resumed_step: int | None = None
     flags: list[str] = field(default_factory=list)
+    clears: bool = False
+    """Whether an earlier run's files in the folder are removed when training starts."""
 
 
 def prepare(argv: list[str]) -> Command:
@@ -77,6 +80,12 @@ def prepare(argv: list[str]) -> Command:
     recipe = None if not own.config else run_folder.name_of_recipe(own.config[-1])
     command = Command(subcommand, [subcommand], Path(), flags=flags)
     with_files: list[str] = list(recipes)
+    overwrite = own.overwrite.lower() in ("true", "1", "yes")
+    again = run_folder.start_again(own.ckpt_path, root, own.name, recipe) if subcommand == "fit" else None
+    if again is not None:
+        own.ckpt_path, own.name = None, str(again.relative_to(root))
+        if not recipes and (again / "config.yaml").is_file():
+            recipes = with_files = [_as_file(_without(again / "config.yaml", NOT_IN_RECIPES))]
     if own.ckpt_path is not None:
         command.checkpoints = [
             run_folder.find_checkpoint(which.strip(), root, own.name, recipe) for which in own.ckpt_path.split(",")
@@ -96,16 +105,17 @@ def prepare(argv: list[str]) -> Command:
         checkpoint = read_checkpoint(command.checkpoints[0])
         _check_class(checkpoint, recipes, command.checkpoints[0])
         with_files.append(_as_file(_settings_of(checkpoint, subcommand, flags)))
-        command.resumed_step = int(checkpoint["global_step"]) if subcommand == "fit" else None
+        if subcommand == "fit":
+            command.resumed_step = int(checkpoint["global_step"])
+            command.clears = run_folder.take_resumed(command.folder, run, overwrite=overwrite)
     elif subcommand == "fit":
         if not recipes and not any(flag.startswith("--model") for flag in flags):
             raise ValueError(
                 "no recipe given: add --config NAME (`lhy recipes` lists them), or name the classes, for example "
                 "--model ImageClassifier --data ImageDataModule --data.source photos/."
             )
-        command.folder = run_folder.new_run_folder(
-            root, own.name, recipe or "run", overwrite=own.overwrite.lower() in ("true", "1", "yes")
-        )
+        command.folder = run_folder.new_run_folder(root, own.name, recipe or "run", overwrite=overwrite)
+        command.clears = overwrite or (command.folder / "config.yaml").is_file()
     else:
         raise ValueError(f"`lhy {subcommand}` needs --ckpt_path: best, last, a run folder or a checkpoint file.")
     command.arguments += [part for file in with_files for part in ("--config", file)]
@@ -260,7 +270,8 @@ class TrainingCLI(LightningCLI):
         trainer = super().instantiate_trainer(**kwargs)
         trainer.callbacks.insert(0, self.phase)  # type: ignore[attr-defined]
         if subcommand == "fit":
-            trainer.callbacks.append(Curves())  # type: ignore[attr-defined]
+            first = [CleanStart(folder)] if self.command.clears else []
+            trainer.callbacks = [*first, *trainer.callbacks, Curves()]  # type: ignore[attr-defined]
         else:
             trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, Checkpoint)]  # type: ignore[attr-defined]
         if isinstance(self.model, CourseModule):
@@ -411,6 +422,7 @@ def main(argv: list[str]) -> int:
             raise
         report(said)
     finally:
+        run_lock.release()
         while _temporary_files:
             with contextlib.suppress(OSError):
                 os.unlink(_temporary_files.pop())

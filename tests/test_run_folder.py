@@ -22,12 +22,12 @@ def make_run(folder: Path, *checkpoints: str) -> Path:
 
 def test_a_run_without_a_name_takes_the_recipes_and_never_touches_an_older_one(tmp_path: Path) -> None:
     assert new_run_folder(tmp_path, None, "hw03/simple") == tmp_path / "hw03/simple"
-    make_run(tmp_path / "hw03/simple")
+    make_run(tmp_path / "hw03/simple", "last")
     assert new_run_folder(tmp_path, None, "hw03/simple") == tmp_path / "hw03/simple-2"
 
 
 def test_a_name_given_by_hand_is_not_reused_unless_asked(tmp_path: Path) -> None:
-    make_run(tmp_path / "mine")
+    make_run(tmp_path / "mine", "last")
     with pytest.raises(FileExistsError, match=r"--ckpt_path last.*--overwrite"):
         new_run_folder(tmp_path, "mine", "quickstart")
     assert new_run_folder(tmp_path, "mine", "quickstart", overwrite=True) == tmp_path / "mine"

@@ -70,7 +70,8 @@ def picture_grid(images: Tensor, *, columns: int = 8, gap: int = 1, at_least: in
 def save_picture(trainer: Trainer, name: str, picture: Figure | np.ndarray) -> None:
     """Writes `samples/<name>.png` in the run folder and logs it to Weights & Biases.
 
-    Does nothing on other ranks than 0, nor in a `fast_dev_run`, which has no folder.
+    Does nothing on other ranks than 0, in a `fast_dev_run`, which has no folder, and in a sanity check, when the folder
+    may still be an earlier run's.
 
     Args:
         trainer: the trainer at work.
@@ -80,7 +81,7 @@ def save_picture(trainer: Trainer, name: str, picture: Figure | np.ndarray) -> N
     Raises:
         TypeError: the array is not uint8.
     """
-    if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+    if not trainer.is_global_zero or trainer.fast_dev_run or trainer.sanity_checking:  # type: ignore[attr-defined]
         return
     pixels = figure_to_array(picture) if isinstance(picture, Figure) else picture
     if pixels.dtype != np.uint8:
