@@ -1,7 +1,7 @@
 """What every Lightning module of the course shares: checkpoints that rebuild it, the Hub, seeded batches."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,13 +15,17 @@ from lightning.pytorch.utilities import GradClipAlgorithmType
 from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from safetensors.torch import load_model, save_model
+from torch import Tensor
+from torch.amp import GradScaler
 from torch.optim import Optimizer
 
+from lhy_lightning.callbacks.finiteness import stop_at_non_finite_losses
 from lhy_lightning.checkpoints import WholeFileCheckpointIO, class_path, read_checkpoint
 from lhy_lightning.data_fit import check_data_module
 from lhy_lightning.determinism import reseed_for_batch, run_seed
 from lhy_lightning.exact_resume import resume_exactly
 from lhy_lightning.optim import build_schedule
+from lhy_lightning.optim.finiteness import FiniteLosses, check_weights, non_finite
 
 
 def plain(value: Any) -> Any:
@@ -71,6 +75,12 @@ class CourseModule(LightningModule, ModelHubMixin):
     data_modules: tuple[str, ...] = ()
     """Names of the package's data modules whose batches this module takes; of other packages' nothing is asked."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.finite_losses = FiniteLosses()
+        self.open_buffers: set[str] = set()
+        """Buffers that are not finite before training: masks of -inf, or numbers that are still to be found."""
+
     def setup(self, stage: str) -> None:
         check_data_module(self, stage)
         strategy = self.trainer.strategy
@@ -78,6 +88,8 @@ class CourseModule(LightningModule, ModelHubMixin):
             strategy.checkpoint_io = WholeFileCheckpointIO()
         if stage == "fit":
             resume_exactly(self.trainer)
+            self.finite_losses = FiniteLosses()
+            stop_at_non_finite_losses(self.trainer, self)
 
     def note(self, name: str, value: Any) -> None:
         """Sets an argument that was left out, in the module and in what its checkpoints rebuild it from."""
@@ -137,7 +149,55 @@ class CourseModule(LightningModule, ModelHubMixin):
         algorithm = GradClipAlgorithmType(gradient_clip_algorithm or GradClipAlgorithmType.NORM)
         Precision.clip_gradients(precision, optimizer, gradient_clip_val, algorithm)
 
+    # --- losses and weights that are no numbers ----------------------------------------------------------------------
+
+    @property
+    def gradient_scaler(self) -> GradScaler | None:
+        """That of precision 16-mixed."""
+        return getattr(self.trainer.precision_plugin, "scaler", None)
+
+    def cures(self, name: str) -> str:
+        """What may help where the loss of network `name`, "" for all of the module, is not finite."""
+        lr = self.hparams.get("lr")
+        slower = "lower the learning rate" + ("" if lr is None else f" (--model.lr, now {lr})")
+        clip = self.trainer.gradient_clip_val
+        return slower + ", clip gradients (--trainer.gradient_clip_val" + (f", now {clip})" if clip else " 1)")
+
+    def check_losses(self) -> None:
+        """Waits for the device and stops all ranks where the loss of a step so far was not finite.
+
+        Raises:
+            NonFiniteError: names the first such step.
+        """
+        self.finite_losses.check(self.trainer.world_size, self.cures)
+
+    def find_open_buffers(self) -> None:
+        """Notes which buffers are not finite in a module that has not been trained or loaded yet."""
+        names, bad = non_finite(dict(self.named_buffers()))
+        self.open_buffers = {name for name, found in zip(names, bad, strict=True) if found}
+
+    def check_weights(self, state: Mapping[str, Tensor], then: str | None = None) -> None:
+        """Waits for the device and stops all ranks where weights of a state dict are not finite.
+
+        Args:
+            state: (part of) a state dict; `open_buffers` are left out.
+            then: what follows from it; if not given, what it means in training.
+
+        Raises:
+            NonFiniteError: names the first such tensor.
+        """
+        check_weights(
+            {name: value for name, value in state.items() if name not in self.open_buffers},
+            self.trainer.world_size,
+            device=self.trainer.strategy.root_device,
+            then=then or f"{self.cures('')}. No checkpoint is written of it",
+        )
+
+    # --- checkpoints -------------------------------------------------------------------------------------------------
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.check_losses()
+        self.check_weights(checkpoint["state_dict"])
         checkpoint["class_path"] = class_path(type(self))
         checkpoint["seed"], checkpoint["processes"] = run_seed(), self.trainer.world_size
         if (data := getattr(self.trainer, "datamodule", None)) is not None:  # no hook of its own is called for it

@@ -18,7 +18,6 @@ from torch.optim import Optimizer
 
 from lhy_lightning.module import CourseModule
 from lhy_lightning.optim import build_optimizer, build_schedule, parameter_groups
-from lhy_lightning.optim.finiteness import FiniteLosses, check_weights
 from lhy_lightning.optim.manual_steps import StepsByGroup, check_trainer
 from lhy_lightning.optim.schedules import ENDLESS
 
@@ -63,7 +62,6 @@ class SeveralOptimizers(CourseModule):
             if norm is not None and norm <= 0:
                 raise ValueError(f"{name}_clip={norm}: must be above 0, or None for no clipping.")
         self.accumulate, self.clip = accumulate, dict(clip or {})
-        self.finite_losses = FiniteLosses()
         self._trained: dict[str, list[nn.Parameter]] = {}
         self._gathered: dict[str, int] = {}  # batches whose gradients a network holds
         self._updating: list[str] = []  # changed in place: setting an attribute of a module costs 10 µs
@@ -175,7 +173,7 @@ class SeveralOptimizers(CourseModule):
             self._gathered[name] = self._gathered.get(name, 0) + 1
             if self._gathered[name] > self.batch_in_group:
                 raise RuntimeError(f"with accumulate={self.accumulate} the {name} can step once a batch, not twice.")
-            if self._scaler is None:
+            if self.gradient_scaler is None:
                 self.finite_losses.see_loss(name, loss, self.trainer.global_step + 1)
         completes = self.completes_step
         strategy = self.trainer.strategy
@@ -191,7 +189,7 @@ class SeveralOptimizers(CourseModule):
         batches = self._gathered.pop(name)
         if batches < self.accumulate:  # each went backward divided by `accumulate`
             torch._foreach_mul_(self._gradients(name), self.accumulate / batches)
-        optimizer, scaler = self._optimizer_of(name), self._scaler
+        optimizer, scaler = self._optimizer_of(name), self.gradient_scaler
         if scaler is None:
             optimizer.step()
         else:
@@ -210,7 +208,7 @@ class SeveralOptimizers(CourseModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         # Lightning has unscaled the gradients, but for optimizers that can do so inside of their step: those still
         # skip a step without asking the device whether to.
-        scaler = self._scaler
+        scaler = self.gradient_scaler
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
             scaler.unscale_(optimizer)
         name = next(n for n, own in zip(self.networks(), self.trainer.optimizers, strict=True) if own is optimizer)
@@ -236,10 +234,6 @@ class SeveralOptimizers(CourseModule):
         self._share_statistics()
         for config in self.trainer.lr_scheduler_configs:
             config.scheduler.step()  # type: ignore[call-arg]
-        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        is_last = self.trainer.fit_loop.epoch_loop._is_training_done
-        if is_last or (every and self.trainer.global_step % every == 0):
-            self._check_losses()
 
     def _share_statistics(self) -> None:
         """Gives all ranks the first one's batch statistics, as DDP would before each forward.
@@ -251,13 +245,12 @@ class SeveralOptimizers(CourseModule):
         if isinstance(model, DistributedDataParallel) and model.broadcast_buffers and model.modules_buffers:
             model._sync_buffers()
 
-    def _check_losses(self) -> None:
-        self.finite_losses.check(self.trainer.world_size, {name: f"{name}_clip" for name in self.clip})
-
-    @property
-    def _scaler(self) -> torch.amp.GradScaler | None:
-        """The gradient scaler of precision 16-mixed."""
-        return getattr(self.trainer.precision_plugin, "scaler", None)
+    def cures(self, name: str) -> str:
+        rate = next((rate for rate in (f"{name}_lr", "lr") if self.hparams.get(rate) is not None), None)
+        slower = f"lower {'its' if name else 'the'} learning rate"
+        slower += f" (--model.{rate}, now {self.hparams[rate]})" if rate else ""
+        clips = [f"--model.{own}_clip" for own in self.clip if name in ("", own)]
+        return slower + (f", clip gradients ({' or '.join(clips)})" if clips else "")
 
     def _optimizer_of(self, name: str) -> LightningOptimizer:
         optimizers = self.optimizers()
@@ -290,7 +283,6 @@ class SeveralOptimizers(CourseModule):
         super().setup(stage)
         if stage != "fit":
             return
-        self.finite_losses = FiniteLosses()
         self._trained, self._gathered, self._last_figures = {}, {}, {}
         StepsByGroup.install(self.trainer, self._after_step, self.accumulate)
         if isinstance(self.trainer.strategy, DDPStrategy):  # each backward goes through some of the networks only
@@ -305,8 +297,6 @@ class SeveralOptimizers(CourseModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
-        self._check_losses()
-        check_weights(checkpoint["state_dict"], self.trainer.world_size)
         checkpoint["last_figures"] = {name: float(value) for name, value in self._last_figures.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

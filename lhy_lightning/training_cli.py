@@ -7,6 +7,7 @@ parsed: recipes first, then what the checkpoint says of its classes, then the fl
 import argparse
 import contextlib
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -335,8 +336,10 @@ class TrainingCLI(LightningCLI):
             results = {k: float(v) for k, v in trainer.callback_metrics.items()}
             last = folder / "checkpoints" / "last.ckpt"
             if trainer.is_global_zero and not best.is_file() and trainer.num_val_batches and last.is_file():
+                figure = trainer.callback_metrics.get(str(keeper.monitor))
+                why = "training ended before the first validation" if figure is None else f"{keeper.monitor} was NaN"
                 print(
-                    "training ended before the first validation, so there is no best epoch to evaluate or to predict "
+                    f"{why}, so there is no best epoch to evaluate or to predict "
                     f"with: `lhy predict --ckpt_path {last}` takes the last step."
                 )
         if trainer.is_global_zero:
@@ -355,8 +358,12 @@ class TrainingCLI(LightningCLI):
             found.append((name, path, {k: float(v) for k, v in figures.items()}))
         if len(found) > 1:
             print(" · ".join(f"{name}: {monitor} {figures[monitor]:.4f}" for name, _, figures in found))
-        sign = 1 if mode == "max" else -1
-        return max(found, key=lambda candidate: sign * candidate[2].get(monitor, 0.0))
+
+        def goodness(candidate: tuple[str, Path, dict[str, float]]) -> float:
+            value = candidate[2].get(monitor, 0.0)
+            return (value if mode == "max" else -value) if math.isfinite(value) else -math.inf
+
+        return max(found, key=goodness)
 
     def after_test(self) -> None:
         self._print_evaluation()

@@ -92,7 +92,7 @@ class SelectionTable(Callback):
             return
         names = (*LABEL_FREE, "target_accuracy")
         figures = {name: trainer.callback_metrics.get(SELECTION[name][0]) for name in names}
-        known = {name: float(value) for name, value in figures.items() if value is not None}
+        known = {name: float(value) for name, value in figures.items() if value is not None and value.isfinite()}
         self.history.append({"step": float(trainer.global_step), **known})
 
     def table(self) -> list[list[str]]:

@@ -6,6 +6,8 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch import Tensor
 
 from lhy_lightning.callbacks.pictures import run_directory
 
@@ -44,6 +46,19 @@ class BestCheckpoint(ModelCheckpoint):
         if self.dirpath is None:
             self.dirpath = str(run_directory(trainer) / "checkpoints")
         super().setup(trainer, pl_module, stage)
+
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        """Whether the epoch is the best so far: never one whose figure, or whose `val/loss`, is infinite or NaN.
+
+        Lightning takes the first epoch whatever its figure is.
+        """
+        for name in dict.fromkeys((str(self.monitor), "val/loss")):
+            value = current if name == self.monitor else trainer.callback_metrics.get(name)
+            bad = value is not None and not bool(torch.as_tensor(value).isfinite())
+            if trainer.strategy.reduce_boolean_decision(bad, all=False):
+                rank_zero_warn(f"{name} is {value} at step {trainer.global_step}: not taken for the best epoch.")
+                return False
+        return super().check_monitor_top_k(trainer, current)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The score of `best.ckpt` comes along however the run's folder is called now.

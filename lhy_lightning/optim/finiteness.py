@@ -1,16 +1,26 @@
-"""Losses that stop being finite: noticed on the device in every step, read only where a wait is due anyway."""
+"""Losses that stop being finite: noticed in every step, read only where a wait for the device is due anyway."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 NEVER = 2**62
 SKIPPED_STEPS = 20
 """Steps in a row that a gradient scaler may skip: 16 halvings take its first scale of 2^16 to 1."""
+
+HELD_LOSSES = 64
+"""Losses that are kept on the device before they are looked at, all in one call."""
+
+WHOLE_MODULE = ""
+"""The network's name where one optimizer trains all of a module."""
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class NonFiniteError(RuntimeError):
@@ -20,38 +30,53 @@ class NonFiniteError(RuntimeError):
 class FiniteLosses:
     """For each network the first step at which its loss was not finite, or its gradients were not many times in a row.
 
-    Asking `loss.isfinite()` in Python makes the CPU wait for the GPU in every step. Here the answer stays on the
-    device, and `check` reads all of them at once.
+    Asking `loss.isfinite()` in Python makes the CPU wait for the GPU in every step. Here losses stay on the device,
+    and `check` looks at all of them at once.
     """
 
     def __init__(self) -> None:
         self.first: dict[str, Tensor] = {}  # scalar int64 each: the step, or NEVER
         self.skipped: dict[str, Tensor] = {}  # scalar int64 each: steps skipped in a row
+        self._held: dict[str, list[tuple[int, Tensor]]] = {}  # steps and losses not looked at yet
 
     def see_loss(self, name: str, loss: Tensor, step: int) -> None:
-        """Notes whether a scalar loss of network `name` is finite; for training without a gradient scaler."""
-        self._note(name, ~loss.detach().isfinite(), step)
+        """Takes a loss of one number of network `name`; for training without a gradient scaler."""
+        self.hold_loss(name, loss.detach().clone(), step)
+
+    def hold_loss(self, name: str, loss: Tensor, step: int) -> None:
+        """As `see_loss`, of a loss that nobody changes in place: it is neither copied nor looked at yet."""
+        held = self._held.setdefault(name, [])
+        held.append((step, loss))
+        if len(held) >= HELD_LOSSES:
+            self._look(name)
 
     def see_scaled_step(self, name: str, skipped: Tensor, step: int) -> None:
         """Notes whether the gradient scaler skipped a step of network `name` (scalar bool): it may, now and then."""
         before = self.skipped.get(name)
         self.skipped[name] = skipped.long() if before is None else (before + 1) * skipped
-        self._note(name, self.skipped[name] >= SKIPPED_STEPS, step)
+        self._note(name, torch.where(self.skipped[name] >= SKIPPED_STEPS, step, NEVER))
 
-    def _note(self, name: str, bad: Tensor, step: int) -> None:
-        now = torch.where(bad, step, NEVER)
-        self.first[name] = torch.minimum(self.first[name], now) if name in self.first else now
+    def _look(self, name: str) -> None:
+        """Finds the first of the held losses that is not finite, on the device."""
+        steps, losses = zip(*self._held.pop(name), strict=True)
+        finite = torch.cat([loss.reshape(1) for loss in losses]).isfinite()
+        self._note(name, torch.tensor(steps, device=finite.device).masked_fill_(finite, NEVER).min())
 
-    def check(self, world_size: int = 1, advice: Mapping[str, str] | None = None) -> None:
+    def _note(self, name: str, step: Tensor) -> None:
+        self.first[name] = torch.minimum(self.first[name], step) if name in self.first else step
+
+    def check(self, world_size: int = 1, cures: Callable[[str], str] | None = None) -> None:
         """Waits for the device, agrees over ranks and raises on all of them alike.
 
         Args:
             world_size: ranks; all of them must call.
-            advice: a network's argument that clips its gradients, by the network's name.
+            cures: what may help, by the network's name, such as "lower its learning rate".
 
         Raises:
             NonFiniteError: names the network that failed first, and its step.
         """
+        for name in list(self._held):
+            self._look(name)
         if not self.first:
             return
         names = sorted(self.first)
@@ -61,42 +86,56 @@ class FiniteLosses:
         step, name = min(zip(first.tolist(), names, strict=True))
         if step == NEVER:
             return
-        clip = (advice or {}).get(name)
-        cures = "lower its learning rate" + (f", clip its gradients ({clip})" if clip else "")
+        whose, help_ = f"the {name}'s" if name else "the", cures(name) if cures else "lower its learning rate"
         if name in self.skipped:
             raise NonFiniteError(
-                f"the {name}'s gradients were not finite in {SKIPPED_STEPS} steps in a row, up to step {step}, with an "
-                f"ever smaller loss scale: {cures}, or train with precision bf16-mixed or 32-true. The last checkpoint "
-                "is from before."
+                f"{whose} gradients were not finite in {SKIPPED_STEPS} steps in a row, up to step {step}, with an "
+                f"ever smaller loss scale: {help_}, or train with precision bf16-mixed or 32-true. Checkpoints "
+                "that were written are from before."
             )
         raise NonFiniteError(
-            f"the {name}'s loss was not finite at step {step}: {cures}, or look at the data; with precision 16-mixed "
-            "or bf16-mixed try 32-true. The last checkpoint is from before."
+            f"{whose} loss was not finite at step {step}: {help_}, or look at the data; with precision 16-mixed "
+            "or bf16-mixed try 32-true. Checkpoints that were written are from before."
         )
 
 
-def check_weights(state: Mapping[str, Tensor], world_size: int = 1) -> None:
+def non_finite(state: Mapping[str, Any]) -> tuple[list[str], list[Tensor]]:
+    """Names of the floating-point tensors of a state dict, and for each a scalar bool tensor: it is not finite.
+
+    Args:
+        state: tensors by their names; what is no tensor, or of no usual floating-point type, is left out.
+    """
+    floats = {
+        name: value
+        for name, value in state.items()
+        if isinstance(value, Tensor) and value.dtype in FLOATS and not is_lazy(value)
+    }
+    return list(floats), [~value.detach().isfinite().all() for value in floats.values()]
+
+
+def check_weights(
+    state: Mapping[str, Any], world_size: int = 1, *, device: torch.device | None = None, then: str
+) -> None:
     """Waits for the device, agrees over ranks and raises on all of them where a tensor of a state dict is not finite.
 
     Args:
         state: tensors by their names; only floating-point ones are looked at.
         world_size: ranks; all of them must call.
+        device: where ranks agree, if there are several.
+        then: what follows from it, and what to do.
 
     Raises:
         NonFiniteError: names the first such tensor.
     """
-    floats = {name: value.detach() for name, value in state.items() if value.is_floating_point()}
-    if not floats:
+    names, bad = non_finite(state)
+    if not names and world_size == 1:
         return
-    device = next(iter(floats.values())).device
-    finite = torch.stack([value.isfinite().all().to(device) for value in floats.values()])
-    everywhere = finite.all().long()
+    device = device or (bad[0].device if bad else torch.device("cpu"))
+    found = torch.stack([value.to(device) for value in bad]) if bad else torch.zeros(1, dtype=torch.bool, device=device)
+    anywhere = found.any().long()
     if world_size > 1:
-        dist.all_reduce(everywhere, op=dist.ReduceOp.MIN)
-    if everywhere:
+        dist.all_reduce(anywhere, op=dist.ReduceOp.MAX)
+    if not anywhere:
         return
-    name = next((name for name, whole in zip(floats, finite.tolist(), strict=True) if not whole), None)
-    raise NonFiniteError(
-        f"{f'{name} is' if name else 'weights of another rank are'} not finite: this checkpoint is not written, the "
-        "last one stays. Resume from it with a lower learning rate or clipped gradients."
-    )
+    name = next((name for name, here in zip(names, found.tolist(), strict=False) if here), None)
+    raise NonFiniteError(f"{f'{name} is' if name else 'weights of another rank are'} not finite: {then}.")
