@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from lhy_lightning.data.bit_depth import check_value_range
 from lhy_lightning.data.domain_batches import Epoch
 from lhy_lightning.data.domain_pictures import check_change
 
@@ -18,6 +19,7 @@ def check_domain_arguments(given: dict[str, Any]) -> None:
         ValueError: names the argument, and what to do.
     """
     _check_numbers(given)
+    check_value_range(given["value_range"])
     for side in ("source", "target"):
         check_change(given[f"{side}_transform"])
     for name, choices in (("epoch", get_args(Epoch)), ("train_on", ("domains", "target"))):

@@ -39,6 +39,11 @@ class ChangedPictures(PictureSet):
         thresholds = self.canny if change == "edges" else ()
         key = f"{pictures.fingerprint} {change} {thresholds} 2"  # raise it where decoding changes
         self.fingerprint = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+        self.value_range = pictures.value_range
+
+    @property
+    def reach(self) -> dict[int, tuple[str, float, float]]:
+        return self.pictures.reach
 
     def __len__(self) -> int:
         return len(self.pictures)

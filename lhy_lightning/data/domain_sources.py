@@ -122,6 +122,7 @@ class DomainSources:
                 test_source=side.test_source,
                 image_column=given.image_column,
                 label_column=given.label_column,
+                value_range=given.value_range,
                 labels=labels,
                 cache_dir=given.cache_dir,
             )

@@ -108,6 +108,7 @@ def source_splits(
     """
     handed = sets.rows_of(roles)
     train = _readable(pool, handed["train"][labels[handed["train"]] >= 0], f"{sets.source} (train)", report)
+    report_doubts(sets, pool, train, report)
     if "val" in handed:
         val = _readable(pool, handed["val"][labels[handed["val"]] >= 0], f"{sets.source} (val)", report)
     else:
@@ -170,6 +171,7 @@ def _divided(
         rows = sets.in_path_order(roles, pool)
         rows = _so_many_per_class(rows[labels[rows] >= 0] if known else rows, labels, how)
         train = _readable(pool, rows, f"{sets.source} (train)", report)
+        report_doubts(sets, pool, train, report)
         parts = {"train": train, "val": rows, "test": rows}
         return _none_empty({name: Split(pool, part, labels[part]) for name, part in parts.items()}, sets.source)
     trained_on: tuple[Role, ...] = ("train",) if known else ("train", "unlabelled")
@@ -180,6 +182,7 @@ def _divided(
         )
     train = np.concatenate([handed[role] for role in trained_on if role in handed])
     train = _so_many_per_class(_readable(pool, train, f"{sets.source} (train)", report), labels, how)
+    report_doubts(sets, pool, train, report)
     parts, nothing = {}, np.zeros(len(pool.bad), dtype=np.int64)
     made_test = 0.0 if "test" in handed else how.test_fraction
     if "test" in handed:
@@ -213,6 +216,12 @@ def joined(parts: Sequence[Split], pool: Pool, starts: Sequence[int]) -> Split:
     rows = np.concatenate([start + part.rows for start, part in zip(starts, parts, strict=True)])
     truth = np.concatenate([part.truth for part in parts])
     return Split(pool, rows, truth)
+
+
+def report_doubts(sets: ImageSets, pool: Pool, rows: np.ndarray, report: Report) -> None:
+    """Tells of training images that are hardly what was meant: equal, of one colour, nearly black."""
+    for sentence in pool.doubts(rows):
+        report(f"{sets.source}: {sentence}.")
 
 
 def _so_many_per_class(rows: np.ndarray, labels: np.ndarray, how: TargetDivision) -> np.ndarray:

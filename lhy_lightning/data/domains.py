@@ -29,6 +29,7 @@ from lhy_lightning.data.domain_splits import (
     target_splits,
 )
 from lhy_lightning.data.folders import Role
+from lhy_lightning.data.image_sets import common_range
 from lhy_lightning.data.image_splits import Split, report_duplicates
 from lhy_lightning.data.module import PictureDataModule, ResumableLoader
 from lhy_lightning.data.picture_batches import PlainPictures, TrainPictures
@@ -63,6 +64,8 @@ class DomainDataModule(PictureDataModule):
         target_labels_per_class: keep so many labelled rows a class of those that "target" trains on.
         image_column: column of the pictures in a table; found by type and name if not given.
         label_column: the same for the labels.
+        value_range: the numbers that stand for black and white in images of more than 8 bits, such as [0, 4095]; full
+            16-bit images need none.
         batch_size: source rows a step and process, equally many of each source domain.
         target_batch_size: target rows a step and process; as `batch_size` if not given, 0 for none.
         eval_batch_size: rows in evaluation; as `batch_size` if not given.
@@ -122,6 +125,7 @@ class DomainDataModule(PictureDataModule):
         target_labels_per_class: int | None = None,
         image_column: str | None = None,
         label_column: str | None = None,
+        value_range: tuple[float, float] | None = None,
         batch_size: int = 64,
         target_batch_size: int | None = None,
         eval_batch_size: int | None = None,
@@ -202,6 +206,7 @@ class DomainDataModule(PictureDataModule):
         tested: Role = "test" if "test" in target.sets.roles else "train"
         self.test_labelled = given.target_labelled and target.sets.labelled(tested)
         given.image_size, given.channels, given.classes = self.image_size, self.channels, list(self.class_names)
+        given.value_range = common_range(given.value_range, [domain.sets for domain in [*sources, target]])
         if stage == "fit":
             self._compare()
 

@@ -1,26 +1,27 @@
-"""Pictures in an array of floats, which say what is black and what is white."""
+"""Pictures in an array of floats or of integers other than bytes, by a stated or evident range."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image
 
-from lhy_lightning.data.pictures import MODES, PictureSet
+from lhy_lightning.data.bit_depth import FULL_8, check_value_range, range_in_use, suggested_range
+from lhy_lightning.data.pictures import MODES, PictureSet, ranged
 
 CHUNK = 256  # pictures looked at in one go
 
 
 class FloatPictures(PictureSet):
-    """Pictures in one array of floats, memory-mapped; rounded to 8 bits as they are decoded.
+    """Pictures in one array of numbers, memory-mapped; rounded to 8 bits as they are decoded.
 
     A picture with a NaN cannot be read: as corrupt files, it is left out of training and counted, and a grey one
     stands in for it in test and prediction.
 
     Args:
-        array: (N, H, W) or (N, H, W, C) of floats, C 1 or 3.
+        array: (N, H, W) or (N, H, W, C) of floats, integers or booleans, C 1 or 3.
         source: what it was loaded from.
         fingerprint: names the array's content.
-        value_range: the numbers that stand for black and white.
+        value_range: the numbers that stand for black and white; not needed where it is evident (`range_in_use`).
 
     Raises:
         ValueError: no range, one that is none, an array of another rank, or a value outside of the range.
@@ -34,26 +35,36 @@ class FloatPictures(PictureSet):
                 f"{source} holds {array.dtype} of shape {array.shape}; pictures are of shape (N, height, width) or "
                 "(N, height, width, channels) with 1 or 3 channels."
             )
-        if value_range is None:
-            raise ValueError(
-                f"{source} holds {array.dtype} of shape {array.shape}; pictures are uint8, or floats with the numbers "
-                "that are black and white: set --data.value_range, such as [0, 1] or [-1, 1]."
-            )
-        low, high = float(value_range[0]), float(value_range[1])
-        if not low < high:
-            raise ValueError(f"value_range=({low:g}, {high:g}): black must be less than white.")
+        check_value_range(value_range)
         self.array = array if array.ndim == 4 else array[..., None]
-        self.source, self.low, self.high = source, low, high
-        self.fingerprint = f"{fingerprint}-{low}-{high}"
-        for first in range(0, len(array), CHUNK):
-            chunk = np.asarray(array[first : first + CHUNK])
-            outside = (chunk < low) | (chunk > high)  # neither is true of NaN
-            if outside.any():
-                row = int(np.flatnonzero(outside.reshape(len(chunk), -1).any(1))[0])
-                value = chunk[row][outside[row]][0]
-                raise ValueError(
-                    f"{self.name(first + row)} holds {value:g}, outside of value_range ({low:g}, {high:g})."
-                )
+        self.source, stated = source, (0.0, 1.0) if array.dtype == bool else value_range
+        smallest, largest = self._reach()
+        if stated is None and array.dtype.kind == "f":
+            raise ValueError(
+                f"{source} holds {array.dtype} of shape {array.shape}; pictures are uint8, or numbers of a known "
+                f"range. These reach from {smallest[1]:g} to {largest[1]:g}; say which are black and white: set "
+                f"--data.value_range, such as {suggested_range(smallest[1], largest[1])}."
+            )
+        below = stated is not None and smallest[1] < stated[0]
+        where = source if stated is None else self.name((smallest if below else largest)[0])
+        reach = (array.dtype.name, smallest[1], largest[1])
+        self.low, self.high = range_in_use(where, reach, stated) if len(array) else FULL_8
+        self.value_range = (self.low, self.high)
+        self.fingerprint = ranged(fingerprint, self.value_range)
+
+    def _reach(self) -> tuple[tuple[int, float], tuple[int, float]]:
+        """Row and value of the smallest and of the largest number, NaN apart."""
+        smallest, largest = (0, np.inf), (0, -np.inf)
+        for first in range(0, len(self.array), CHUNK):
+            chunk = np.asarray(self.array[first : first + CHUNK])
+            chunk = chunk.reshape(len(chunk), -1)
+            low, high = (np.asarray(extreme.reduce(chunk, 1), np.float64) for extreme in (np.fmin, np.fmax))
+            low, high = np.where(np.isnan(low), np.inf, low), np.where(np.isnan(high), -np.inf, high)
+            if low.min() < smallest[1]:
+                smallest = first + int(low.argmin()), float(low.min())
+            if high.max() > largest[1]:
+                largest = first + int(high.argmax()), float(high.max())
+        return smallest, largest
 
     def __len__(self) -> int:
         return len(self.array)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from lhy_lightning.data.bit_depth import Range
 from lhy_lightning.data.image_files import FORMATS
 from lhy_lightning.data.pictures import FilePictures
 
@@ -119,14 +120,16 @@ def _folders_by_role(root: Path) -> dict[Role, tuple[Path, tuple[str, ...]]]:
     return splits
 
 
-def _list_split(folder: Path, role: Role, leave_out: tuple[str, ...], labels: bool) -> ListedFiles:
+def _list_split(
+    folder: Path, role: Role, leave_out: tuple[str, ...], labels: bool, value_range: Range | None
+) -> ListedFiles:
     """Labelled by its class folders where there are two or more and `labels` are wanted, else unlabelled."""
     classes = [child for child in subfolders(folder) if child.name not in leave_out]
     paths = [path for path in list_pictures(folder) if path.split("/", 1)[0] not in leave_out]
     if role == "unlabelled" or not labels or len(classes) < 2:
         if not paths:
             raise ValueError(f"{folder} holds no picture (looked for {', '.join(sorted(SUFFIXES))}).")
-        return ListedFiles(FilePictures(folder, paths), None, ())
+        return ListedFiles(FilePictures(folder, paths, value_range), None, ())
     names = tuple(child.name for child in classes)
     place = {name: number for number, name in enumerate(names)}
     inside = [path for path in paths if "/" in path]
@@ -140,10 +143,10 @@ def _list_split(folder: Path, role: Role, leave_out: tuple[str, ...], labels: bo
             f"{len(paths) - len(inside)} pictures lie beside the class folders of {folder} ({beside} …): "
             "which class are they?"
         )
-    return ListedFiles(FilePictures(folder, inside), numbers, names)
+    return ListedFiles(FilePictures(folder, inside, value_range), numbers, names)
 
 
-def list_folder(root: Path, *, labels: bool = True) -> dict[Role, ListedFiles]:
+def list_folder(root: Path, *, labels: bool = True, value_range: Range | None = None) -> dict[Role, ListedFiles]:
     """Lists a folder's splits.
 
     Recognised: `train`, `val`, `test` under their usual names, each with class folders or flat; `labeled` and
@@ -153,11 +156,12 @@ def list_folder(root: Path, *, labels: bool = True) -> dict[Role, ListedFiles]:
     Args:
         root: the folder.
         labels: without them, all splits are unlabelled and may lie in folders of any kind.
+        value_range: (black, white) of pictures of more than 8 bits.
 
     Raises:
         ValueError: a class folder or a split without a picture, or two folders for one split.
     """
     return {
-        role: _list_split(folder, role, leave_out, labels)
+        role: _list_split(folder, role, leave_out, labels, value_range)
         for role, (folder, leave_out) in _folders_by_role(root).items()
     }

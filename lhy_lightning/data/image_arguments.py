@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lhy_lightning.data.bit_depth import check_value_range
+
 
 def check_numbers(given: dict[str, object]) -> None:
     """Refuses numbers of a data module's arguments that make no sense.
@@ -24,6 +26,7 @@ def check_numbers(given: dict[str, object]) -> None:
     for name in ("channels", "input_channels", "target_channels"):
         if given.get(name) not in (None, 1, 3):
             raise ValueError(f"{name}={given[name]}: pictures are grey (1) or colour (3).")
+    check_value_range(given.get("value_range"))
 
 
 def kept_and_cut(load_size: object, image_size: object) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:

@@ -15,7 +15,7 @@ from lhy_lightning.data.augmentation import Augmentation
 from lhy_lightning.data.augmentation_steps import centre_crop, scale_to_contract
 from lhy_lightning.data.edges import INPUT_TRANSFORMS
 from lhy_lightning.data.image_arguments import check_numbers, kept_and_cut
-from lhy_lightning.data.image_sets import ImageSets
+from lhy_lightning.data.image_sets import ImageSets, common_range
 from lhy_lightning.data.image_sides import Side, find_sides
 from lhy_lightning.data.image_splits import Division, Split
 from lhy_lightning.data.image_stages import roles_of_stage, splits_of_stage
@@ -46,6 +46,8 @@ class PairedImageDataModule(PictureDataModule):
         direction: "AtoB": A, or the left half, is the input; "BtoA": the other one.
         input_transform: compute the input from the picture: its "edges", or a "grey" version.
         image_column: column of the pictures in a table; found by type and name if not given.
+        value_range: the numbers that stand for black and white in images of more than 8 bits, such as [0, 4095]; full
+            16-bit images need none.
         batch_size: training rows a step and process.
         eval_batch_size: the same in evaluation; as `batch_size` if not given.
         image_size: side, or height and width, of input and target; as in the source if all are of one size.
@@ -78,6 +80,7 @@ class PairedImageDataModule(PictureDataModule):
         direction: Literal["AtoB", "BtoA"] = "AtoB",
         input_transform: Literal["edges", "grey"] | None = None,
         image_column: str | None = None,
+        value_range: tuple[float, float] | None = None,
         batch_size: int = 16,
         eval_batch_size: int | None = None,
         image_size: int | tuple[int, int] | None = None,
@@ -141,6 +144,7 @@ class PairedImageDataModule(PictureDataModule):
         self._stages.add(stage)
         self.has_test = "test" in known.roles or given.test_fraction > 0
         given.image_size = self.image_size
+        given.value_range = common_range(given.value_range, list(self._sets.values()))
         given.input_channels, given.target_channels = self.input_channels, self.target_channels
 
     def _open(self) -> dict[str, ImageSets]:
@@ -153,6 +157,7 @@ class PairedImageDataModule(PictureDataModule):
                 val_source=side.val_source,
                 test_source=side.test_source,
                 image_column=given.image_column,
+                value_range=given.value_range,
                 cache_dir=given.cache_dir,
             )
 

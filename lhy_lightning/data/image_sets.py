@@ -5,6 +5,7 @@ from copy import copy
 
 import numpy as np
 
+from lhy_lightning.data.bit_depth import range_in_use
 from lhy_lightning.data.folders import Role, natural
 from lhy_lightning.data.picture_store import PictureStore, Pool, read_headers
 from lhy_lightning.data.pictures import PictureSet, Resize
@@ -21,12 +22,13 @@ class ImageSets:
         source: hands out one split or several.
         val_source, test_source, unlabelled_source: each replaces (`unlabelled_source`: adds to) one split.
         image_column, label_column: for tables.
-        value_range: for npy files of floats.
+        value_range: (black, white) of images of more than 8 bits.
         labels: read them where there are any.
         cache_dir: where decoded pictures are kept.
 
     Attributes:
         by_role: the opened splits; only `unlabelled` may have several parts.
+        value_range: as given, or what was evident from the images read so far.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class ImageSets:
         labels: bool = True,
         cache_dir: str | None = None,
     ) -> None:
-        self.source, self.cache = source, cache_folder(cache_dir)
+        self.source, self.cache, self.value_range = source, cache_folder(cache_dir), value_range
 
         def opened(place: str) -> dict[Role, OpenedSplit]:
             return open_source(
@@ -196,7 +198,24 @@ class ImageSets:
                     split.pictures, size=size, channels=channels, resize=resize, folder=self.cache, keep=keep
                 )
             stores.append(self._stores[key])
-        return Pool(stores)
+        pool = Pool(stores)
+        for split in splits:
+            self.value_range = self.value_range or split.pictures.value_range
+        self._check_range(pool)
+        return pool
+
+    def _check_range(self, pool: Pool) -> None:
+        """Refuses images of more than 8 bits whose range is not known; all that are read together share one."""
+        deep = np.flatnonzero(~np.isnan(pool.facts.reach[:, 0]))
+        if not len(deep):
+            return
+        reach = pool.facts.reach[deep]
+        lowest, highest = deep[reach[:, 0].argmin()], deep[reach[:, 1].argmax()]
+        stated, where = self.value_range, self.source
+        if stated is not None:
+            where = pool.name(int(lowest if reach[:, 0].min() < stated[0] else highest))
+        mode = str(pool.facts.mode[highest])
+        self.value_range = range_in_use(where, (mode, float(reach[:, 0].min()), float(reach[:, 1].max())), stated)
 
     def rows_of(self, roles: Sequence[Role]) -> dict[Role, np.ndarray]:
         """For every role, its rows in the pool that `read` returns for these roles."""
@@ -213,6 +232,12 @@ class ImageSets:
             return np.arange(len(pool.bad))
         names = pool.names()
         return np.array(sorted(range(len(names)), key=names.__getitem__))
+
+
+def common_range(given: tuple[float, float] | None, sets: Sequence[ImageSets]) -> tuple[float, float] | None:
+    """The one range that was stated or evident in all sets with images of more than 8 bits; `given` without one."""
+    found = {(float(one.value_range[0]), float(one.value_range[1])) for one in sets if one.value_range is not None}
+    return found.pop() if len(found) == 1 else given
 
 
 def _numbered(split: OpenedSplit, names: Sequence[str], *, strict: bool = True) -> np.ndarray:

@@ -91,6 +91,8 @@ def divide(
         train, unlabelled = unlabelled, unlabelled[:0]
     if not len(train):
         raise ValueError("the training split is empty.")
+    for sentence in pool.doubts(train):
+        report(f"training images: {sentence}.")
     test, made_test = handed.get("test"), 0.0 if "test" in handed else how.test_fraction
     if made_test:
         chosen = held_out(labels[train], pool.content[train], made_test, how.split_seed)
@@ -115,7 +117,15 @@ def divide(
     rows = {"train": train, "val": val, "unlabelled": unlabelled} | ({} if test is None else {"test": test})
     for name in ("train", "val", *(["test"] if test is not None else [])):
         if not len(rows[name]):
-            raise ValueError(f"the {name} split is empty; check val_fraction, test_fraction and folds.")
+            all_rows = np.concatenate([*rows.values()])
+            different = len(np.unique(pool.content[all_rows]))
+            why = "; check val_fraction, test_fraction and folds."
+            if name not in handed and 2 * different <= len(all_rows):
+                why = (
+                    f": equal images stay in one split, and of {len(all_rows):,} images {different:,} are different. "
+                    "Are they read as they are meant?"
+                )
+            raise ValueError(f"the {name} split is empty{why}")
     return {name: Split(pool, chosen, labels[chosen]) for name, chosen in rows.items()}
 
 

@@ -45,7 +45,8 @@ class ImageDataModule(PictureDataModule):
         unlabelled_source: unlabelled pictures from elsewhere, one place or several.
         image_column: column of the pictures in a table; found by type and name if not given.
         label_column: column of the labels in a table.
-        value_range: the numbers that stand for black and white in a npy file of floats, such as [0, 1].
+        value_range: the numbers that stand for black and white in images of more than 8 bits and in npy files of other
+            numbers than bytes, such as [0, 1]; images of 16 bits that use all of them need none.
         batch_size: training rows a step and process.
         eval_batch_size: the same in evaluation; as `batch_size` if not given.
         image_size: side, or height and width, of the network's pictures; as in the source if all are of one size.
@@ -214,7 +215,7 @@ class ImageDataModule(PictureDataModule):
         self._stages.add(stage)
         self.has_test = "test" in sets.roles or given.test_fraction > 0
         self.test_labelled = sets.labelled("test" if "test" in sets.roles else "train")
-        given.image_size, given.channels = self.image_size, self.channels
+        given.image_size, given.channels, given.value_range = self.image_size, self.channels, sets.value_range
         if self.class_names:
             given.class_names, given.num_classes = list(self.class_names), self.num_classes
 

@@ -7,6 +7,7 @@ from pathlib import PurePath
 import numpy as np
 from PIL import Image, ImageOps
 
+from lhy_lightning.data.bit_depth import DeepImage
 from lhy_lightning.data.folders import Role
 from lhy_lightning.data.image_sets import ImageSets
 from lhy_lightning.data.picture_store import Pool, read_headers
@@ -24,6 +25,7 @@ class HalfPictures(PictureSet):
     def __init__(self, whole: PictureSet, *, right: bool) -> None:
         self.whole, self.right = whole, right
         self.fingerprint = f"{whole.fingerprint}-{'right' if right else 'left'}"
+        self.value_range = whole.value_range
 
     def __len__(self) -> int:
         return len(self.whole)
@@ -36,6 +38,14 @@ class HalfPictures(PictureSet):
             turned = ImageOps.exif_transpose(image)  # a half of its own could not be turned any more
             width, height = turned.size
             return turned.crop((width // 2, 0, width, height) if self.right else (0, 0, width // 2, height))
+
+    def deep(self, row: int, image: Image.Image) -> DeepImage | None:
+        with self.whole.open(row) as whole:  # `image` is 8 bits by now
+            found = self.whole.deep(row, whole)
+        if found is None:
+            return None
+        middle = found.values.shape[1] // 2
+        return DeepImage(found.mode, found.values[:, middle:] if self.right else found.values[:, :middle])
 
     def header(self, row: int) -> tuple[int, int, int]:
         height, width, channels = self.whole.header(row)
@@ -58,6 +68,10 @@ class PairedPool(Pool):
         super().__init__(inputs.stores)
         self.targets = targets
         self.bad = self.bad | targets.bad
+
+    def doubts(self, rows: np.ndarray) -> list[str]:
+        named = {"inputs": super().doubts(rows), "targets": self.targets.doubts(rows)}
+        return [f"{sentence} ({name})" for name, sentences in named.items() for sentence in sentences]
 
 
 def cut_in_halves(whole: ImageSets) -> tuple[ImageSets, ImageSets]:
@@ -129,7 +143,7 @@ def _in_order_of(inputs: FilePictures, targets: FilePictures) -> FilePictures:
                 f"{len(names)} picture{'s' * (len(names) != 1)} of {one.root} without a partner of the same name in "
                 f"{other.root}: {listed}."
             )
-    return FilePictures(targets.root, [found[name] for name in wanted])
+    return FilePictures(targets.root, [found[name] for name in wanted], targets.value_range)
 
 
 def _by_stem(pictures: FilePictures) -> dict[str, str]:

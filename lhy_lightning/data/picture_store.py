@@ -21,10 +21,11 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from lhy_lightning.data.image_facts import ImageFacts, doubtful_images
 from lhy_lightning.data.pictures import GREY, PictureSet, Resize
 from lhy_lightning.whole_file import whole_file
 
-VERSION = 1  # of the files' layout and of decoding: raise it and old files are not used any more
+VERSION = 2  # of the files' layout and of decoding: raise it and old files are not used any more
 SMALL = 3e-4  # seconds: pictures that decode faster are decoded in one thread (measured: .2 to .4 ms is the turn)
 FORGET_AFTER = 2**22  # bytes read of a mapped file until its pages are given back; the system maps ten times as many
 TASK, CHUNK = 64, 1024  # pictures that a thread decodes in one go, and that are in memory at a time
@@ -95,6 +96,7 @@ class PictureStore:
     Attributes:
         content: (N,) int64 hashes of the decoded pixels, before edges or the like were made of them.
         bad: (N,) bool, pictures that could not be read; a grey one stands in.
+        facts: what can be seen in the decoded pixels, and the values of pictures of more than 8 bits.
     """
 
     def __init__(
@@ -109,9 +111,11 @@ class PictureStore:
         if self._pixels is not None:
             self.bad = np.zeros(len(pictures), dtype=bool)
             self.content = np.zeros(len(pictures), dtype=np.int64)
+            self.facts = ImageFacts.of_rows(len(pictures))
             for first in range(0, len(pictures), CHUNK):
                 pixels = self._pixels[first : first + CHUNK]
                 self.content[first : first + CHUNK] = [_hash(picture) for picture in pixels]
+                self.facts.note(first, pixels)
                 forget_pages(self._pixels)
         elif not self._open():
             self._decode_all()
@@ -174,6 +178,7 @@ class PictureStore:
         try:
             with np.load(self.facts_file, allow_pickle=False) as facts:
                 self.content, self.bad = facts["content"], facts["bad"]
+                self.facts = ImageFacts(**{name: facts[name] for name in ImageFacts.names()})
             if len(self.content) != len(self.pictures):
                 return False
             if self.keep:
@@ -189,12 +194,13 @@ class PictureStore:
         """One pass over all pictures, large ones in parallel threads, written front to back."""
         rows, where = len(self.pictures), self.pixels_file if self.keep else "nowhere: the set is streamed"
         rank_zero_info(f"Reading {rows:,} pictures once at {self.size[0]}×{self.size[1]} (kept in {where}) …")
-        content, bad = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=bool)
+        content, bad, facts = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=bool), ImageFacts.of_rows(rows)
 
         def decode_rows(first: int) -> bytes:
             chunk = range(first, min(first + TASK, rows))
             pictures, origins, bad[chunk.start : chunk.stop] = zip(*map(self._decode, chunk), strict=True)
             content[chunk.start : chunk.stop] = [_hash(origin) for origin in origins]
+            facts.note(chunk.start, np.stack(pictures))
             return b"".join(picture.tobytes() for picture in pictures)
 
         def batches(write: Callable[[bytes], object]) -> None:
@@ -217,8 +223,9 @@ class PictureStore:
                 batches(file.write)
         else:
             batches(len)
+        facts.note_reach(self.pictures.reach)
         with cache_file(self.facts_file) as file:
-            np.savez(file, content=content, bad=bad)
+            np.savez(file, content=content, bad=bad, **vars(facts))
 
 
 def forget_pages(array: np.ndarray) -> None:
@@ -249,6 +256,7 @@ class Pool:
         self.first = np.cumsum([0, *map(len, stores)])
         self.content = np.concatenate([store.content for store in stores])
         self.bad = np.concatenate([store.bad for store in stores])
+        self.facts = ImageFacts.joined([store.facts for store in stores])
 
     def take(self, rows: np.ndarray) -> Tensor:
         """(B, C, H, W) uint8 of any rows, in their order."""
@@ -262,6 +270,12 @@ class Pool:
         places = torch.from_numpy(np.concatenate([np.flatnonzero(number == i) for i in used]))
         joined = torch.cat(taken)
         return joined[torch.argsort(places)]
+
+    def doubts(self, rows: np.ndarray) -> list[str]:
+        """Sentences about images at these rows that are hardly what was meant: equal, of one colour, nearly black."""
+        rows = rows[~self.bad[rows]]
+        found = doubtful_images(self.facts, self.content, rows)
+        return [f"{sentence} (such as {self.name(int(rows[0]))})" for sentence in found]
 
     def name(self, row: int) -> str:
         number = int(np.searchsorted(self.first, row, side="right")) - 1

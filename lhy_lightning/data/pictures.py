@@ -11,42 +11,87 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageOps
 
+from lhy_lightning.data.bit_depth import DeepImage, Range, deep_image, range_in_use
 from lhy_lightning.data.bitmaps import open_bitmap
 from lhy_lightning.data.image_files import open_image
 
 Resize = Literal["stretch", "crop"]
 MODES = {1: "L", 3: "RGB"}
 GREY = 128  # a picture that cannot be read, and the fill named "grey"
+WHITE = 255  # what transparent pictures are laid over
 
 
 def channels_of(image: Image.Image) -> int:
-    """1 for grey pictures (an alpha channel is dropped), 3 for all others."""
+    """1 for grey pictures (an alpha channel does not count), 3 for all others."""
     return 1 if image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I") else 3
 
 
-def decode(image: Image.Image, size: tuple[int, int], channels: int, resize: Resize) -> np.ndarray:
+def opaque(image: Image.Image) -> Image.Image:
+    """Lays a transparent picture over white; an opaque one keeps its pixels. The result may still have a palette."""
+    if image.mode not in ("RGBA", "LA", "PA", "RGBa", "La") and "transparency" not in image.info:
+        return image
+    colours = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    image = image.convert("LA" if colours == "L" else "RGBA")
+    opacity = image.getchannel("A")
+    image = image.convert(colours)
+    if opacity.getextrema()[0] == 255:
+        return image
+    whole = Image.new(colours, image.size, WHITE if colours == "L" else (WHITE,) * 3)
+    whole.paste(image, mask=opacity)
+    return whole
+
+
+def decode(
+    image: Image.Image,
+    size: tuple[int, int],
+    channels: int,
+    resize: Resize,
+    *,
+    value_range: Range | None = None,
+) -> np.ndarray:
     """Decodes one picture at the size and number of channels asked for.
 
     Args:
-        image: as PIL opened it; its EXIF orientation is applied.
+        image: as PIL opened it; its EXIF orientation is applied, and what is transparent becomes white.
         size: (height, width) of the result.
         channels: 1 (grey) or 3 (RGB).
         resize: "stretch" ignores the aspect ratio; "crop" brings the shorter side to size and takes the centre.
+        value_range: (black, white) of a picture of more than 8 bits.
 
     Returns:
         (height, width, channels) uint8.
+
+    Raises:
+        ValueError: more than 8 bits, whose range is neither stated nor evident.
     """
+    deep = deep_image(image)
+    if deep is not None:
+        value_range = range_in_use(str(getattr(image, "filename", "") or "a picture"), deep.reach, value_range)
+    return _decode(image, deep, size, channels, resize, value_range)
+
+
+def _decode(
+    image: Image.Image,
+    deep: DeepImage | None,
+    size: tuple[int, int],
+    channels: int,
+    resize: Resize,
+    value_range: Range | None,
+) -> np.ndarray:
     height, width = size
     if image.format == "JPEG":  # the decoder itself can halve, quarter … : much faster for photos
         image.draft(MODES[channels], (2 * width, 2 * height))
     image.load()
+    if deep is not None:
+        info = {name: image.info[name] for name in ("exif",) if name in image.info}
+        image = deep.to_bytes(value_range)
+        image.info.update(info)
     if "exif" in image.info:
         image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits: convert() would clip at 255 instead of scaling
-        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    image = opaque(image)
     if image.mode != MODES[channels]:
         if image.mode == "P":
-            image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+            image = image.convert("RGB")
         image = image.convert(MODES[channels])
     if image.size != (width, height):
         if resize == "crop":
@@ -56,13 +101,27 @@ def decode(image: Image.Image, size: tuple[int, int], channels: int, resize: Res
     return np.asarray(image).reshape(height, width, channels)
 
 
+def ranged(fingerprint: str, value_range: Range | None) -> str:
+    """A fingerprint that tells ranges apart."""
+    return fingerprint if value_range is None else f"{fingerprint}-{float(value_range[0])}-{float(value_range[1])}"
+
+
 class PictureSet(ABC):
     """A list of pictures: how many, how each is called, and how to open one.
 
-    `fingerprint` names the content: the same as long as nothing changed, so decoded copies can be kept under it.
+    Attributes:
+        fingerprint: names the content and how it is decoded: the same as long as nothing changed, so decoded copies
+            can be kept under it.
+        value_range: the numbers that are black and white in pictures of more than 8 bits, None where not stated.
+        reach: mode, smallest and largest value of every picture of more than 8 bits that was decoded, by row.
     """
 
     fingerprint: str
+    value_range: Range | None = None
+
+    @property
+    def reach(self) -> dict[int, tuple[str, float, float]]:
+        return vars(self).setdefault("_reach", {})
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -74,6 +133,10 @@ class PictureSet(ABC):
     @abstractmethod
     def open(self, row: int) -> Image.Image:
         """The picture, as PIL opens it: size and mode are known, pixels are not decoded yet."""
+
+    def deep(self, row: int, image: Image.Image) -> DeepImage | None:
+        """The values of a picture of more than 8 bits, which `open` gave as `image`; None for 8 bits."""
+        return deep_image(image)
 
     def header(self, row: int) -> tuple[int, int, int]:
         """(height, width, channels) of one picture; (0, 0, 0) where it cannot be opened."""
@@ -87,10 +150,16 @@ class PictureSet(ABC):
             return (0, 0, 0)
 
     def decode(self, row: int, size: tuple[int, int], channels: int, resize: Resize) -> np.ndarray | None:
-        """(height, width, channels) uint8, or None where the picture is corrupt."""
+        """(height, width, channels) uint8, or None where the picture is corrupt.
+
+        Of a picture of more than 8 bits the `reach` is noted; whoever uses its pixels asks `range_in_use` first.
+        """
         try:
             with self.open(row) as image:
-                return decode(image, size, channels, resize)
+                deep = self.deep(row, image)
+                if deep is not None:
+                    self.reach[row] = deep.reach
+                return _decode(image, deep, size, channels, resize, self.value_range)
         except Exception:  # PIL raises OSError, SyntaxError, ValueError, struct.error … on corrupt files
             return None
 
@@ -116,15 +185,16 @@ class FilePictures(PictureSet):
     Args:
         root: folder that the paths are relative to.
         paths: relative paths, in row order.
+        value_range: (black, white) of pictures of more than 8 bits.
     """
 
-    def __init__(self, root: Path, paths: Sequence[str]) -> None:
-        self.root, self.paths, self.folder = root, tuple(paths), str(root)
+    def __init__(self, root: Path, paths: Sequence[str], value_range: Range | None = None) -> None:
+        self.root, self.paths, self.folder, self.value_range = root, tuple(paths), str(root), value_range
         digest = hashlib.blake2b(str(root.resolve()).encode(), digest_size=16)
         for path in self.paths:
             stat = os.stat(os.path.join(self.folder, path))
             digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
-        self.fingerprint = digest.hexdigest()
+        self.fingerprint = ranged(digest.hexdigest(), value_range)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -150,10 +220,14 @@ class TablePictures(PictureSet):
         column: the picture column, not decoded (`Image(decode=False)`).
         source: what the table was loaded from, for names and for relative paths.
         fingerprint: names the table's content.
+        value_range: (black, white) of pictures of more than 8 bits, and of lists of numbers.
     """
 
-    def __init__(self, table: Any, column: str, source: str, fingerprint: str) -> None:
-        self.table, self.column, self.source, self.fingerprint = table, column, source, fingerprint
+    def __init__(
+        self, table: Any, column: str, source: str, fingerprint: str, value_range: Range | None = None
+    ) -> None:
+        self.table, self.column, self.source, self.value_range = table, column, source, value_range
+        self.fingerprint = ranged(fingerprint, value_range)
         self.folder = Path(source) if Path(source).is_dir() else Path(source).parent
 
     def __len__(self) -> int:
@@ -181,7 +255,32 @@ class TablePictures(PictureSet):
             return open_image(io.BytesIO(value))
         if isinstance(value, str):
             return open_image(self.folder / value)
-        return Image.fromarray(np.asarray(value, dtype=np.uint8).squeeze())
+        shape = self._numbers(value).shape
+        return Image.new("L" if len(shape) == 2 else "RGB", (shape[1], shape[0]))
+
+    def deep(self, row: int, image: Image.Image) -> DeepImage | None:
+        from pyarrow import types
+
+        kind = self.values.type
+        if any(of(kind) for of in (types.is_struct, types.is_binary, types.is_string, types.is_large_binary)):
+            return deep_image(image)
+        numbers = self._numbers(self.values[row].as_py())
+        return DeepImage(numbers.dtype.name, numbers)
+
+    @staticmethod
+    def _numbers(value: Any) -> np.ndarray:
+        """(H, W) or (H, W, 3) of nested lists.
+
+        Raises:
+            ValueError: they are of another shape, or not of numbers.
+        """
+        numbers = np.asarray(value).squeeze()
+        if numbers.dtype.kind not in "iufb" or numbers.ndim not in (2, 3) or numbers.shape[2:] not in ((), (3,)):
+            raise ValueError(
+                f"lists of {numbers.dtype} values of shape {numbers.shape}; pictures are lists of numbers of shape "
+                "(height, width) or (height, width, 3)"
+            )
+        return numbers.astype(np.int64) if numbers.dtype.kind in "ub" else numbers
 
 
 class ArrayPictures(PictureSet):

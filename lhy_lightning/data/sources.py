@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lhy_lightning.data.bit_depth import Range
 from lhy_lightning.data.embedded import EMBEDDED
 from lhy_lightning.data.float_pictures import FloatPictures
 from lhy_lightning.data.folders import Role, list_folder, natural, nearest_existing, role_of
@@ -17,8 +18,17 @@ from lhy_lightning.data.table_reader import TABLES, file_fingerprint
 
 IMAGE_COLUMNS = ("image", "img", "picture", "path", "image_path", "file_name", "filename", "file", "pixels")
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "fine_label", "y")
-Columns = tuple[str | None, str | None, bool]  # image, label, and whether to read the labels
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?$")
+
+
+@dataclass(frozen=True)
+class ReadAs:
+    """How a source is read: as the arguments of `open_source` of the same names."""
+
+    image_column: str | None = None
+    label_column: str | None = None
+    value_range: Range | None = None
+    labels: bool = True
 
 
 @dataclass
@@ -53,7 +63,7 @@ def open_source(
     Args:
         source: `embedded:<name>`, a folder, a parquet, csv, json, jsonl or npy file, or a hub id.
         image_column, label_column: for tables; found by type and name where None.
-        value_range: (black, white) of a npy file of floats.
+        value_range: (black, white) of a npy file of numbers other than bytes, and of pictures of more than 8 bits.
         labels: read them where there are any; otherwise they are only told of in `unread`.
 
     Returns:
@@ -71,13 +81,13 @@ def open_source(
         pictures = ArrayPictures(array, source, source)
         return {"train": OpenedSplit(pictures, numbers, names) if labels else OpenedSplit(pictures, None, None)}
     path = Path(source).expanduser()
-    columns = (image_column, label_column, labels)
+    how = ReadAs(image_column, label_column, value_range, labels)
     if path.is_file():
-        return {"train": _open_file(path, columns, value_range)}
+        return {"train": _open_file(path, how)}
     if path.is_dir():
         files = _files_by_role(path)
         if files:
-            return {role: _open_file(file, columns, value_range) for role, file in files.items()}
+            return {role: _open_file(file, how) for role, file in files.items()}
         return {
             role: OpenedSplit(
                 listed.pictures,
@@ -86,9 +96,9 @@ def open_source(
                 file_order=True,
                 unread="" if labels else _folders_of(listed.pictures.paths),
             )
-            for role, listed in list_folder(path, labels=labels).items()
+            for role, listed in list_folder(path, labels=labels, value_range=value_range).items()
         }
-    return _open_hub(source, columns)
+    return _open_hub(source, how)
 
 
 def _folders_of(paths: Sequence[str]) -> str:
@@ -121,28 +131,27 @@ def _files_by_role(folder: Path) -> dict[Role, Path]:
     return found
 
 
-def _open_file(path: Path, columns: Columns, value_range: tuple[float, float] | None) -> OpenedSplit:
+def _open_file(path: Path, how: ReadAs) -> OpenedSplit:
     fingerprint = file_fingerprint(path)
     if path.suffix.lower() == ".npy":
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except ValueError as error:
             raise ValueError(f"{path} is not a plain numpy array of pictures: {error}") from error
-        if array.dtype.kind == "f":
-            return OpenedSplit(FloatPictures(array, str(path), fingerprint, value_range), None, None)
+        if array.dtype != np.uint8 and array.dtype.kind in "fiub":
+            return OpenedSplit(FloatPictures(array, str(path), fingerprint, how.value_range), None, None)
         return OpenedSplit(ArrayPictures(array, str(path), fingerprint, file=path), None, None)
     if path.suffix.lower() not in TABLES:
         raise ValueError(f"{path}: pictures come from {', '.join([*TABLES, '.npy'])} files, folders or hub ids.")
     from datasets import load_dataset
 
     table = load_dataset(TABLES[path.suffix.lower()], data_files=str(path), split="train")
-    return _open_table(table, str(path), fingerprint, columns)
+    return _open_table(table, str(path), fingerprint, how)
 
 
-def _open_hub(source: str, columns: Columns) -> dict[Role, OpenedSplit]:
+def _open_hub(source: str, how: ReadAs) -> dict[Role, OpenedSplit]:
     return {
-        role: _open_table(table, origin, table._fingerprint, columns)
-        for role, (origin, table) in open_hub(source).items()
+        role: _open_table(table, origin, table._fingerprint, how) for role, (origin, table) in open_hub(source).items()
     }
 
 
@@ -176,20 +185,20 @@ def open_hub(source: str, *, nor: str = "") -> dict[Role, tuple[str, Any]]:
     return {role: (f"{source}/{name}", table) for name, table in splits.items() if (role := role_of(name))}
 
 
-def _open_table(table: Any, source: str, fingerprint: str, columns: Columns) -> OpenedSplit:
+def _open_table(table: Any, source: str, fingerprint: str, how: ReadAs) -> OpenedSplit:
     from datasets import ClassLabel, Image
 
     if len(table) == 0:
         raise ValueError(f"{source} has no rows.")
-    image_column = _find_column(table, source, "image", columns[0], (Image,), IMAGE_COLUMNS)
+    image_column = _find_column(table, source, "image", how.image_column, (Image,), IMAGE_COLUMNS)
     assert image_column is not None
-    if not columns[2]:
+    if not how.labels:
         typed = [name for name, feature in table.features.items() if isinstance(feature, ClassLabel)]
-        named = [name for name in (columns[1], *typed, *LABEL_COLUMNS) if name in table.features]
-        pictures = _pictures_of(table, image_column, source, fingerprint)
+        named = [name for name in (how.label_column, *typed, *LABEL_COLUMNS) if name in table.features]
+        pictures = _pictures_of(table, image_column, source, fingerprint, how.value_range)
         return OpenedSplit(pictures, None, None, unread=f"column {named[0]!r}" if named else "")
-    label_column = _find_column(table, source, "label", columns[1], (ClassLabel,), LABEL_COLUMNS)
-    pictures = _pictures_of(table, image_column, source, fingerprint)
+    label_column = _find_column(table, source, "label", how.label_column, (ClassLabel,), LABEL_COLUMNS)
+    pictures = _pictures_of(table, image_column, source, fingerprint, how.value_range)
     if label_column is None:
         return OpenedSplit(pictures, None, None)
     names = getattr(table.features[label_column], "names", None)
@@ -197,7 +206,7 @@ def _open_table(table: Any, source: str, fingerprint: str, columns: Columns) -> 
     return OpenedSplit(pictures, labels, tuple(names) if names and labels is not None else read_names)
 
 
-def _pictures_of(table: Any, column: str, source: str, fingerprint: str) -> TablePictures:
+def _pictures_of(table: Any, column: str, source: str, fingerprint: str, value_range: Range | None) -> TablePictures:
     """One column of a table, and nothing of the others."""
     from datasets import Image
 
@@ -206,7 +215,7 @@ def _pictures_of(table: Any, column: str, source: str, fingerprint: str) -> Tabl
         table = table.cast_column(column, Image(decode=False))
     if table._indices is not None:
         table = table.flatten_indices()
-    return TablePictures(table, column, source, f"{fingerprint}-{column}")
+    return TablePictures(table, column, source, f"{fingerprint}-{column}", value_range)
 
 
 def _find_column(

@@ -12,7 +12,7 @@ from lhy_lightning.data.augmentation import Augmentation
 from lhy_lightning.data.augmentation_steps import centre_crop, scale_to_contract
 from lhy_lightning.data.folders import Role
 from lhy_lightning.data.image_arguments import check_numbers, kept_and_cut
-from lhy_lightning.data.image_sets import ImageSets
+from lhy_lightning.data.image_sets import ImageSets, common_range
 from lhy_lightning.data.image_sides import Side, find_sides
 from lhy_lightning.data.image_splits import Division, Split
 from lhy_lightning.data.image_stages import roles_of_stage, splits_of_stage
@@ -40,6 +40,8 @@ class UnpairedImageDataModule(PictureDataModule):
         source_b: domain B.
         image_column: column of the pictures in a table; found by type and name if not given.
         label_column: column of the labels in a table: nothing trains on them, evaluation batches carry them.
+        value_range: the numbers that stand for black and white in images of more than 8 bits, such as [0, 4095]; full
+            16-bit images need none.
         batch_size: training rows of each domain a step and process.
         eval_batch_size: the same in evaluation; as `batch_size` if not given.
         image_size: side, or height and width, of all pictures; as in the sources if all are of one size.
@@ -70,6 +72,7 @@ class UnpairedImageDataModule(PictureDataModule):
         source_b: str | None = None,
         image_column: str | None = None,
         label_column: str | None = None,
+        value_range: tuple[float, float] | None = None,
         batch_size: int = 16,
         eval_batch_size: int | None = None,
         image_size: int | tuple[int, int] | None = None,
@@ -122,6 +125,7 @@ class UnpairedImageDataModule(PictureDataModule):
         self._stages.add(stage)
         self.has_test = all("test" in sets.roles or given.test_fraction > 0 for sets in self._sets.values())
         given.image_size, given.channels = self.image_size, self.channels
+        given.value_range = common_range(given.value_range, list(self._sets.values()))
         if stage == "fit":
             self._compare_domains()
 
@@ -163,6 +167,7 @@ class UnpairedImageDataModule(PictureDataModule):
                     test_source=place.test_source,
                     image_column=given.image_column,
                     label_column=given.label_column,
+                    value_range=given.value_range,
                     cache_dir=given.cache_dir,
                 )
         roles = {side: roles_of_stage(sets, stage, given.test_fraction) for side, sets in self._sets.items()}
