@@ -56,9 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         print(f"lhy_lightning {__version__}")
         return 0
     if command in TRAINING_COMMANDS:
-        from lhy_lightning.training_cli import main as train
+        try:
+            from lhy_lightning.training_cli import main as train
 
-        return train(arguments)
+            return train(arguments)
+        except KeyboardInterrupt:  # while torch is imported; later ones are answered there
+            return 130
     if command in _FRONT_COMMANDS:
         try:
             return _FRONT_COMMANDS[command](arguments[1:])

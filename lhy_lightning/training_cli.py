@@ -9,6 +9,8 @@ import contextlib
 import logging
 import math
 import os
+import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +41,7 @@ from lhy_lightning.metrics_file import RunLogger
 from lhy_lightning.module import CourseModule, plain
 from lhy_lightning.recipes import find_recipe
 from lhy_lightning.steps import filled, read_recipe, run_steps, settings_of
+from lhy_lightning.stop_signals import WHOLE_COMMAND, Stopped, ended_by_signals, told
 from lhy_lightning.whole_file import write_whole
 
 NOT_IN_RECIPES = ("ckpt_path", "name", "overwrite", "traceback", "weights_only", "verbose", "return_predictions")
@@ -56,6 +59,7 @@ class Command:
     flags: list[str] = field(default_factory=list)
     clears: bool = False
     """Whether an earlier run's files in the folder are removed when training starts."""
+    root: Path = Path("runs")
 
 
 def prepare(argv: list[str]) -> Command:
@@ -79,7 +83,7 @@ def prepare(argv: list[str]) -> Command:
     root = Path(own.root)
     recipes = [_without_steps(name, argv, own.name) for name in own.config]
     recipe = None if not own.config else run_folder.name_of_recipe(own.config[-1])
-    command = Command(subcommand, [subcommand], Path(), flags=flags)
+    command = Command(subcommand, [subcommand], Path(), flags=flags, root=root)
     with_files: list[str] = list(recipes)
     overwrite = own.overwrite.lower() in ("true", "1", "yes")
     again = run_folder.start_again(own.ckpt_path, root, own.name, recipe) if subcommand == "fit" else None
@@ -142,7 +146,7 @@ def _without(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _as_file(settings: dict[str, Any]) -> str:
-    """Settings as a temporary YAML file that is removed when this process ends."""
+    """Settings as a temporary YAML file that is removed when it is read, or this process ends."""
     handle, name = tempfile.mkstemp(suffix=".yaml", prefix="lhy-")
     with os.fdopen(handle, "w", encoding="utf8") as file:
         yaml.safe_dump(settings, file)
@@ -151,6 +155,12 @@ def _as_file(settings: dict[str, Any]) -> str:
 
 
 _temporary_files: list[str] = []
+
+
+def _remove_temporary_files() -> None:
+    while _temporary_files:
+        with contextlib.suppress(OSError):
+            os.unlink(_temporary_files.pop())
 
 
 def _check_class(checkpoint: dict[str, Any], recipes: list[str], path: Path) -> None:
@@ -238,6 +248,7 @@ class TrainingCLI(LightningCLI):
 
     def parse_arguments(self, parser: Any, args: Any) -> None:
         self.config = parser.parse_args(args)
+        _remove_temporary_files()
 
     def _parse_ckpt_path(self) -> None:
         """Done in `prepare`."""
@@ -407,7 +418,16 @@ def quiet() -> None:
 
 def in_new_process(argv: list[str]) -> int:
     """Runs one training command in a process of its own, so that several of them share nothing."""
-    return subprocess.run([sys.executable, "-m", "lhy_lightning.cli", *argv], check=False).returncode
+    environment = {WHOLE_COMMAND: shlex.join(["lhy", *sys.argv[1:]]), **os.environ}
+    process = subprocess.Popen([sys.executable, "-m", "lhy_lightning.cli", *argv], env=environment)
+    while True:
+        try:
+            code = process.wait()
+        except Stopped as stopped:  # it writes its checkpoint first; a terminal's Ctrl-C has reached it already
+            if stopped.number == signal.SIGTERM:
+                process.terminate()
+        else:
+            return code if code >= 0 else 128 - code
 
 
 def main(argv: list[str]) -> int:
@@ -416,13 +436,21 @@ def main(argv: list[str]) -> int:
         getattr(lhy_lightning, name)  # imported classes can be named without their module
     quiet()
     traceback = "--traceback" in argv or bool(os.environ.get("LHY_TRACEBACK"))
-    phase = Phase()
+    phase, command = Phase(), None
     try:
-        if (code := run_folds(argv, in_new_process)) is not None:
-            return code
-        if code := run_steps(argv, in_new_process):
-            return code
-        TrainingCLI(prepare(argv), phase)
+        with ended_by_signals():
+            if (code := run_folds(argv, in_new_process)) is not None:
+                return code
+            if code := run_steps(argv, in_new_process):
+                return code
+            command = prepare(argv)
+            TrainingCLI(command, phase)
+    except Stopped as stopped:
+        if run_folder.started_by_another_process():
+            return 0  # the process that started this one tells; by another code it would be killed while it does
+        if int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0:
+            print(told(stopped, argv, command.folder, command.root) if command else "stopped", file=sys.stderr)
+        return 128 + stopped.number
     except Exception as error:
         said = message_for_user(error) or (None if phase.running else in_library_words(error, argv))
         if said is None or traceback:
@@ -430,7 +458,5 @@ def main(argv: list[str]) -> int:
         report(said)
     finally:
         run_lock.release()
-        while _temporary_files:
-            with contextlib.suppress(OSError):
-                os.unlink(_temporary_files.pop())
+        _remove_temporary_files()
     return 0

@@ -15,28 +15,40 @@ EVERY_RUN: dict[str, Any] = {
 }  # fmt: skip
 
 
-def fit(root: Path, name: str, settings: dict[str, Any], *more: str, die_at: int | None = None, **changed: Any) -> None:
-    """`lhy fit` in the folder `root/name`.
+def fit(
+    root: Path,
+    name: str,
+    settings: dict[str, Any],
+    *more: str,
+    die_at: int | None = None,
+    by: tuple[int, ...] = (signal.SIGKILL,),
+    hook: str = "on_train_batch_start",
+    **changed: Any,
+) -> int:
+    """`lhy fit` in the folder `root/name`. Returns its exit code.
 
     Args:
         root, name: where to.
         settings: flags, beside those of `EVERY_RUN`, which they replace.
         more: more of the command line.
-        die_at: the step at which the process kills itself.
+        die_at: the step at which the process sends itself signals.
+        by: these signals.
+        hook: of a callback, in which it does so.
         changed: flags by their names with `__` for a dot, which come last.
     """
     if die_at is not None:
 
-        def die(self: Curves, trainer: Any, *arguments: object) -> None:
-            if trainer.global_step == die_at:
-                os.kill(os.getpid(), signal.SIGKILL)
+        def die(self: Curves, trainer: Any, *arguments: object, **named: object) -> None:
+            if trainer.global_step == die_at and not trainer.sanity_checking:
+                for number in by:
+                    os.kill(os.getpid(), number)
 
-        Curves.on_train_batch_start = die  # type: ignore[assignment]
+        setattr(Curves, hook, die)
     flags = {
         "--trainer.default_root_dir": root, "--name": name, **EVERY_RUN, **settings,
         **{"--" + key.replace("__", "."): value for key, value in changed.items()},
     }  # fmt: skip
-    main(["fit", *(str(part) for pair in flags.items() for part in pair), *more])
+    return main(["fit", *(str(part) for pair in flags.items() for part in pair), *more]) or 0
 
 
 def predict(root: Path, name: str, *more: str) -> None:

@@ -12,10 +12,13 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lhy_lightning.callbacks.pictures import run_directory
 from lhy_lightning.metrics_file import RunLogger
+from lhy_lightning.stop_signals import NotedSignals, Stopped
 
 
 class LastCheckpoint(Checkpoint):
-    """Saves `checkpoints/last.ckpt` so that a killed run loses minutes, not epochs.
+    """Saves `checkpoints/last.ckpt` so that a killed run loses minutes, not epochs, and one that is told to stop none.
+
+    SIGTERM and Ctrl-C stop training behind the step under way, with a checkpoint and the exit code 143 or 130.
 
     `ModelCheckpoint(train_time_interval=…)` never saves under manual optimization and not at epoch ends.
 
@@ -33,12 +36,14 @@ class LastCheckpoint(Checkpoint):
     ) -> None:
         self.every_n_minutes, self.every_n_steps, self.folder = every_n_minutes, every_n_steps, folder
         self._saved_at, self._saved_step = time.monotonic(), 0
+        self._signals = NotedSignals()
 
     def path(self, trainer: Trainer) -> Path:
         return (Path(self.folder) if self.folder else run_directory(trainer) / "checkpoints") / "last.ckpt"
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+        self._signals.begin()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -48,17 +53,36 @@ class LastCheckpoint(Checkpoint):
         loop = trainer.fit_loop.epoch_loop
         if loop.batch_progress.is_last_batch or loop._should_accumulate():
             return
-        if self._steps_are_up(trainer) or self._time_is_up(trainer, batch_idx):
+        number = self._signals.on_any_rank(trainer)
+        if number or self._steps_are_up(trainer) or self._time_is_up(trainer, batch_idx):
             self._log_this_batch(trainer)
             self._save(trainer)
+        self._stop_by(number)
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *arguments: Any) -> None:
+        # Ranks may have one batch more or less of it than others: these stop behind the validation.
+        if self._signals.number and trainer.world_size == 1:
+            self._save(trainer)
+            self._stop_by(self._signals.number)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._save(trainer)
+        self._stop_by(self._signals.on_any_rank(trainer))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._signals.end()
+        self._stop_by(self._signals.on_any_rank(trainer))
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        # Raised between two batches, of training or of validation, and on all ranks, unlike other exceptions.
+        self._signals.end()
+        # Lightning's own, where signals are not ours to take (in a thread). It is raised between two batches, of
+        # training or of validation, and on all ranks, unlike other exceptions.
         if isinstance(exception, SIGTERMException) and trainer.state.fn == TrainerFn.FITTING:
             self._save(trainer)
+
+    def _stop_by(self, number: int) -> None:
+        if number:
+            raise Stopped(number, self._saved_step)
 
     def _steps_are_up(self, trainer: Trainer) -> bool:
         return self.every_n_steps is not None and trainer.global_step - self._saved_step >= self.every_n_steps

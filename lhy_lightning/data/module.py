@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from lhy_lightning.data.samplers import EvalBatches, TrainBatches
 from lhy_lightning.determinism import reseed_for_batch
 from lhy_lightning.exact_resume import place_in_run, resume_exactly
+from lhy_lightning.stop_signals import outlive_stop_signals
 
 
 class ResumableLoader(DataLoader):
@@ -39,6 +40,7 @@ class ResumableLoader(DataLoader):
             num_workers=num_workers,
             pin_memory=pin_memory,
             persistent_workers=num_workers > 0,
+            worker_init_fn=outlive_stop_signals,
         )
         self.place = place
 
@@ -127,7 +129,14 @@ class CourseDataModule(LightningDataModule):
 
     def loader(self, dataset: Dataset, sampler: Sampler[list[int]], *, num_workers: int = 0) -> DataLoader:
         """A loader for evaluation whose sampler yields lists of rows, of which the dataset makes a batch each."""
-        return DataLoader(dataset, batch_size=None, sampler=sampler, num_workers=num_workers, pin_memory=self._on_gpu())
+        return DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=sampler,
+            num_workers=num_workers,
+            pin_memory=self._on_gpu(),
+            worker_init_fn=outlive_stop_signals,
+        )
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         if self.trainer is not None and self.trainer.training:
