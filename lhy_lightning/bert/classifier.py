@@ -117,9 +117,13 @@ class BertClassifier(BertModule):
     # --- evaluation ------------------------------------------------------------------------------------------------
 
     def evaluate(self, batch: Batch, split: EvaluatedSplit) -> None:
-        if (labels := batch.get("labels")) is not None:
-            logits = self(**self.inputs(batch))
-            self.scores_of(split).update(logits, labels, self.loss(logits, labels))
+        if (labels := batch.get("labels")) is None:
+            return
+        logits = self(**self.inputs(batch))
+        if split == "test":  # rows without a gold label are there to be predicted
+            gold = labels.isfinite() if self.regression else labels >= 0
+            logits, labels = logits[gold], labels[gold]
+        self.scores_of(split).update(logits, labels, self.loss(logits, labels))
 
     # --- inference -------------------------------------------------------------------------------------------------
 

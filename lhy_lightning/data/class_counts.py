@@ -8,17 +8,20 @@ LONG_NAME = 40
 RARE = 0.01
 
 
-def describe_classes(names: Sequence[str], counts: Sequence[int], *, shown: int = 12) -> str:
+def describe_classes(
+    names: Sequence[str], counts: Sequence[int], *, shown: int = 12, unit: str = "training rows"
+) -> str:
     """Returns `2 classes in 60 training rows: cat 20, dog 40`, the first `shown` of many.
 
     Args:
         names: of the classes, in the order of their numbers.
         counts: training rows of each.
         shown: classes named at most.
+        unit: what is counted.
     """
     listed = ", ".join(f"{name} {count:,}" for name, count in list(zip(names, counts, strict=True))[:shown])
     more = f" … and {len(names) - shown:,} more" if len(names) > shown else ""
-    return f"{len(names):,} class{'es' * (len(names) != 1)} in {sum(counts):,} training rows: {listed}{more}"
+    return f"{len(names):,} class{'es' * (len(names) != 1)} in {sum(counts):,} {unit}: {listed}{more}"
 
 
 def doubtful_classes(names: Sequence[str], counts: Sequence[int]) -> list[str]:

@@ -1,12 +1,14 @@
 """Reads texts, or pairs of texts, with a label each: tab-separated files, tables, the hub, questions, embedded sets."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from lhy_lightning.data.folders import natural
-from lhy_lightning.data.parallel_text import open_lines
+import numpy as np
+
+from lhy_lightning.data.column_files import check_widths, tabbed_rows, usual_width
+from lhy_lightning.data.gold_labels import Labels, classes_of, read_labels
 from lhy_lightning.data.table_reader import TABLES, read_table
 from lhy_lightning.data.text_sources import Split, files_by_split, open_embedded, open_splits
 
@@ -17,7 +19,7 @@ PAIR = ("text_pair", "sentence2", "text_b", "hypothesis", "question2", "answer")
 LABEL = ("label", "labels", "class", "category", "target", "score", "similarity")
 """What columns are called that hold the text, the second text of a pair, and the label."""
 NAMES = (TEXT, PAIR, LABEL)
-_TABBED = (".tsv", ".tab", ".txt")
+TABBED = (".tsv", ".tab", ".txt")
 
 Columns = tuple[str | None, str | None, str | None]
 """Names, or places such as "0", of text, second text and label; None where they are to be found."""
@@ -30,20 +32,27 @@ class LabelledText:
     Attributes:
         first: N texts.
         second: the second text of each pair; None for single texts.
-        labels: N strings, or numbers where the source has such; None where there are none.
-        names: of the classes that number labels stand for, where the source tells them.
-        groups: N strings; rows of one may not be divided between splits. None where each row stands for itself.
+        labels: N strings, None where a row has none, or numbers of the classes in `names`; None where the split has
+            none.
         origin: where they come from, for messages.
+        names: of all classes, in order, where the source tells them.
+        groups: N strings; rows of one may not be divided between splits. None where each row stands for itself.
         told: what was found in reading them that the user is to know.
+        unlabelled: why there are no labels, where a column was asked for.
+        without_header: the file, where its columns are told by their number alone.
+        rows: (N,) int64, place of each row in its source, counted from 0; None where all are there in order.
     """
 
     first: list[str]
     second: list[str] | None
-    labels: list[str] | list[float] | None
+    labels: Labels | list[float] | None
     origin: str
     names: tuple[str, ...] | None = None
     groups: list[str] | None = None
     told: str = ""
+    unlabelled: str = ""
+    without_header: Path | None = None
+    rows: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.first)
@@ -54,25 +63,34 @@ class LabelledText:
         def some(values: list[Any] | None) -> list[Any] | None:
             return None if values is None else [values[row] for row in rows]
 
-        taken = some(self.first)
-        assert taken is not None
-        labels, groups = some(self.labels), some(self.groups)
-        return LabelledText(taken, some(self.second), labels, self.origin, self.names, groups, self.told)
+        return replace(
+            self,
+            first=[self.first[row] for row in rows],
+            second=some(self.second),
+            labels=some(self.labels),
+            groups=some(self.groups),
+            rows=self.places[np.asarray(rows, dtype=np.int64)],
+        )
+
+    @property
+    def places(self) -> np.ndarray:
+        """Place of each row in its source: (N,) int64."""
+        return np.arange(len(self)) if self.rows is None else self.rows
 
 
-def label_names(text: LabelledText) -> list[str]:
-    """The labels of a split as strings: names where the source tells them, otherwise as they are written."""
+def label_names(text: LabelledText) -> Labels:
+    """The labels of a split as strings, None where a row has none."""
     assert text.labels is not None
-    if text.names is not None:
-        return [text.names[int(label)] for label in text.labels]
-    return [str(label) for label in text.labels]
+    names = text.names
+    return [
+        names[int(label)] if names is not None and isinstance(label, int | float) else label  # type: ignore[misc]
+        for label in text.labels
+    ]
 
 
 def class_names_of(train: LabelledText) -> tuple[str, ...] | None:
     """The classes of training rows, in natural order, or in the source's own; None where there are no labels."""
-    if train.labels is None:
-        return None
-    return train.names or tuple(sorted(set(label_names(train)), key=natural))
+    return None if train.labels is None else classes_of(label_names(train), train.names)
 
 
 def open_labelled_text(
@@ -100,7 +118,7 @@ def open_labelled_text(
         return open_embedded(source, EMBEDDED)
     return open_splits(
         source,
-        files=lambda folder: files_by_split(folder, (*_TABBED, *TABLES)),
+        files=lambda folder: files_by_split(folder, (*TABBED, *TABLES)),
         open_file=lambda path: open_text_file(path, columns),
         open_table=lambda table, origin: _from_table(table, origin, columns),
     )
@@ -113,10 +131,10 @@ def open_text_file(path: Path, columns: Columns = (None, None, None)) -> Labelle
         ValueError: another ending, no rows, no such column, a row with too few columns.
     """
     ending = Path(path.name.removesuffix(".gz")).suffix.lower()
-    if ending in _TABBED:
+    if ending in TABBED:
         return _from_tabbed(path, columns)
     if ending not in TABLES:
-        raise ValueError(f"{path}: texts come from {', '.join([*_TABBED, *TABLES])} files, folders or hub ids.")
+        raise ValueError(f"{path}: texts come from {', '.join([*TABBED, *TABLES])} files, folders or hub ids.")
     return _from_table(read_table(path), str(path), columns)
 
 
@@ -124,25 +142,52 @@ def open_text_file(path: Path, columns: Columns = (None, None, None)) -> Labelle
 
 
 def _from_tabbed(path: Path, columns: Columns) -> LabelledText:
-    """Quotation marks are plain characters: GLUE's and CLUE's files have them unbalanced."""
-    rows = [(number, line.split("\t")) for number, line in enumerate(open_lines(path), 1)]
+    rows = tabbed_rows(path)
     if any(len(row) > 1 for _, row in rows):  # where a line is a text and nothing else, an empty one is a row as well
         rows = [(number, row) for number, row in rows if any(cell.strip() for cell in row)]
-    header = rows[0][1] if _is_header(rows[0][1], columns) else None
-    if header is not None:
-        rows = rows[1:]
+    first, unlabelled = rows[0], ""
+    with_header = _is_header(first[1], columns)
+    if with_header:
+        while not first[1][-1].strip():
+            first[1].pop()
+        width, rows = len(first[1]), rows[1:]
         if not rows:
             raise ValueError(f"{path} has a header and no rows.")
-        places = [_named(header, given, names, path) for given, names in zip(columns, NAMES, strict=True)]
+        asked = columns[2]
+        if asked is not None and not asked.isdecimal() and asked not in [cell.strip() for cell in first[1]]:
+            unlabelled = f"has no column {asked!r} (set as label_column)"
+        found = columns if not unlabelled else (columns[0], columns[1], None)
+        places = [_named(first[1], given, names, path) for given, names in zip(found, NAMES, strict=True)]
+        if unlabelled:
+            places[2] = None
     else:
-        places = _places(columns, rows[0], path)
+        width = usual_width(rows)
+        places = _places(columns, width, path)
+    check_widths(rows, width, path, header=first[0] if with_header else None)
+    texts = [place for place in places[:2] if place is not None]
+    if places[2] is not None and places[2] == width and max(texts) < width:
+        places[2], unlabelled = None, f"has {width} columns, and none at the place {width} (set as label_column)"
     wanted = 1 + max(place for place in places if place is not None)
-    short = next(((number, row) for number, row in rows if len(row) < wanted), None)
-    if short is not None:
-        raise ValueError(f"{path}, line {short[0]}: {len(short[1])} tab-separated columns where {wanted} are needed.")
-    first, second, labels = (None if place is None else [row[place] for _, row in rows] for place in places)
-    assert first is not None
-    return LabelledText(first, second, labels, str(path))
+    if wanted > width:
+        raise ValueError(f"{path}, line {rows[0][0]}: {width} tab-separated columns where {wanted} are needed.")
+    one, two, gold = (None if place is None else [row[place] for _, row in rows] for place in places)
+    assert one is not None
+    labels = None if gold is None else read_labels(gold, str(path))
+    apart = None if with_header or any(columns) else path
+    return LabelledText(one, two, labels, str(path), unlabelled=unlabelled, without_header=apart)
+
+
+def read_as_training(text: LabelledText, train: LabelledText) -> LabelledText:
+    """Reads rows anew whose file has a column less than that of the training rows: the label, not the second text.
+
+    Args:
+        text: rows of another split.
+        train: the training rows, which may be pairs.
+    """
+    if train.second is None or text.second is not None or text.labels is None or text.without_header is None:
+        return text
+    found = open_text_file(text.without_header, ("0", "1", None))
+    return replace(found, unlabelled="has a column less than the training rows, so none for labels")
 
 
 def _is_header(cells: list[str], columns: Columns) -> bool:
@@ -167,9 +212,8 @@ def _named(header: list[str], given: str | None, names: Sequence[str], path: Pat
     return None if found is None else [cell.lower() for cell in cells].index(found)
 
 
-def _places(columns: Columns, first: tuple[int, list[str]], path: Path) -> list[int | None]:
+def _places(columns: Columns, count: int, path: Path) -> list[int | None]:
     """Without a header: the text, the label last, and between them the second text where there are three columns."""
-    count = len(first[1])
     usual = {1: (0, None, None), 2: (0, None, 1), 3: (0, 1, 2)}.get(count)
     if usual is None and columns[0] is None:
         raise ValueError(
@@ -190,22 +234,24 @@ def _from_table(table: Any, origin: str, columns: Columns) -> LabelledText:
         raise ValueError(f"{origin} has no rows.")
     there: Sequence[str] = table.column_names
     found: list[str | None] = []
+    unlabelled = ""
     for given, names, kind in zip(columns, NAMES, ("text", "pair", "label"), strict=True):
         if given is not None and given not in there:
-            raise ValueError(f"{origin} has no column {given!r} (set as {kind}_column); it has {', '.join(there)}.")
+            message = f"has no column {given!r} (set as {kind}_column); it has {', '.join(there)}"
+            if kind != "label":
+                raise ValueError(f"{origin} {message}.")
+            found.append(None)
+            unlabelled = message
+            continue
         found.append(given or next((name for name in names if name in there and name not in found), None))
     if found[0] is None:
         raise ValueError(f"{origin} has the columns {', '.join(there)}: which holds the text? Set --data.text_column.")
     first, second = (None if name is None else _texts(table[name], origin, name) for name in found[:2])
     assert first is not None
     if found[2] is None:
-        return LabelledText(first, second, None, origin)
-    labels, classes = list(table[found[2]]), getattr(table.features[found[2]], "names", None)
-    missing = sum(label in (None, -1, "-1") for label in labels)  # the hub marks hidden labels by -1
-    if missing == len(labels):
-        return LabelledText(first, second, None, origin)
-    if missing:
-        raise ValueError(f"{origin}: {missing} of {len(labels)} rows have no label.")
+        return LabelledText(first, second, None, origin, unlabelled=unlabelled)
+    classes = getattr(table.features[found[2]], "names", None)
+    labels = read_labels(table[found[2]], origin, classes)
     return LabelledText(first, second, labels, origin, tuple(classes) if classes else None)
 
 
@@ -221,10 +267,11 @@ def _reviews(language: Literal["en", "zh"]) -> Callable[[], dict[Split, Labelled
     def load() -> dict[Split, LabelledText]:
         from lhy_lightning.data.reviews import reviews
 
-        return {
-            split: LabelledText(texts, None, labels, f"embedded:reviews/{split}")
-            for split, (texts, labels) in reviews(language).items()
-        }
+        found: dict[Split, LabelledText] = {}
+        for split, (texts, labels) in reviews(language).items():
+            gold: Labels = [*labels]
+            found[split] = LabelledText(texts, None, gold, f"embedded:reviews/{split}")
+        return found
 
     return load
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from lhy_lightning.data.column_files import check_widths, tabbed_rows, usual_width
 from lhy_lightning.data.folders import nearest_existing, role_of
 from lhy_lightning.data.line_alignment import parting_line
 from lhy_lightning.data.sources import open_hub
 from lhy_lightning.data.table_reader import TABLES, read_table
-from lhy_lightning.data.utf8_files import not_utf8, whole_content
+from lhy_lightning.data.utf8_files import open_lines
 
 Split = Literal["train", "val", "test"]
 
@@ -76,35 +77,6 @@ def open_parallel(
     if pair[0] or pair[1]:
         return {"train": _open_pair(path, langs)}
     return _open_hub(source, langs, columns)
-
-
-def open_lines(path: str | Path) -> list[str]:
-    """Lines of a UTF-8 file, plain or gzipped (by content, whatever its name).
-
-    A line ends at a line feed (a carriage return before it is dropped), and only there: `str.splitlines` would also
-    cut at U+2028 or a form feed inside a sentence and shift everything below against the other language.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: no lines, bytes that are not UTF-8 (said where), a broken gzip file.
-    """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist. {nearest_existing(path)}")
-    content = whole_content(path)
-    try:
-        text = content.decode("utf-8-sig")  # without the byte order mark that Windows editors write
-        if "\0" in text[:1000]:
-            raise UnicodeDecodeError("utf-8", content, 0, 1, "zero bytes")
-    except UnicodeDecodeError as error:
-        where, likely = not_utf8(content)
-        raise ValueError(f"{path}, {where} is not UTF-8 ({error.reason}).{likely}") from error
-    if not text.strip():
-        raise ValueError(f"{path} is empty.")
-    lines = text.split("\n")
-    if lines[-1] == "":
-        lines.pop()
-    return [line.removesuffix("\r") for line in lines]
 
 
 def _paired(source: list[str], target: list[str] | None, origin: str) -> ParallelText:
@@ -200,7 +172,7 @@ def _remember(found: dict[Split, Path], role: Split, path: Path, folder: Path) -
 def _open_file(path: Path, langs: tuple[str, str], columns: tuple[str | None, str | None]) -> ParallelText:
     ending = Path(path.name.removesuffix(".gz")).suffix.lower()
     if ending in _TABBED:
-        return _open_tabbed(path, columns)
+        return _open_tabbed(path, langs, columns)
     if ending not in TABLES:
         raise ValueError(
             f"{path}: parallel text comes from {', '.join([*_TABBED, *TABLES])} files, folders, hub ids, or the common "
@@ -209,19 +181,42 @@ def _open_file(path: Path, langs: tuple[str, str], columns: tuple[str | None, st
     return _open_table(read_table(path), str(path), langs, columns)
 
 
-def _open_tabbed(path: Path, columns: tuple[str | None, str | None]) -> ParallelText:
-    places = []
-    for given, place in zip(columns, (0, 1), strict=True):
-        if given is not None and not given.isdecimal():
-            raise ValueError(f"{path} has no column names; give the place of a column (0, 1, …), not {given!r}.")
-        places.append(place if given is None else int(given))
-    rows = [line.split("\t") for line in open_lines(path)]
-    wanted = max(places) + 1
-    for number, row in enumerate(rows, 1):
-        if len(row) < wanted and row != [""]:
-            raise ValueError(f"{path}, line {number}: {len(row)} tab-separated columns where {wanted} are needed.")
-    rows = [row if row != [""] else [""] * wanted for row in rows]
-    return _paired([row[places[0]] for row in rows], [row[places[1]] for row in rows], str(path))
+def _open_tabbed(path: Path, langs: tuple[str, str], columns: tuple[str | None, str | None]) -> ParallelText:
+    """Source and target, further columns are ignored; with one column alone there are no targets."""
+    rows = tabbed_rows(path)
+    filled = [(number, row) for number, row in rows if row != [""]]  # an empty line is an empty pair
+    header = _header(filled[0][1], langs, columns)
+    unknown = next((g for g in columns if g is not None and g not in header and not g.isdecimal()), None)
+    if unknown is not None:
+        raise ValueError(f"{path} has no column names; give the place of a column (0, 1, …), not {unknown!r}.")
+    if header:
+        rows, width = [row for row in rows if row[0] > filled[0][0]], len(filled[0][1])
+        check_widths(filled[1:], width, path, header=filled[0][0])
+    else:
+        width = usual_width(filled)
+        check_widths(filled, width, path, header=None)
+    places: list[int] = []
+    for given, place, lang in zip(columns, (0, 1), langs, strict=True):
+        name = given or lang
+        places.append(header.index(name) if name in header else int(given or place))
+    if width == 1 and columns == (None, None):
+        return _paired([row[0] for _, row in rows], None, str(path))
+    if max(places) >= width:
+        raise ValueError(f"{path}, line 1: {width} tab-separated columns where {max(places) + 1} are needed.")
+    cells = [row if row != [""] else [""] * width for _, row in rows]
+    return _paired([row[places[0]] for row in cells], [row[places[1]] for row in cells], str(path))
+
+
+def _header(cells: list[str], langs: tuple[str, str], columns: tuple[str | None, str | None]) -> list[str]:
+    """The names of the columns where a first line is a header: it has those asked for, or both languages."""
+    names = [cell.strip() for cell in cells]
+    asked = [given for given in columns if given is not None and not given.isdecimal()]
+    lower = [name.lower() for name in names]
+    if asked and all(name in names for name in asked):
+        return names
+    if set(langs) <= set(lower):
+        return lower
+    return ["source", "target"] if lower[:2] in (["source", "target"], ["src", "tgt"], ["src", "trg"]) else []
 
 
 def _open_hub(source: str, langs: tuple[str, str], columns: tuple[str | None, str | None]) -> dict[Split, ParallelText]:
@@ -249,7 +244,9 @@ def _open_table(
             raise ValueError(
                 f"{origin} has translations of {', '.join(there) or 'no language'}, but not {' and '.join(missing)}."
             )
-        rows = table["translation"]
+        rows = list(table["translation"])
+        if (without := next((place for place, row in enumerate(rows) if row is None), None)) is not None:
+            raise ValueError(f"{origin}, row {without}: the translation is missing.")
         texts = [[row[lang] for row in rows] for lang in langs]
     else:
         texts = []

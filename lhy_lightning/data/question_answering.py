@@ -175,7 +175,15 @@ class QuestionAnsweringDataModule(CourseTextDataModule):
         self.metric = self._given.metric or self._splits.split(names[0]).kind
         for name in names:
             self._open(name)
-        self.say(f"{self._given.source}, scored as {self.metric}")
+        if stage in (None, "fit"):
+            self._splits.check_all()
+        self.say(f"{self._read_from(names)}, scored as {self.metric}")
+
+    def _read_from(self, names: tuple[SplitName, ...]) -> str:
+        """The sources of the splits that a stage reads, the training one first."""
+        given = self._given
+        apart = {"val": given.val_source, "test": given.test_source, "predict": given.predict_source}
+        return ", ".join(dict.fromkeys(str(apart.get(name) or given.source) for name in names))
 
     def _training_texts(self) -> list[str]:
         train = self._splits.split("train")

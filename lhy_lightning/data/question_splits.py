@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 
 import numpy as np
 
-from lhy_lightning.data.folders import nearest_existing
 from lhy_lightning.data.question_set import QuestionSet
 from lhy_lightning.data.questions import open_question_file, open_questions
+from lhy_lightning.data.row_splits import predict_file
 from lhy_lightning.data.splits import held_out
 
 
@@ -84,6 +83,17 @@ class QuestionSplits:
                 f"--data.{name}_source."
             )
 
+    def check_all(self) -> None:
+        """Reads what is needed only after training, so that a fault in it is known before.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it cannot be read.
+        """
+        self._handed("test")
+        if self.how.predict_source is not None:
+            predict_file(self.how.predict_source)
+
     # --- reading ---------------------------------------------------------------------------------------------------
 
     @cache  # noqa: B019  (lives as long as its data module)
@@ -119,10 +129,7 @@ class QuestionSplits:
                     "--data.predict_source."
                 )
             return self.split("test")
-        path = Path(source).expanduser()
-        if not path.is_file():
-            raise FileNotFoundError(f"predict_source {source!r} is no file. {nearest_existing(path)}")
-        found = open_question_file(path)
+        found = open_question_file(predict_file(source))
         found.check_ids()
         return found
 

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lhy_lightning.data.parallel_text import open_lines
+from lhy_lightning.data.column_files import UNSPECIFIED, word_columns
 from lhy_lightning.data.table_reader import TABLES, read_table
 from lhy_lightning.data.text_sources import Split, files_by_split, open_embedded, open_splits
+from lhy_lightning.data.utf8_files import open_lines
 
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 """The columns of a CoNLL-U file."""
@@ -27,11 +28,15 @@ class TaggedText:
         words: N lists of words.
         tags: N lists with a tag for each word; None where there are none.
         origin: where they come from, for messages.
+        told: what was found in reading them that the user is to know.
+        width: columns of a line, in files of columns whose last one is the tag.
     """
 
     words: list[list[str]]
     tags: list[list[str]] | None
     origin: str
+    told: tuple[str, ...] = ()
+    width: int | None = None
 
     def __len__(self) -> int:
         return len(self.words)
@@ -39,7 +44,7 @@ class TaggedText:
     def take(self, rows: Sequence[int]) -> "TaggedText":
         """Some of the sentences."""
         tags = None if self.tags is None else [self.tags[row] for row in rows]
-        return TaggedText([self.words[row] for row in rows], tags, self.origin)
+        return replace(self, words=[self.words[row] for row in rows], tags=tags)
 
 
 def open_tagged_text(source: str, *, tag_column: str | None = None) -> dict[Split, TaggedText]:
@@ -73,14 +78,21 @@ def open_tagged_file(path: Path, tag_column: str | None = None) -> TaggedText:
         return _from_table(read_table(path), str(path), tag_column)
     if ending not in _ENDINGS:
         raise ValueError(f"{path}: tagged sentences come from {', '.join(_ENDINGS)} files, folders or hub ids.")
-    sentences = _conllu(path, tag_column) if ending == ".conllu" else _columns(path, tag_column)
-    if not sentences:
+    found = _from_conllu(path, tag_column) if ending == ".conllu" else _from_columns(path, tag_column)
+    if not len(found):
         raise ValueError(f"{path} has no sentences.")
-    return TaggedText([words for words, _ in sentences], [tags for _, tags in sentences], str(path))
+    return found
+
+
+def read_as_training(text: TaggedText, train: TaggedText) -> TaggedText:
+    """Reads the sentences of another split as the training ones: in a file with a column less the last is no tag."""
+    if text.width is None or train.width is None or text.width != train.width - 1:
+        return text
+    return replace(text, tags=None)
 
 
 def open_words(path: Path) -> TaggedText:
-    """Sentences to tag: CoNLL-U, or a text file of one sentence a line with spaces between the words."""
+    """Reads sentences to tag: CoNLL-U, or a text file of one sentence per line with spaces between the words."""
     if Path(path.name.removesuffix(".gz")).suffix.lower() == ".conllu":
         return TaggedText([words for words, _ in _conllu(path, "upos")], None, str(path))
     return TaggedText([line.split() for line in open_lines(path)], None, str(path))
@@ -108,29 +120,26 @@ def _conllu(path: Path, tag_column: str | None) -> list[tuple[list[str], list[st
             continue
         if len(cells) != len(CONLLU):
             raise ValueError(f"{path}, line {number}: {len(cells)} tab-separated columns, CoNLL-U has {len(CONLLU)}.")
-        words.append(cells[1])
-        tags.append(cells[place])
+        word, tag = cells[1].strip() or cells[1], cells[place].strip()
+        if not word or not tag:
+            missing = f"the {column} of {word!r} is empty" if word else "it has no word (form)"
+            raise ValueError(f"{path}, line {number}: {missing}; CoNLL-U writes _ for what is not filled in.")
+        words.append(word)
+        tags.append(tag)
     return found
 
 
-def _columns(path: Path, tag_column: str | None) -> list[tuple[list[str], list[str]]]:
-    """A word a line with its tag behind it, sentences parted by empty lines; `-DOCSTART-` lines are left out."""
-    place = -1 if tag_column is None else _place(tag_column)
-    found: list[tuple[list[str], list[str]]] = []
-    words: list[str] = []
-    tags: list[str] = []
-    for number, line in enumerate([*open_lines(path), ""], 1):
-        if not line.strip() or line.startswith("-DOCSTART-"):
-            if words:
-                found.append((words, tags))
-            words, tags = [], []
-            continue
-        cells = line.split("\t") if "\t" in line else line.split()
-        if len(cells) < 2 or place >= len(cells):
-            raise ValueError(f"{path}, line {number}: {line[:40]!r} has no tag in column {tag_column or 'last'}.")
-        words.append(cells[0])
-        tags.append(cells[place])
-    return found
+def _from_conllu(path: Path, tag_column: str | None) -> TaggedText:
+    """A file whose tags all are `_` has none: it is to be tagged."""
+    found = _conllu(path, tag_column)
+    hidden = all(tag == UNSPECIFIED for _, tags in found for tag in tags)
+    return TaggedText([words for words, _ in found], None if hidden else [tags for _, tags in found], str(path))
+
+
+def _from_columns(path: Path, tag_column: str | None) -> TaggedText:
+    found = word_columns(path, None if tag_column is None else _place(tag_column))
+    width = found.width if tag_column is None else None
+    return TaggedText(found.words, found.tags, str(path), tuple(found.told), width)
 
 
 def _place(tag_column: str) -> int:
@@ -148,16 +157,51 @@ def _from_table(table: Any, origin: str, tag_column: str | None) -> TaggedText:
         raise ValueError(f"{origin} has the columns {', '.join(names)}, not the {wanted}.")
     if len(table) == 0:
         raise ValueError(f"{origin} has no rows.")
-    sentences = [[str(word) for word in row] for row in table[words]]
+    sentences = [
+        [
+            _cell(word, f"{origin}, row {row}: word {place}")
+            for place, word in enumerate(_listed(cells, origin, row, words))
+        ]
+        for row, cells in enumerate(table[words])
+    ]
     if tags is None:
         return TaggedText(sentences, None, origin)
-    feature = table.features[tags]
-    classes = getattr(getattr(feature, "feature", None), "names", None)
-    rows = [[classes[tag] if classes and isinstance(tag, int) else str(tag) for tag in row] for row in table[tags]]
+    classes = getattr(getattr(table.features[tags], "feature", None), "names", None)
+    marked = [_listed(cells, origin, row, tags) for row, cells in enumerate(table[tags])]
+    if classes and all(tag == -1 for cells in marked for tag in cells):
+        return TaggedText(sentences, None, origin)
+    rows = [
+        [_tag(tag, classes, f"{origin}, row {row}: tag {place}") for place, tag in enumerate(cells)]
+        for row, cells in enumerate(marked)
+    ]
     for row, (some, marks) in enumerate(zip(sentences, rows, strict=True)):
         if len(some) != len(marks):
             raise ValueError(f"{origin}, row {row}: {len(some)} words and {len(marks)} tags.")
     return TaggedText(sentences, rows, origin)
+
+
+def _listed(cells: Any, origin: str, row: int, column: str) -> list[Any]:
+    if not isinstance(cells, list):
+        kind = "is missing" if cells is None else f"is {str(cells)[:40]!r}"
+        raise ValueError(
+            f"{origin}, row {row}: {column!r} {kind}, not a list; csv has none: take json, jsonl or parquet."
+        )
+    return cells
+
+
+def _cell(value: Any, where: str) -> str:
+    text = "" if value is None else str(value)
+    if not text:
+        raise ValueError(f"{where} is {'missing' if value is None else 'empty'}.")
+    return text
+
+
+def _tag(tag: Any, classes: Sequence[str] | None, where: str) -> str:
+    if classes and isinstance(tag, int):
+        if not 0 <= tag < len(classes):
+            raise ValueError(f"{where} is {tag}, none of the {len(classes)} tags from 0 on.")
+        return classes[tag]
+    return _cell(tag.strip() if isinstance(tag, str) else tag, where)
 
 
 def _mentions(side: int) -> Callable[[], dict[Split, TaggedText]]:

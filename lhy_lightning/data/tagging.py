@@ -1,11 +1,13 @@
 """`TaggingDataModule`: sentences with a tag for each word, tokenised once, in batches of like length."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from torch.utils.data import DataLoader
 
+from lhy_lightning.data.class_counts import describe_classes, doubtful_classes
 from lhy_lightning.data.encoded_texts import EncodedTexts
 from lhy_lightning.data.encoder_choice import TokenizerChoice
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
@@ -14,10 +16,11 @@ from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.ragged import text_cache_folder
 from lhy_lightning.data.row_splits import hold_out, predict_file, read_splits, shared_with_training, split_of
 from lhy_lightning.data.tag_batches import TagBatches
-from lhy_lightning.data.tagged_text import TaggedText, open_tagged_text, open_words
+from lhy_lightning.data.tagged_text import TaggedText, open_tagged_text, open_words, read_as_training
 from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions
 from lhy_lightning.data.text_sources import Split
 from lhy_lightning.data.word_pieces import joined, pieces_of_words
+from lhy_lightning.metrics.entities import are_entity_tags
 
 
 @dataclass(frozen=True)
@@ -107,19 +110,26 @@ class TaggingDataModule(CourseTextDataModule):
         self._choice = TokenizerChoice(tokenizer_file, vocab_size, lowercase)
         self._folder: Path = text_cache_folder(cache_dir)
         self._texts: dict[Split, TaggedText] | None = None
+        self._tag_counts: Counter[str] | None = None
         self._rows: dict[SplitName, Rows] = {}
         self._made_by: tuple[str, tuple[str, ...] | None] | None = None
 
     # --- setup -----------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads and tokenises what the stage needs; without a trainer, call it yourself."""
+        """Reads and tokenises what the stage needs; without a trainer, call it yourself.
+
+        Raises:
+            ValueError: a tag that no training word has, in whichever split, or one tag for all training words.
+        """
         module = getattr(self.trainer, "lightning_module", None)
         names = getattr(module, "hparams", {}).get("tag_names")
         if names is None:
-            train = self._read().get("train")
-            names = None if train is None or train.tags is None else sorted({tag for row in train.tags for tag in row})
+            self._read()
+            names = self._tag_counts and sorted(self._tag_counts)
         self.tag_names = None if names is None else tuple(map(str, names))
+        if stage in (None, "fit"):
+            self._check_all()
         self.tokenizer = self._choice.choose(module, self._training_texts, self._folder)
         made_by = (self.tokenizer.to_json(), self.tag_names)
         if made_by != self._made_by:
@@ -136,8 +146,46 @@ class TaggingDataModule(CourseTextDataModule):
                 lambda source: open_tagged_text(source, tag_column=given["tag_column"]),
                 given["source"], val_source=given["val_source"], test_source=given["test_source"],
             )  # fmt: skip
+            if (train := texts.get("train")) is not None:
+                texts = {role: read_as_training(text, train) for role, text in texts.items()}
+                if train.tags is not None:
+                    self._tag_counts = Counter(tag for row in train.tags for tag in row)
+            for text in texts.values():
+                for told in text.told:
+                    self._tell(f"{text.origin}: {told}.")
             self._texts = self._divided(texts)
         return self._texts
+
+    def _check_all(self) -> None:
+        """Finds what can be seen in the files before training, in every split, and tells of the tags.
+
+        Raises:
+            ValueError: a tag that no training word has, or one tag for all training words.
+        """
+        texts = self._read()
+        for text in texts.values():
+            self._tags(text)
+        if (given := self.hparams["predict_source"]) is not None:
+            predict_file(given)
+        train = texts.get("train")
+        if train is None or train.tags is None or self.tag_names is None:
+            return
+        counts = Counter(tag for row in train.tags for tag in row)
+        if len(counts) == 1:
+            raise ValueError(
+                f"{train.origin}: all {counts.total():,} training words have the tag {next(iter(counts))!r}: there is "
+                "nothing to tell apart. Set --data.tag_column if the tags stand in another column."
+            )
+        ordered = [counts[name] for name in self.tag_names]
+        self._tell(f"{train.origin}: {describe_classes(self.tag_names, ordered, unit='training words')}.")
+        for doubt in doubtful_classes(self.tag_names, ordered):
+            self._report(f"{train.origin}: {doubt}.")
+        other = next((name for name in self.tag_names if not are_entity_tags(("B-X", name))), None)
+        if other is not None and any(name.startswith("B-") for name in self.tag_names):
+            self._report(
+                f"{train.origin}: some tags mark entities (B-…), but {other!r} is neither O nor begins with B-, I-, E- "
+                "or S-: the score is accuracy over words, not F1 over entities."
+            )
 
     def _divided(self, texts: dict[Split, TaggedText]) -> dict[Split, TaggedText]:
         """Holds out what the source does not bring, and counts what training shares with the other splits."""

@@ -1,15 +1,19 @@
 """`TextDataModule`: texts, or pairs of texts, with a class or a number each, in batches of like length."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from torch.utils.data import DataLoader
 
+from lhy_lightning.data.class_counts import describe_classes, doubtful_classes
+from lhy_lightning.data.column_files import tabbed_rows, usual_width
 from lhy_lightning.data.encoded_texts import EncodedTexts
 from lhy_lightning.data.encoder_choice import TokenizerChoice
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
+from lhy_lightning.data.gold_labels import as_numbers, is_gold, told_missing
 from lhy_lightning.data.labelled_text import (
+    TABBED,
     LabelledText,
     Split,
     Task,
@@ -17,11 +21,13 @@ from lhy_lightning.data.labelled_text import (
     label_names,
     open_labelled_text,
     open_text_file,
+    read_as_training,
 )
 from lhy_lightning.data.length_batches import LengthEvalBatches, length_batches
 from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.ragged import text_cache_folder
 from lhy_lightning.data.row_splits import hold_out, predict_file, read_splits, shared_with_training, split_of
+from lhy_lightning.data.splits import UNLABELLED
 from lhy_lightning.data.text_batches import TextBatches
 from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions
 
@@ -126,21 +132,27 @@ class TextDataModule(CourseTextDataModule):
         self._choice = TokenizerChoice(tokenizer_file, vocab_size, lowercase)
         self._folder: Path = text_cache_folder(cache_dir)
         self._texts: dict[Split, LabelledText] | None = None
+        self._classes: tuple[str, ...] | None = None
         self._rows: dict[SplitName, Rows] = {}
         self._made_by: tuple[str, tuple[str, ...] | None] | None = None
 
     # --- setup -----------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads and tokenises what the stage needs; without a trainer, call it yourself."""
+        """Reads and tokenises what the stage needs; without a trainer, call it yourself.
+
+        Raises:
+            ValueError: a label that is no class or number, in whichever split, or all training rows of one class.
+        """
         module = getattr(self.trainer, "lightning_module", None)
-        known = getattr(module, "hparams", {})
-        names, pairs = known.get("class_names"), known.get("pairs")
+        names, pairs = self._known_classes(), getattr(module, "hparams", {}).get("pairs")
         if pairs is None:  # a module that has been trained knows both, and need not have its training rows at hand
             train = self._read().get("train")
             pairs = None if train is None else train.second is not None
-            names = names or (None if self.regression or train is None else class_names_of(train))
-        self.class_names, self.pairs = None if names is None else tuple(map(str, names)), pairs
+            names = names or self._classes
+        self.class_names, self.pairs = names, pairs
+        if stage in (None, "fit"):
+            self._check_all()
         self.tokenizer = self._choice.choose(module, self._training_texts, self._folder)
         made_by = (self.tokenizer.to_json(), self.class_names)
         if made_by != self._made_by:
@@ -150,6 +162,11 @@ class TextDataModule(CourseTextDataModule):
             self._open(name)
         self.say(f"{self.hparams['source']}")
 
+    def _known_classes(self) -> tuple[str, ...] | None:
+        """The classes of a module that has been trained, or was given them."""
+        names = getattr(getattr(self.trainer, "lightning_module", None), "hparams", {}).get("class_names")
+        return None if names is None else tuple(map(str, names))
+
     def _read(self) -> dict[Split, LabelledText]:
         if self._texts is None:
             given = self.hparams
@@ -158,8 +175,66 @@ class TextDataModule(CourseTextDataModule):
                 lambda source: open_labelled_text(source, task=given["task"], columns=columns),
                 given["source"], val_source=given["val_source"], test_source=given["test_source"],
             )  # fmt: skip
-            self._texts = self._divided(texts)
+            if (train := texts.get("train")) is not None:
+                texts = {role: read_as_training(text, train) for role, text in texts.items()}
+                self._classes = None if self.regression else class_names_of(train)
+            self._texts = self._divided({role: self._with_gold(text, role) for role, text in texts.items()})
         return self._texts
+
+    def _with_gold(self, text: LabelledText, role: Split) -> LabelledText:
+        """Leaves out the rows that have no gold label; of a test split they stay, to be predicted and not scored."""
+        if text.labels is None:
+            return text
+        labels = label_names(text)
+        gold = is_gold(labels, self._known_classes() or self._classes)
+        if not gold.any():
+            return replace(text, labels=None)
+        if told := told_missing(labels, gold):
+            kept = "are predicted and not scored" if role == "test" else "are left out"
+            self._report(f"{text.origin}: {told}: they {kept}.")
+        if role == "test":
+            return replace(text, labels=[label if here else None for label, here in zip(labels, gold, strict=True)])
+        return text if gold.all() else text.take(np.flatnonzero(gold).tolist())
+
+    def _check_all(self) -> None:
+        """Finds what can be seen in the files before training, in every split, and tells of the classes.
+
+        Raises:
+            ValueError: a label that is no class or number, all training rows of one class, splits of other columns.
+        """
+        for role, text in self._read().items():
+            if self.pairs is not None and (text.second is not None) != self.pairs:
+                kinds = ("single texts", "pairs of texts")
+                raise ValueError(
+                    f"{text.origin} holds {kinds[not self.pairs]}, the training rows are {kinds[self.pairs]}: "
+                    "set --data.text_column and --data.pair_column."
+                )
+            labels = self._labels(text, role)
+            if role == "train" and labels is not None:
+                self._describe(text, labels)
+        if (given := self.hparams["predict_source"]) is not None:
+            predict_file(given)
+
+    def _describe(self, train: LabelledText, labels: np.ndarray) -> None:
+        """Tells of the training labels, and refuses those that all are one."""
+        if labels.min() == labels.max():
+            label = f"{labels[0]:g}" if self.regression else (self.class_names or ())[labels[0]]
+            what = "have the number" if self.regression else "are of class"
+            raise ValueError(
+                f"{train.origin}: all {len(labels):,} training rows {what} {label!r}: there is nothing to tell apart. "
+                "Set --data.label_column if the labels stand in another column."
+            )
+        if self.regression:
+            told = (
+                f"{len(labels):,} training labels from {labels.min():g} to {labels.max():g}, mean {labels.mean():.3g}"
+            )
+            self._tell(f"{train.origin}: {told}.")
+            return
+        assert self.class_names is not None
+        counts = np.bincount(labels, minlength=len(self.class_names)).tolist()
+        self._tell(f"{train.origin}: {describe_classes(self.class_names, counts)}.")
+        for doubt in doubtful_classes(self.class_names, counts):
+            self._report(f"{train.origin}: {doubt}.")
 
     def _divided(self, texts: dict[Split, LabelledText]) -> dict[Split, LabelledText]:
         """Holds out what the source does not bring, and counts what training shares with the other splits."""
@@ -211,10 +286,9 @@ class TextDataModule(CourseTextDataModule):
         """Texts alone; a text file of one column or, for pairs, two is read as that and not as text and label."""
         given = self.hparams
         columns = (given["text_column"], given["pair_column"], None)
-        if columns == (None, None, None) and path.suffix.lower() in (".txt", ".tsv", ".tab"):
-            first = path.read_text("utf-8-sig").split("\n", 1)[0].split("\t")
-            if len(first) == 1 + bool(self.pairs):
-                columns = ("0", "1" if self.pairs else None, None)
+        tabbed = Path(path.name.removesuffix(".gz")).suffix.lower() in TABBED
+        if columns == (None, None, None) and tabbed and usual_width(tabbed_rows(path)) == 1 + bool(self.pairs):
+            columns = ("0", "1" if self.pairs else None, None)
         found = open_text_file(path, columns)
         found.labels = None
         if (found.second is not None) != bool(self.pairs):
@@ -227,7 +301,8 @@ class TextDataModule(CourseTextDataModule):
             text = self._split(name)
             labels = self._labels(text, name)
             if name in ("train", "val") and labels is None:
-                raise ValueError(f"{text.origin} has no labels: set --data.label_column to the column that holds them.")
+                why = text.unlabelled or "has no labels: set --data.label_column to the column that holds them"
+                raise ValueError(f"{text.origin} {why}.")
             texts = list(dict.fromkeys([*text.first, *(text.second or [])]))  # a text of many pairs is tokenised once
             place = {value: number for number, value in enumerate(texts)}
             stored = EncodedTexts(texts, self.tokenizer, folder=self._folder)
@@ -247,27 +322,26 @@ class TextDataModule(CourseTextDataModule):
         return self._rows[name]
 
     def _labels(self, text: LabelledText, name: SplitName) -> np.ndarray | None:
-        """(N,) float32 numbers or int64 places in `class_names`.
+        """(N,) float32 numbers or int64 places in `class_names`; NaN or -1 for test rows without a gold label.
 
         Raises:
             ValueError: a label that is no number, or no class of the training rows.
         """
         if text.labels is None or name == "predict":
             return None
+        labels = label_names(text)
         if self.regression:
-            try:
-                return np.array([float(label) for label in text.labels], dtype=np.float32)
-            except ValueError as error:
-                raise ValueError(f"{text.origin}: {error}; with regression every label is a number.") from error
+            return as_numbers(labels, is_gold(labels, None), text.origin, text.places)
         if self.class_names is None:
             raise ValueError(f"{text.origin}: the classes are not known; fit, or load a checkpoint, first.")
-        place = {label: number for number, label in enumerate(self.class_names)}
-        labels = label_names(text)
+        place: dict[str | None, int] = {label: number for number, label in enumerate(self.class_names)}
+        place[None] = UNLABELLED
         wrong = next((row for row, label in enumerate(labels) if label not in place), None)
         if wrong is not None:
             raise ValueError(
-                f"{text.origin}, row {wrong}: the label {labels[wrong]!r} is none of the {len(place)} classes of the "
-                f"training rows ({', '.join(self.class_names[:10])}{' …' if len(place) > 10 else ''})."
+                f"{text.origin}, row {text.places[wrong]}: the label {labels[wrong]!r} is none of the "
+                f"{len(self.class_names)} classes of the training rows "
+                f"({', '.join(self.class_names[:10])}{' …' if len(self.class_names) > 10 else ''})."
             )
         return np.array([place[label] for label in labels], dtype=np.int64)
 

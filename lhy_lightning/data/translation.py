@@ -168,6 +168,8 @@ class TranslationDataModule(CourseTextDataModule):
         self._choose_tokenizers(self._texts)
         for name in SPLITS[stage or "fit"]:
             self._open(name)
+        if stage in (None, "fit"):
+            self._texts.check_all()
         self.say(f"{self.source_lang} → {self.target_lang}, {self._given.source}")
 
     @property

@@ -7,9 +7,11 @@ from functools import cache, cached_property
 import numpy as np
 
 from lhy_lightning.data.back_translation import open_back_translated
-from lhy_lightning.data.parallel_text import ParallelText, open_lines, open_parallel
+from lhy_lightning.data.parallel_text import ParallelText, open_parallel
+from lhy_lightning.data.row_splits import predict_file
 from lhy_lightning.data.text_cleaning import CLEANING, Cleaned, clean_pairs
 from lhy_lightning.data.text_splits import hold_out_pairs, remove_leaks
+from lhy_lightning.data.utf8_files import open_lines
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,18 @@ class TranslationTexts:
                 f"{self.how.source} has no {name} split: set --data.{name}_source or --data.{name}_fraction."
             )
         return splits[name]
+
+    def check_all(self) -> None:
+        """Reads what is needed only after training, so that a fault in it is known before.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it cannot be read.
+        """
+        if self._handed("test") is not None:
+            self._whole("test")
+        if self.how.predict_source is not None:
+            predict_file(self.how.predict_source)
 
     # --- reading ---------------------------------------------------------------------------------------------------
 

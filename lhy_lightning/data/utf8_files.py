@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from lhy_lightning.data.folders import nearest_existing
+
 GUESSED = ("gb18030", "big5")
 """What a file that is not UTF-8 is tried as; the first where both would do."""
 FREQUENT = frozenset(
@@ -36,6 +38,35 @@ def opened_text(path: Path) -> Iterator[TextIO]:
             raise ValueError(f"{path} is not UTF-8 ({where}, {error.reason}): save it as UTF-8.{likely}") from error
         except (gzip.BadGzipFile, EOFError) as error:
             raise ValueError(f"{path} is a broken gzip file: {error}.") from error
+
+
+def open_lines(path: str | Path) -> list[str]:
+    """Lines of a UTF-8 file, plain or gzipped (by content, whatever its name).
+
+    A line ends at a line feed (a carriage return before it is dropped), and only there: `str.splitlines` would also
+    cut at U+2028 or a form feed inside a sentence and shift everything below against the other language.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no lines, bytes that are not UTF-8 (said where), a broken gzip file.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist. {nearest_existing(path)}")
+    content = whole_content(path)
+    try:
+        text = content.decode("utf-8-sig")  # without the byte order mark that Windows editors write
+        if "\0" in text[:1000]:
+            raise UnicodeDecodeError("utf-8", content, 0, 1, "zero bytes")
+    except UnicodeDecodeError as error:
+        where, likely = not_utf8(content)
+        raise ValueError(f"{path}, {where} is not UTF-8 ({error.reason}).{likely}") from error
+    if not text.strip():
+        raise ValueError(f"{path} is empty.")
+    lines = text.split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]
 
 
 def whole_content(path: Path) -> bytes:

@@ -219,13 +219,13 @@ def test_an_unknown_label_names_its_row(folder: Path) -> None:
         ready(folder)
 
 
-def test_labels_that_are_missing_are_an_error(tmp_path: Path) -> None:
+def test_rows_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(
         "".join(json.dumps({"text": f"t {n}", "label": None if n == 3 else n % 2}) + "\n" for n in range(9))
     )
-    with pytest.raises(ValueError, match="1 of 9 rows have no label"):
-        ready(path)
+    with pytest.warns(match="1 of 9 rows have no label"):
+        assert "t 3" not in ready(path).texts("train")[0]
     path.write_text("".join(json.dumps({"text": f"t {n}"}) + "\n" for n in range(9)))
     with pytest.raises(ValueError, match=r"has no labels: set --data.label_column"):
         ready(path)
