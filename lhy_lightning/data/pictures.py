@@ -179,6 +179,42 @@ class PictureSet(ABC):
         return None
 
 
+def files_fingerprint(root: Path, paths: Sequence[str]) -> str:
+    """Returns 32 hexadecimal digits that change with the place, size or time of any of the files.
+
+    Args:
+        root: folder that the paths are relative to.
+        paths: of the files; one that is missing changes the digits when it comes.
+    """
+    folder = str(root)
+    digest = hashlib.blake2b(str(root.resolve()).encode(), digest_size=16)
+    for path in paths:
+        try:
+            stat = os.stat(os.path.join(folder, path))
+            told = f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0"
+        except (OSError, ValueError):  # ValueError: a null character
+            told = f"{path}\0missing\0"
+        digest.update(told.encode("utf8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _named_files(values: Any) -> list[str]:
+    """The paths in a column of pictures that holds paths, or no bytes in some rows; nothing of other columns."""
+    import pyarrow as pa
+
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        return [path for path in values.to_pylist() if path is not None]
+    if not pa.types.is_struct(values.type) or {"bytes", "path"} - {field.name for field in values.type}:
+        return []
+    parts = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
+    paths: list[str] = []
+    for part in parts:
+        held, named = part.field("bytes"), part.field("path")
+        if held.null_count:
+            paths += [path for path in named.filter(held.is_null()).to_pylist() if path is not None]
+    return paths
+
+
 class FilePictures(PictureSet):
     """Pictures in files of their own.
 
@@ -190,11 +226,7 @@ class FilePictures(PictureSet):
 
     def __init__(self, root: Path, paths: Sequence[str], value_range: Range | None = None) -> None:
         self.root, self.paths, self.folder, self.value_range = root, tuple(paths), str(root), value_range
-        digest = hashlib.blake2b(str(root.resolve()).encode(), digest_size=16)
-        for path in self.paths:
-            stat = os.stat(os.path.join(self.folder, path))
-            digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
-        self.fingerprint = ranged(digest.hexdigest(), value_range)
+        self.fingerprint = ranged(files_fingerprint(root, self.paths), value_range)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -219,7 +251,7 @@ class TablePictures(PictureSet):
         table: a `datasets.Dataset`.
         column: the picture column, not decoded (`Image(decode=False)`).
         source: what the table was loaded from, for names and for relative paths.
-        fingerprint: names the table's content.
+        fingerprint: names the table's content; files that it names change the set's own.
         value_range: (black, white) of pictures of more than 8 bits, and of lists of numbers.
     """
 
@@ -227,8 +259,10 @@ class TablePictures(PictureSet):
         self, table: Any, column: str, source: str, fingerprint: str, value_range: Range | None = None
     ) -> None:
         self.table, self.column, self.source, self.value_range = table, column, source, value_range
-        self.fingerprint = ranged(fingerprint, value_range)
         self.folder = Path(source) if Path(source).is_dir() else Path(source).parent
+        named = _named_files(self.values)
+        whole = f"{fingerprint}-{files_fingerprint(self.folder, named)}" if named else fingerprint
+        self.fingerprint = ranged(whole, value_range)
 
     def __len__(self) -> int:
         return len(self.table)

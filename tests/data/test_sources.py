@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lhy_lightning.data.picture_store import PictureStore
 from lhy_lightning.data.sources import open_source
 
 Writer = Callable[..., Path]
@@ -128,3 +129,40 @@ def test_a_missing_folder_suggests_what_exists(tmp_path: Path, class_folders: Pa
 def test_a_hub_id_without_a_network_says_how_to_go_on() -> None:
     with pytest.raises(FileNotFoundError, match=r"no file or folder here .* point --data.source to a local folder"):
         open_source("someone/some-pictures-that-nobody-has")
+
+
+def write_naming_table(path: Path, names: list[str]) -> None:
+    """A table with a column of paths; `.image.parquet` has them as `datasets` writes pictures without their bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [{"image": name, "label": place % 2} for place, name in enumerate(names)]
+    if path.suffix == ".csv":
+        path.write_text("image,label\n" + "".join(f"{row['image']},{row['label']}\n" for row in rows))
+    elif path.suffix == ".parquet":
+        column = [{"bytes": None, "path": name} for name in names] if ".image" in path.name else names
+        pq.write_table(pa.table({"image": column, "label": [row["label"] for row in rows]}), path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize("table", ["", "list.csv", "list.jsonl", "list.parquet", "list.image.parquet"])
+def test_pictures_that_changed_are_read_anew_whatever_names_them(
+    tmp_path: Path, pictures: list[Path], write_picture: Writer, table: str
+) -> None:
+    source = tmp_path / (table or "raw")
+    if table:
+        write_naming_table(source, [*(f"raw/{picture.name}" for picture in pictures), "raw/late.png"])
+
+    def pixels() -> tuple[np.ndarray, int]:
+        found = open_source(str(source))["train"].pictures
+        store = PictureStore(found, size=(5, 4), channels=3, resize="stretch", folder=tmp_path / "cache", keep=True)
+        return store.take(np.arange(6)).numpy(), int(store.bad.sum())
+
+    before, missing = pixels()
+    assert missing == bool(table)
+    write_picture(pictures[3], 9, (4, 5))
+    write_picture(tmp_path / "raw/late.png", 7, (4, 5))
+    after, missing = pixels()
+    assert missing == 0
+    assert [row for row in range(6) if not np.array_equal(before[row], after[row])] == [3]
