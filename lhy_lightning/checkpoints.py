@@ -62,6 +62,14 @@ def load_modules(paths: list[Path]) -> list[Any]:
     ]
 
 
+def tensor_bytes(value: Any) -> int:
+    """Bytes of all tensors in nested dicts, lists and tuples: nearly the size of a checkpoint of them."""
+    if isinstance(value, torch.Tensor):
+        return value.nbytes
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return sum(map(tensor_bytes, items))
+
+
 class WholeFileCheckpointIO(TorchCheckpointIO):
     """Writes beside the target, flushes to disk, then renames: a full disk or a kill leaves the old file as it was.
 
@@ -75,7 +83,7 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
             return
         target = Path(str(path).removeprefix("file://"))
         try:
-            with whole_file(target, flush_to_disk=True) as file:
+            with whole_file(target, flush_to_disk=True, size=tensor_bytes(checkpoint)) as file:
                 torch.save(checkpoint, file)
         except Exception as error:
             kept = "; the one that was there is untouched" if target.exists() else ""

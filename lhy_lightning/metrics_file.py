@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from lhy_lightning.whole_file import write_whole
+from lhy_lightning.whole_file import full_disk_told, write_whole
 
 
 class MetricsFile:
@@ -44,10 +44,11 @@ class MetricsFile:
         if self._add_columns(row):
             self._rewrite()
             return
-        with self.path.open("r+b") as file:
+        line = self._lines(self.rows[-1:])
+        with full_disk_told(self.path, len(line)), self.path.open("r+b") as file:
             self._last_row_at = self._last_row_at if merge else file.seek(0, os.SEEK_END)
             file.seek(self._last_row_at)
-            file.write(self._lines(self.rows[-1:]))
+            file.write(line)
             file.truncate()
 
     def _add_columns(self, names: Any) -> bool:

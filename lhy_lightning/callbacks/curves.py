@@ -1,6 +1,7 @@
 """`curves.png`: every logged figure of a run over its steps, drawn from metrics.csv."""
 
 import csv
+import io
 from pathlib import Path
 
 from lightning.pytorch import LightningModule, Trainer
@@ -9,6 +10,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from matplotlib.figure import Figure
 
 from lhy_lightning.metrics_file import RunLogger
+from lhy_lightning.whole_file import write_whole
 
 
 def draw_curves(metrics: Path) -> Figure | None:
@@ -47,7 +49,9 @@ class Curves(Callback):
         for logger in trainer.loggers:
             metrics = Path(logger.log_dir or "") / "metrics.csv"
             if isinstance(logger, RunLogger) and metrics.is_file() and (figure := draw_curves(metrics)):
-                figure.savefig(metrics.with_name("curves.png"), dpi=110)
+                drawn = io.BytesIO()
+                figure.savefig(drawn, dpi=110)
+                write_whole(metrics.with_name("curves.png"), drawn.getvalue())
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Drawn at powers of two and every tenth epoch: drawing costs about .3 s.

@@ -13,6 +13,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lhy_lightning.callbacks.pictures import run_directory
 from lhy_lightning.metrics_file import RunLogger
 from lhy_lightning.stop_signals import NotedSignals, Stopped
+from lhy_lightning.whole_file import remove_partials
 
 
 class LastCheckpoint(Checkpoint):
@@ -44,6 +45,8 @@ class LastCheckpoint(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
         self._signals.begin()
+        if trainer.is_global_zero:
+            remove_partials(self.path(trainer).parent)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from lhy_lightning.whole_file import write_whole
+
 
 def run_directory(trainer: Trainer) -> Path:
     """The folder that this run writes to. Unlike `trainer.log_dir` it may be asked for on one rank alone."""
@@ -87,8 +89,7 @@ def save_picture(trainer: Trainer, name: str, picture: Figure | np.ndarray) -> N
     if pixels.dtype != np.uint8:
         raise TypeError(f"picture {name!r} has dtype {pixels.dtype}: give uint8 in 0…255.")
     path = run_directory(trainer) / "samples" / f"{name}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
+    write_whole(path, picture_file(pixels))
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
             logger.log_image(key=f"samples/{name}", images=[pixels], step=trainer.global_step)
