@@ -296,7 +296,10 @@ class TablePictures(PictureSet):
         from pyarrow import types
 
         kind = self.values.type
-        if any(of(kind) for of in (types.is_struct, types.is_binary, types.is_string, types.is_large_binary)):
+        if any(
+            of(kind)
+            for of in (types.is_struct, types.is_binary, types.is_string, types.is_large_string, types.is_large_binary)
+        ):
             return deep_image(image)
         numbers = self._numbers(self.values[row].as_py())
         return DeepImage(numbers.dtype.name, numbers)
