@@ -110,7 +110,7 @@ class TaggingDataModule(CourseTextDataModule):
         self._choice = TokenizerChoice(tokenizer_file, vocab_size, lowercase)
         self._folder: Path = text_cache_folder(cache_dir)
         self._texts: dict[Split, TaggedText] | None = None
-        self._tag_counts: Counter[str] | None = None
+        self._source: dict[Split, TaggedText] | None = None
         self._rows: dict[SplitName, Rows] = {}
         self._made_by: tuple[str, tuple[str, ...] | None] | None = None
 
@@ -125,8 +125,8 @@ class TaggingDataModule(CourseTextDataModule):
         module = getattr(self.trainer, "lightning_module", None)
         names = getattr(module, "hparams", {}).get("tag_names")
         if names is None:
-            self._read()
-            names = self._tag_counts and sorted(self._tag_counts)
+            train = self._undivided().get("train")
+            names = None if train is None or train.tags is None else sorted({tag for row in train.tags for tag in row})
         self.tag_names = None if names is None else tuple(map(str, names))
         if stage in (None, "fit"):
             self._check_all()
@@ -139,8 +139,9 @@ class TaggingDataModule(CourseTextDataModule):
             self._open(name)
         self.say(f"{self.hparams['source']}")
 
-    def _read(self) -> dict[Split, TaggedText]:
-        if self._texts is None:
+    def _undivided(self) -> dict[Split, TaggedText]:
+        """The splits as the sources hand them out."""
+        if self._source is None:
             given = self.hparams
             texts = read_splits(
                 lambda source: open_tagged_text(source, tag_column=given["tag_column"]),
@@ -148,34 +149,39 @@ class TaggingDataModule(CourseTextDataModule):
             )  # fmt: skip
             if (train := texts.get("train")) is not None:
                 texts = {role: read_as_training(text, train) for role, text in texts.items()}
-                if train.tags is not None:
-                    self._tag_counts = Counter(tag for row in train.tags for tag in row)
             for text in texts.values():
                 for told in text.told:
                     self._tell(f"{text.origin}: {told}.")
-            self._texts = self._divided(texts)
+            self._source = texts
+        return self._source
+
+    def _read(self) -> dict[Split, TaggedText]:
+        if self._texts is None:
+            self._texts = self._divided(self._undivided())
         return self._texts
 
     def _check_all(self) -> None:
         """Finds what can be seen in the files before training, in every split, and tells of the tags.
 
         Raises:
-            ValueError: a tag that no training word has, or one tag for all training words.
+            ValueError: a tag that no training word has, one tag for all training words, no tags.
         """
-        texts = self._read()
-        for text in texts.values():
-            self._tags(text)
+        texts = self._undivided()
+        for role, text in texts.items():
+            if self._tags(text) is None and role != "test":
+                raise ValueError(f"{text.origin} has no tags: set --data.tag_column to the column that holds them.")
         if (given := self.hparams["predict_source"]) is not None:
             predict_file(given)
         train = texts.get("train")
         if train is None or train.tags is None or self.tag_names is None:
             return
-        counts = Counter(tag for row in train.tags for tag in row)
-        if len(counts) == 1:
+        if len(occurring := {tag for row in train.tags for tag in row}) == 1:
+            words = sum(map(len, train.tags))
             raise ValueError(
-                f"{train.origin}: all {counts.total():,} training words have the tag {next(iter(counts))!r}: there is "
-                "nothing to tell apart. Set --data.tag_column if the tags stand in another column."
+                f"{train.origin}: all {words:,} training words have the tag {occurring.pop()!r}: there is nothing to "
+                "tell apart. Set --data.tag_column if the tags stand in another column."
             )
+        counts = Counter(tag for row in self._read()["train"].tags or () for tag in row)
         ordered = [counts[name] for name in self.tag_names]
         self._tell(f"{train.origin}: {describe_classes(self.tag_names, ordered, unit='training words')}.")
         for doubt in doubtful_classes(self.tag_names, ordered):

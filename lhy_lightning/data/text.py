@@ -132,6 +132,7 @@ class TextDataModule(CourseTextDataModule):
         self._choice = TokenizerChoice(tokenizer_file, vocab_size, lowercase)
         self._folder: Path = text_cache_folder(cache_dir)
         self._texts: dict[Split, LabelledText] | None = None
+        self._source: dict[Split, LabelledText] | None = None
         self._classes: tuple[str, ...] | None = None
         self._rows: dict[SplitName, Rows] = {}
         self._made_by: tuple[str, tuple[str, ...] | None] | None = None
@@ -147,7 +148,7 @@ class TextDataModule(CourseTextDataModule):
         module = getattr(self.trainer, "lightning_module", None)
         names, pairs = self._known_classes(), getattr(module, "hparams", {}).get("pairs")
         if pairs is None:  # a module that has been trained knows both, and need not have its training rows at hand
-            train = self._read().get("train")
+            train = self._undivided().get("train")
             pairs = None if train is None else train.second is not None
             names = names or self._classes
         self.class_names, self.pairs = names, pairs
@@ -167,8 +168,9 @@ class TextDataModule(CourseTextDataModule):
         names = getattr(getattr(self.trainer, "lightning_module", None), "hparams", {}).get("class_names")
         return None if names is None else tuple(map(str, names))
 
-    def _read(self) -> dict[Split, LabelledText]:
-        if self._texts is None:
+    def _undivided(self) -> dict[Split, LabelledText]:
+        """The splits as the sources hand them out, without the rows that no gold label is known of."""
+        if self._source is None:
             given = self.hparams
             columns = (given["text_column"], given["pair_column"], given["label_column"])
             texts = read_splits(
@@ -178,7 +180,12 @@ class TextDataModule(CourseTextDataModule):
             if (train := texts.get("train")) is not None:
                 texts = {role: read_as_training(text, train) for role, text in texts.items()}
                 self._classes = None if self.regression else class_names_of(train)
-            self._texts = self._divided({role: self._with_gold(text, role) for role, text in texts.items()})
+            self._source = {role: self._with_gold(text, role) for role, text in texts.items()}
+        return self._source
+
+    def _read(self) -> dict[Split, LabelledText]:
+        if self._texts is None:
+            self._texts = self._divided(self._undivided())
         return self._texts
 
     def _with_gold(self, text: LabelledText, role: Split) -> LabelledText:
@@ -197,12 +204,13 @@ class TextDataModule(CourseTextDataModule):
         return text if gold.all() else text.take(np.flatnonzero(gold).tolist())
 
     def _check_all(self) -> None:
-        """Finds what can be seen in the files before training, in every split, and tells of the classes.
+        """Finds what can be seen in the files before training, in every split, and tells of the labels.
 
         Raises:
-            ValueError: a label that is no class or number, all training rows of one class, splits of other columns.
+            ValueError: a label that is no class or number, no labels, all training rows of one class, splits of other
+                columns.
         """
-        for role, text in self._read().items():
+        for role, text in self._undivided().items():
             if self.pairs is not None and (text.second is not None) != self.pairs:
                 kinds = ("single texts", "pairs of texts")
                 raise ValueError(
@@ -210,20 +218,24 @@ class TextDataModule(CourseTextDataModule):
                     "set --data.text_column and --data.pair_column."
                 )
             labels = self._labels(text, role)
-            if role == "train" and labels is not None:
-                self._describe(text, labels)
+            if labels is None and role != "test":
+                raise ValueError(_without_labels(text))
+            if labels is not None and role == "train" and labels.min() == labels.max():
+                label = f"{labels[0]:g}" if self.regression else (self.class_names or ())[labels[0]]
+                what = "have the number" if self.regression else "are of class"
+                raise ValueError(
+                    f"{text.origin}: all {len(labels):,} training rows {what} {label!r}: there is nothing to tell "
+                    "apart. Set --data.label_column if the labels stand in another column."
+                )
         if (given := self.hparams["predict_source"]) is not None:
             predict_file(given)
+        if (train := self._read().get("train")) is not None:
+            self._describe(train)
 
-    def _describe(self, train: LabelledText, labels: np.ndarray) -> None:
-        """Tells of the training labels, and refuses those that all are one."""
-        if labels.min() == labels.max():
-            label = f"{labels[0]:g}" if self.regression else (self.class_names or ())[labels[0]]
-            what = "have the number" if self.regression else "are of class"
-            raise ValueError(
-                f"{train.origin}: all {len(labels):,} training rows {what} {label!r}: there is nothing to tell apart. "
-                "Set --data.label_column if the labels stand in another column."
-            )
+    def _describe(self, train: LabelledText) -> None:
+        """Tells how many training rows each class has, or between what the numbers are."""
+        labels = self._labels(train, "train")
+        assert labels is not None
         if self.regression:
             told = (
                 f"{len(labels):,} training labels from {labels.min():g} to {labels.max():g}, mean {labels.mean():.3g}"
@@ -301,8 +313,7 @@ class TextDataModule(CourseTextDataModule):
             text = self._split(name)
             labels = self._labels(text, name)
             if name in ("train", "val") and labels is None:
-                why = text.unlabelled or "has no labels: set --data.label_column to the column that holds them"
-                raise ValueError(f"{text.origin} {why}.")
+                raise ValueError(_without_labels(text))
             texts = list(dict.fromkeys([*text.first, *(text.second or [])]))  # a text of many pairs is tokenised once
             place = {value: number for number, value in enumerate(texts)}
             stored = EncodedTexts(texts, self.tokenizer, folder=self._folder)
@@ -368,3 +379,8 @@ class TextDataModule(CourseTextDataModule):
             batches.lengths, given["eval_batch_size"], pad_to_multiple=given["pad_to_multiple"], split=name
         )
         return self.loader(batches, sampler, num_workers=given["num_workers"])
+
+
+def _without_labels(text: LabelledText) -> str:
+    why = text.unlabelled or "has no labels: set --data.label_column to the column that holds them"
+    return f"{text.origin} {why}."
