@@ -31,7 +31,7 @@ def run_folds(argv: list[str], run_one: Callable[[list[str]], int]) -> int | Non
     fold, _ = option(argv, "--data.fold")
     if not argv or argv[0] != "fit" or folds is None or fold is not None:
         return None
-    if not folds.isdigit() or int(folds) < 2:
+    if not folds.isdecimal() or int(folds) < 2:
         raise ValueError(f"--data.folds {folds}: give at least 2.")
     if run_folder.launched_from_outside():
         raise ValueError(

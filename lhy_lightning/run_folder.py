@@ -221,7 +221,7 @@ def _of_recipe(runs: list[Path], root: Path, recipe: str | None) -> list[Path]:
 
 
 def _numbered(run: Path, first: Path) -> bool:
-    return run.parent == first.parent and run.name.removeprefix(f"{first.name}-").isdigit()
+    return run.parent == first.parent and run.name.removeprefix(f"{first.name}-").isdecimal()
 
 
 def _in_run(run: Path, which: str) -> Path:

@@ -61,7 +61,7 @@ class HomeworkTable(ClassTable):
     folders: str
 
     def table(self, paths: list[str], class_names: list[str], probabilities: Tensor) -> list[list[Any]]:
-        if wrong := [name for name in class_names if not name.isdigit()]:
+        if wrong := [name for name in class_names if not name.isdecimal()]:
             raise ValueError(
                 f"class {wrong[0]!r} is not a number: homework {self.homework}'s folders are called {self.folders}."
             )

@@ -42,6 +42,7 @@ class AnomalyDataModule(ImageDataModule):
 
     def choose(self, splits: dict[str, Split]) -> dict[str, Split]:
         """Training and validation without the other classes; labels that say what is an anomaly."""
+        self._check_normal_class(training="train" in splits)
         chosen = {name: self._normal_or_not(split) for name, split in splits.items()}
         for name in {"train", "val"} & chosen.keys():
             split = chosen[name]
@@ -55,13 +56,28 @@ class AnomalyDataModule(ImageDataModule):
             chosen["unlabelled"] = Split(splits["unlabelled"].pool, np.zeros(0, dtype=np.int64), np.zeros(0, np.int64))
         return chosen
 
+    def _check_normal_class(self, *, training: bool) -> None:
+        normal = self._given.normal_class
+        if self.class_names and normal not in self.class_names:
+            names = ", ".join(self.class_names)
+            raise ValueError(f"normal_class={normal!r} is none of the classes {names}: which of them is normal?")
+        if training and not self.class_names and normal is not None:
+            raise ValueError(
+                f"normal_class={normal!r}, but {self._given.source} has no classes: if all its images are normal, set "
+                "--data.normal_class null."
+            )
+
+    def _tell_classes(self) -> None:
+        normal, test = self._given.normal_class, self._splits.get("test")
+        told = f"normal is class {normal}; training sees no other" if self.class_names else "all are taken as normal"
+        if test is not None and (test.truth >= 0).any():
+            told += f"; test: {int((test.truth == NORMAL).sum()):,} normal, {int((test.truth == ANOMALY).sum()):,} not"
+        self._tell(told)
+
     def _normal_or_not(self, split: Split) -> Split:
         known = split.truth >= 0
         if not known.any():
             return split
         normal = self._given.normal_class
-        if normal not in self.class_names:
-            names = ", ".join(self.class_names)
-            raise ValueError(f"normal_class={normal!r} is none of the classes {names}: which of them is normal?")
         strange = (split.truth != self.class_names.index(normal)).astype(np.int64)
         return Split(split.pool, split.rows, np.where(known, strange, -1))

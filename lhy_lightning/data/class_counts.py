@@ -6,6 +6,8 @@ NO_GOLD_LABEL = ("-", "")
 """How data sets write that a row has no agreed label: SNLI, MNLI and OCNLI by a hyphen."""
 LONG_NAME = 40
 RARE = 0.01
+MOST_CLASSES = 32_768
+"""The confusion matrix of more takes over 8 GiB; ImageNet's 21,841 classes are among the most that anyone has."""
 
 
 def describe_classes(
@@ -46,3 +48,16 @@ def doubtful_classes(names: Sequence[str], counts: Sequence[int]) -> list[str]:
                 f"{' …' if len(listed) > 5 else ''}"
             )
     return found
+
+
+def check_number_of_classes(number: int) -> None:
+    """Refuses a number that cannot be one of classes, as when labels such as 20230001 are taken for class numbers.
+
+    Raises:
+        ValueError: more than `MOST_CLASSES`.
+    """
+    if number > MOST_CLASSES:
+        raise ValueError(
+            f"{number:,} classes are more than {MOST_CLASSES:,}, whose confusion matrix takes {8 * MOST_CLASSES**2:,} "
+            "bytes: are the labels classes, or numbers of another kind (identities, dates, values to predict)?"
+        )

@@ -29,6 +29,8 @@ from lhy_lightning.data.domain_splits import (
     target_splits,
 )
 from lhy_lightning.data.folders import Role
+from lhy_lightning.data.image_arguments import check_crop
+from lhy_lightning.data.image_report import describe_splits, tell_of_classes, tell_of_sources
 from lhy_lightning.data.image_sets import common_range
 from lhy_lightning.data.image_splits import Split, report_duplicates
 from lhy_lightning.data.module import PictureDataModule, ResumableLoader
@@ -208,7 +210,20 @@ class DomainDataModule(PictureDataModule):
         given.image_size, given.channels, given.classes = self.image_size, self.channels, list(self.class_names)
         given.value_range = common_range(given.value_range, [domain.sets for domain in [*sources, target]])
         if stage == "fit":
+            self._tell_what_was_read(sources, target)
             self._compare()
+
+    def _tell_what_was_read(self, sources: list[Domain], target: Domain) -> None:
+        tell_of_sources([domain.sets for domain in [*sources, target]], self._tell, self._report)
+        parts = {name: self._splits[f"source_{name}"] for name in ("train", "val")}
+        handed = [role for domain in sources for role in domain.roles]
+        self._tell(describe_splits(f"source {', '.join(self.domain_names[:-1])}", parts, handed))
+        names = {"train": "target_train", "val": "target_val", "test": "test"}
+        parts = {name: self._splits[key] for name, key in names.items() if key in self._splits}
+        handed = [*target.roles, *(("val", "test") if self._given.transductive else ())]
+        self._tell(describe_splits(f"target {self.domain_names[-1]}", parts, handed))
+        trained = "target_train" if self._given.train_on == "target" else "source_train"
+        tell_of_classes(self.class_names, self._splits[trained].truth, self._tell, self._report)
 
     def _domains(self, stage: str) -> tuple[list[Domain], Domain]:
         """What a stage reads; test and prediction leave the sources alone once the classes are known."""
@@ -220,6 +235,8 @@ class DomainDataModule(PictureDataModule):
         pools = read_alike(domains, given.image_size, given.channels, given.resize, given.cache_limit_gb)
         self.image_size: tuple[int, int] = pools[0].stores[0].size
         self.channels: int = pools[0].stores[0].channels
+        for crop in (given.crop, given.target_crop):
+            check_crop(crop, self.image_size)
         self._source_changes, self._target_changes = self._random_changes(self.image_size)
         return pools
 
@@ -261,7 +278,9 @@ class DomainDataModule(PictureDataModule):
         if self._given.source_transform == self._given.target_transform == "none":
             source, target = self._splits["source_train"], self._splits["target_train"]
             common = int(duplicates_between(source.content, target.content).sum())
-            if common:
+            if common == len(target):
+                self._report("source and target are the same images, pixel by pixel: there is nothing to adapt to.")
+            elif common:
                 self._report(f"{common:,} target training pictures are in the source too, pixel by pixel.")
 
     def _split(self, name: str) -> Split:

@@ -7,6 +7,7 @@ that mixes labelled and unlabelled folders.
 import difflib
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,11 @@ from lhy_lightning.data.pictures import FilePictures
 Role = Literal["train", "val", "test", "unlabelled"]
 
 SUFFIXES = set(FORMATS)
+NO_IMAGES = {
+    ".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".html", ".yaml", ".yml", ".log", ".ini", ".db",
+    ".py", ".ipynb", ".pdf",
+}  # fmt: skip
+"""Endings of files that lie beside images as a rule."""
 _AFTER = r"(?:[ _.-]?(?:data|set|split|images|pictures|folder))?(?:-\d+-of-\d+)?$"
 _ROLE_NAMES: tuple[tuple[Role, re.Pattern[str]], ...] = (
     ("train", re.compile(r"^(?:train|training)" + _AFTER)),
@@ -32,11 +38,31 @@ _LABELLED = re.compile(r"^(?:labeled|labelled)" + _AFTER)
 
 @dataclass
 class ListedFiles:
-    """The pictures of one split of a folder, in sorted path order; `labels` are places in `class_names`."""
+    """The pictures of one split of a folder, in sorted path order; `labels` are places in `class_names`.
+
+    `notes` are facts about how the folder was read, `doubts` what may not be meant.
+    """
 
     pictures: FilePictures
     labels: list[int] | None
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass
+class Walk:
+    """What lies below a folder.
+
+    Attributes:
+        paths: of the pictures, relative to the folder, sorted.
+        left_out: number of other files by their ending.
+        links: that lead back into the folder, and are not followed.
+    """
+
+    paths: list[str]
+    left_out: Counter[str]
+    links: list[str]
 
 
 def role_of(name: str) -> Role | None:
@@ -70,24 +96,98 @@ def nearest_existing(path: Path) -> str:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Folders in a folder, in natural order, without hidden and `__` ones."""
-    found = [entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__"))]
+    """Folders in a folder, in natural order, without hidden and `__` ones and links that lead back."""
+    found = [
+        entry
+        for entry in folder.iterdir()
+        if entry.is_dir() and not entry.name.startswith((".", "__")) and not _leads_up(entry)
+    ]
     return sorted(found, key=lambda entry: natural(entry.name))
+
+
+def _leads_up(entry: Path) -> bool:
+    """Whether a link leads to a folder that it lies in."""
+    return entry.is_symlink() and entry.resolve() in (entry.parent.resolve(), *entry.parent.resolve().parents)
 
 
 def list_pictures(folder: Path) -> list[str]:
     """Paths of all pictures below a folder, relative to it, sorted."""
-    found = []
-    for place, folders, files in os.walk(folder, followlinks=True):
+    return walk(folder).paths
+
+
+def walk(folder: Path) -> Walk:
+    """Lists what lies below a folder; hidden folders and those called `__…` do not count.
+
+    Raises:
+        OSError: a folder cannot be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found = Walk([], Counter(), [])
+    root = folder.resolve()
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
+        here = Path(place)
+        for name in [name for name in folders if (here / name).is_symlink()]:
+            target = (here / name).resolve()
+            if target.is_relative_to(root) or _leads_up(here / name):
+                folders.remove(name)
+                found.links.append(str(here / name))
         folders[:] = [name for name in folders if not name.startswith((".", "__"))]
-        relative = Path(place).relative_to(folder).as_posix()
+        relative = here.relative_to(folder).as_posix()
         before = "" if relative == "." else f"{relative}/"
-        found += [
-            before + name
-            for name in files
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
-        ]
-    return sorted(found)
+        for name in files:
+            ending = os.path.splitext(name)[1].lower()
+            if name.startswith("."):
+                found.left_out["hidden"] += ending in SUFFIXES and not name.startswith("._")
+            elif ending in SUFFIXES:
+                found.paths.append(before + name)
+            else:
+                found.left_out[ending or "without ending"] += 1
+    found.paths.sort()
+    return found
+
+
+def _left_out(found: Walk, folder: Path) -> tuple[list[str], list[str]]:
+    """Notes and doubts about files and links that are left out."""
+    doubts = [f"{link} leads back into {folder} and is left out." for link in found.links]
+    counts = {ending: number for ending, number in found.left_out.most_common() if number}
+    if not counts:
+        return [], doubts
+    listed = ", ".join(f"{number:,} {ending}" for ending, number in [*counts.items()][:6])
+    told = f"{folder}: {listed}{' …' if len(counts) > 6 else ''} left out; images end in {', '.join(sorted(SUFFIXES))}."
+    return ([told], doubts) if counts.keys() <= NO_IMAGES else ([], [told, *doubts])
+
+
+def _one_level_down(root: Path) -> tuple[Path, list[str]]:
+    """The folder that has the splits, where `root` holds it alone, as unpacked archives do; and a note.
+
+    Raises:
+        ValueError: `root` has splits one level down, in a folder beside others.
+    """
+    children = subfolders(root)
+    if any(role_of(child.name) for child in children):
+        return root, []
+    deeper = [child for child in children if _has_splits(child)]
+    if not deeper:
+        return root, []
+    if len(children) > 1:
+        named = ", ".join(f"{deeper[0].name}/{inner.name}" for inner in subfolders(deeper[0])[:3])
+        raise ValueError(
+            f"{root} has {named} one level down. Is {deeper[0].name} the data set? Give {deeper[0]} as the source"
+            f"{f', or another of its {len(deeper)} like it' if len(deeper) > 1 else ''}."
+        )
+    found, notes = _one_level_down(deeper[0])
+    return found, [f"{root} holds one folder, {deeper[0].name}, which has the splits: read as {found}.", *notes[1:]]
+
+
+def _has_splits(folder: Path) -> bool:
+    children = subfolders(folder)
+    roles = {role_of(child.name) for child in children} - {None}
+    if "train" in roles and (len(roles) > 1 or len(children) == 1):
+        return True
+    return len(children) == 1 and _has_splits(children[0])
 
 
 def _folders_by_role(root: Path) -> dict[Role, tuple[Path, tuple[str, ...]]]:
@@ -125,11 +225,14 @@ def _list_split(
 ) -> ListedFiles:
     """Labelled by its class folders where there are two or more and `labels` are wanted, else unlabelled."""
     classes = [child for child in subfolders(folder) if child.name not in leave_out]
-    paths = [path for path in list_pictures(folder) if path.split("/", 1)[0] not in leave_out]
+    whole = walk(folder)
+    paths = [path for path in whole.paths if path.split("/", 1)[0] not in leave_out]
+    notes, doubts = map(tuple, _left_out(whole, folder))
     if role == "unlabelled" or not labels or len(classes) < 2:
         if not paths:
-            raise ValueError(f"{folder} holds no picture (looked for {', '.join(sorted(SUFFIXES))}).")
-        return ListedFiles(FilePictures(folder, paths, value_range), None, ())
+            others = f" {' '.join([*notes, *doubts])}" if notes or doubts else ""
+            raise ValueError(f"{folder} holds no picture (looked for {', '.join(sorted(SUFFIXES))}).{others}")
+        return ListedFiles(FilePictures(folder, paths, value_range), None, (), notes, doubts)
     names = tuple(child.name for child in classes)
     place = {name: number for number, name in enumerate(names)}
     inside = [path for path in paths if "/" in path]
@@ -143,7 +246,7 @@ def _list_split(
             f"{len(paths) - len(inside)} pictures lie beside the class folders of {folder} ({beside} …): "
             "which class are they?"
         )
-    return ListedFiles(FilePictures(folder, inside, value_range), numbers, names)
+    return ListedFiles(FilePictures(folder, inside, value_range), numbers, names, notes, doubts)
 
 
 def list_folder(root: Path, *, labels: bool = True, value_range: Range | None = None) -> dict[Role, ListedFiles]:
@@ -151,7 +254,8 @@ def list_folder(root: Path, *, labels: bool = True, value_range: Range | None = 
 
     Recognised: `train`, `val`, `test` under their usual names, each with class folders or flat; `labeled` and
     `unlabeled` under the root or under `train`; class folders at once; a flat folder. A split with fewer than two
-    class folders is unlabelled: food-11's `testing/00` is not class 0.
+    class folders is unlabelled: food-11's `testing/00` is not class 0. A folder that holds nothing but the folder with
+    the splits, as archives unpack, is passed through.
 
     Args:
         root: the folder.
@@ -159,9 +263,26 @@ def list_folder(root: Path, *, labels: bool = True, value_range: Range | None = 
         value_range: (black, white) of pictures of more than 8 bits.
 
     Raises:
-        ValueError: a class folder or a split without a picture, or two folders for one split.
+        ValueError: a class folder or a split without a picture, two folders for one split, or splits one level down.
     """
-    return {
-        role: _list_split(folder, role, leave_out, labels, value_range)
-        for role, (folder, leave_out) in _folders_by_role(root).items()
+    root, notes = _one_level_down(root)
+    by_role = _folders_by_role(root)
+    found = {
+        role: _list_split(folder, role, leave_out, labels, value_range) for role, (folder, leave_out) in by_role.items()
     }
+    first = next(iter(found.values()))
+    first.notes = (*notes, *first.notes)
+    first.doubts = (*first.doubts, *_of_no_split(root, [folder for folder, _ in by_role.values()]))
+    return found
+
+
+def _of_no_split(root: Path, splits: list[Path]) -> list[str]:
+    """A doubt about folders with pictures that belong to no split."""
+    if root in splits:
+        return []
+    others = {child.name: len(list_pictures(child)) for child in subfolders(root) if not role_of(child.name)}
+    others = {name: number for name, number in others.items() if number and root / name not in splits}
+    if not others:
+        return []
+    listed = ", ".join(f"{name} ({number:,} images)" for name, number in [*others.items()][:5])
+    return [f"{root}: {listed}{' …' if len(others) > 5 else ''} belong to no split and are left out."]

@@ -29,6 +29,23 @@ def check_numbers(given: dict[str, object]) -> None:
     check_value_range(given.get("value_range"))
 
 
+def check_crop(crop: int | None, size: tuple[int, int]) -> None:
+    """Refuses a random crop that may show nothing of the image.
+
+    Args:
+        crop: pixels of padding on each side.
+        size: (height, width) of the image.
+
+    Raises:
+        ValueError: as many as the shorter side has, or more.
+    """
+    if crop is not None and crop >= min(size):
+        raise ValueError(
+            f"crop={crop} pads images of {size[0]}×{size[1]} by their whole side, so that a crop may show nothing: "
+            f"--data.crop {max(1, min(size) // 8)} moves them by an eighth."
+        )
+
+
 def kept_and_cut(load_size: object, image_size: object) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
     """The size that pictures are kept at and the one that is cut out of it, (height, width) each; None: as they are.
 

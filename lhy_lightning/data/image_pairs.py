@@ -15,6 +15,7 @@ from lhy_lightning.data.augmentation import Augmentation
 from lhy_lightning.data.augmentation_steps import centre_crop, scale_to_contract
 from lhy_lightning.data.edges import INPUT_TRANSFORMS
 from lhy_lightning.data.image_arguments import check_numbers, kept_and_cut
+from lhy_lightning.data.image_report import describe_splits, tell_of_sources
 from lhy_lightning.data.image_sets import ImageSets, common_range
 from lhy_lightning.data.image_sides import Side, find_sides
 from lhy_lightning.data.image_splits import Division, Split
@@ -140,11 +141,15 @@ class PairedImageDataModule(PictureDataModule):
         pool = PairedPool(pools["input"], pools["target"]) if len(pools) == 2 else next(iter(pools.values()))
         roles = roles_of_stage(known, stage, given.test_fraction)
         how = Division(given.val_fraction, given.test_fraction, given.split_seed, None, None, None)
-        self._splits.update(splits_of_stage(known, roles, pool, stage, how, self._report))
+        found = splits_of_stage(known, roles, pool, stage, how, self._report)
+        self._splits.update(found)
         self._stages.add(stage)
         self.has_test = "test" in known.roles or given.test_fraction > 0
         given.image_size = self.image_size
         given.value_range = common_range(given.value_range, list(self._sets.values()))
+        if stage == "fit":
+            tell_of_sources(self._sets.values(), self._tell, self._report)
+            self._tell(describe_splits(" and ".join(sets.source for sets in self._sets.values()), found, known.roles))
         given.input_channels, given.target_channels = self.input_channels, self.target_channels
 
     def _open(self) -> dict[str, ImageSets]:

@@ -6,7 +6,9 @@ from copy import copy
 import numpy as np
 
 from lhy_lightning.data.bit_depth import range_in_use
+from lhy_lightning.data.class_counts import check_number_of_classes
 from lhy_lightning.data.folders import Role, natural
+from lhy_lightning.data.image_labels import places_of
 from lhy_lightning.data.picture_store import PictureStore, Pool, read_headers
 from lhy_lightning.data.pictures import PictureSet, Resize
 from lhy_lightning.data.sources import OpenedSplit, cache_folder, open_source
@@ -107,16 +109,14 @@ class ImageSets:
             ValueError: a label or a class folder beyond those.
         """
         known = [split for role in ("train", "val", "test") if self.labelled(role) for split in self.by_role[role]]
-        named = next((split.class_names for split in known if split.class_names is not None), None)
-        reach = max((int(split.labels.max()) for split in known if split.labels is not None), default=-1)
+        names = next((split.class_names for split in known if split.class_names is not None), ())
         if given is not None:
             names = tuple(given)
             if len(set(names)) < len(names):
                 raise ValueError(f"class_names has a name twice: {', '.join(names)}.")
-        elif named is not None:
-            names = named
-        else:
-            names = tuple(str(label) for label in range(max(reach + 1, number or 0)))
+        elif number is not None and known and all(_is_number(name) and int(name) < number for name in self._own()):
+            check_number_of_classes(number)
+            names = tuple(map(str, range(number)))
         if number is not None and len(names) > number:
             raise ValueError(
                 f"num_classes={number} but labels reach {len(names) - 1}: {self.source} has {len(names)} classes "
@@ -124,9 +124,18 @@ class ImageSets:
             )
         if number is not None and names and len(names) < number:
             raise ValueError(f"num_classes={number} but {self.source} has {len(names)} classes ({', '.join(names)}).")
+        check_number_of_classes(len(names))
         for split in known:
-            _numbered(split, names)
+            self._numbered(split, names)
         return names
+
+    def _own(self) -> list[str]:
+        """Classes that occur in any labelled split, in natural order."""
+        found: set[str] = set()
+        for split in self.splits(self.roles):
+            if split.labels is not None and split.class_names is not None:
+                found.update(split.class_names[number] for number in np.unique(split.labels))
+        return sorted(found, key=natural)
 
     def labels_of(self, roles: Sequence[Role], names: Sequence[str], *, strict: bool = True) -> np.ndarray:
         """Class numbers of all rows of the given roles, -1 where unknown: (N,) int64.
@@ -138,11 +147,29 @@ class ImageSets:
         """
         return np.concatenate(
             [
-                _numbered(split, names, strict=strict and role != "unlabelled")
+                self._numbered(split, names, strict=strict and role != "unlabelled")
                 for role in roles
                 for split in self.by_role[role]
             ]
         )
+
+    def _numbered(self, split: OpenedSplit, names: Sequence[str], *, strict: bool = True) -> np.ndarray:
+        """The split's labels as places in `names`, -1 where unknown."""
+        if split.labels is None or split.class_names is None:
+            return np.full(len(split.pictures), UNLABELLED)
+        place = places_of(self._own(), names)
+        labels = np.array([place.get(name, UNLABELLED) for name in split.class_names], dtype=np.int64)[split.labels]
+        unknown = np.flatnonzero(labels == UNLABELLED)
+        if len(unknown) and strict:
+            row = int(unknown[0])
+            others = sorted({split.class_names[number] for number in split.labels[unknown]}, key=natural)
+            numbers = all(_is_number(name) for name in (*others, *names))
+            raise ValueError(
+                f"class {', '.join(others[:5])} of {split.pictures.name(row)} and others is none of the classes "
+                f"{', '.join(names[:12])}{' …' if len(names) > 12 else ''}."
+                + (f" Are there more? Set --data.num_classes {int(others[-1]) + 1}." if numbers else "")
+            )
+        return labels
 
     # --- pixels ----------------------------------------------------------------------------------------------------
 
@@ -154,6 +181,8 @@ class ImageSets:
         Raises:
             ValueError: pictures differ; two of them are named.
         """
+        for split in self.splits(roles):
+            split.pictures.check_files()
         if size is not None and channels is not None:
             return size, channels
         first: tuple[str, tuple[int, ...]] | None = None
@@ -180,8 +209,17 @@ class ImageSets:
                         f"{name} is {found[0]}×{found[1]}. Set --data.image_size to resize them."
                     )
         if first is None:
-            raise ValueError(f"no picture of {self.source} can be read.")
+            raise ValueError(f"no picture of {self.source} can be read.{self._why_unreadable(roles)}")
         return size or (first[1][0], first[1][1]), channels or first[1][2]
+
+    def _why_unreadable(self, roles: Sequence[Role]) -> str:
+        """What the first picture is called, and what was said when it was opened."""
+        pictures = self.splits(roles)[0].pictures
+        try:
+            with pictures.open(0):
+                return ""
+        except Exception as error:  # PIL raises OSError, SyntaxError, ValueError, struct.error … on corrupt files
+            return f" {pictures.name(0)}: {' '.join(str(error).split())}"
 
     def read(
         self, roles: Sequence[Role], size: tuple[int, int], channels: int, resize: Resize, limit_gb: float
@@ -240,27 +278,6 @@ def common_range(given: tuple[float, float] | None, sets: Sequence[ImageSets]) -
     return found.pop() if len(found) == 1 else given
 
 
-def _numbered(split: OpenedSplit, names: Sequence[str], *, strict: bool = True) -> np.ndarray:
-    """The split's labels as places in `names`, -1 where unknown."""
-    if split.labels is None:
-        return np.full(len(split.pictures), UNLABELLED)
-    own = split.class_names
-    bare = own is None or (all(name.isdigit() for name in own) and not set(own) <= set(names))
-    if bare and len(own or ()) <= len(names):  # numbers may be given any names
-        beyond = split.labels >= len(names)
-        if beyond.any() and strict:
-            row = int(np.flatnonzero(beyond)[0])
-            raise ValueError(
-                f"{len(names)} classes, but labels reach {split.labels.max()}: {split.pictures.name(row)} has label "
-                f"{split.labels[row]}."
-            )
-        return np.where(beyond, UNLABELLED, split.labels)
-    assert own is not None
-    place = {name: number for number, name in enumerate(names)}
-    unknown = sorted(set(own) - set(names), key=natural)
-    if unknown and strict and np.isin(split.labels, [own.index(name) for name in unknown]).any():
-        raise ValueError(
-            f"class {', '.join(unknown[:5])} of {split.pictures.name(0)} and others is none of the classes "
-            f"{', '.join(names[:12])}{' …' if len(names) > 12 else ''}."
-        )
-    return np.array([place.get(name, UNLABELLED) for name in own], dtype=np.int64)[split.labels]
+def _is_number(name: str) -> bool:
+    """Whether a class is called by its number: 1, not 01."""
+    return name.isdecimal() and name == str(int(name))

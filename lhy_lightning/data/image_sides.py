@@ -67,7 +67,8 @@ def find_sides(source: str, *, any_two: bool) -> tuple[Side, Side] | None:
         inside = {role: _two_folders(child, any_two) for child in subfolders(folder) if (role := role_of(child.name))}
         two = {role: pair for role, pair in inside.items() if pair is not None}
     if not two:
-        return None
+        children = subfolders(folder)
+        return find_sides(str(children[0]), any_two=any_two) if len(children) == 1 else None  # an archive's own folder
     if "train" not in two:
         raise ValueError(f"{folder} has two sides for {', '.join(two)} but none to train on.")
 

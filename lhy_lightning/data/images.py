@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 from lhy_lightning.data.augmentation import Augmentation
 from lhy_lightning.data.augmentation_steps import Fill, centre_crop, scale_to_contract
 from lhy_lightning.data.folders import Role
-from lhy_lightning.data.image_arguments import check_numbers, kept_and_cut
+from lhy_lightning.data.image_arguments import check_crop, check_numbers, kept_and_cut
+from lhy_lightning.data.image_report import describe_splits, enlargement, tell_of_classes, tell_of_sources
 from lhy_lightning.data.image_sets import ImageSets
 from lhy_lightning.data.image_splits import Division, Split
 from lhy_lightning.data.image_stages import roles_of_stage, splits_of_stage
@@ -218,6 +219,19 @@ class ImageDataModule(PictureDataModule):
         given.image_size, given.channels, given.value_range = self.image_size, self.channels, sets.value_range
         if self.class_names:
             given.class_names, given.num_classes = list(self.class_names), self.num_classes
+        if stage == "fit":
+            self._tell_what_was_read(sets)
+
+    def _tell_what_was_read(self, sets: ImageSets) -> None:
+        tell_of_sources([sets], self._tell, self._report)
+        handed = () if self._given.folds is not None else sets.roles
+        self._tell(describe_splits(sets.source, self._splits, handed))
+        self._tell_classes()
+        if (sentence := enlargement(self._splits["train"], self.image_size)) is not None:
+            self._report(f"{sentence}.")
+
+    def _tell_classes(self) -> None:
+        tell_of_classes(self.class_names, self._splits["train"].truth, self._tell, self._report)
 
     def choose(self, splits: dict[str, Split]) -> dict[str, Split]:
         """The splits that are used of those that a stage found. Override it to leave rows out or to label them anew."""
@@ -245,6 +259,7 @@ class ImageDataModule(PictureDataModule):
         size, channels = sets.shape(roles, kept, given.channels)
         self.image_size: tuple[int, int] = cut or size
         self.channels: int = channels
+        check_crop(given.crop, self.image_size)
         self._augmentation, self._weak, self._strong = self._augmentations(self.image_size)
         return sets.read(roles, size, channels, given.resize, given.cache_limit_gb)
 

@@ -278,8 +278,17 @@ class Pool:
         return [f"{sentence} (such as {self.name(int(rows[0]))})" for sentence in found]
 
     def name(self, row: int) -> str:
+        pictures, place = self._at(row)
+        return pictures.name(place)
+
+    def header(self, row: int) -> tuple[int, int, int]:
+        """(height, width, channels) of a picture as it is stored, (0, 0, 0) where it cannot be opened."""
+        pictures, place = self._at(row)
+        return pictures.header(place)
+
+    def _at(self, row: int) -> tuple[PictureSet, int]:
         number = int(np.searchsorted(self.first, row, side="right")) - 1
-        return self.stores[number].pictures.name(int(row - self.first[number]))
+        return self.stores[number].pictures, int(row - self.first[number])
 
     def names(self) -> list[str]:
         return list(chain.from_iterable(map(s.pictures.name, range(len(s))) for s in self.stores))

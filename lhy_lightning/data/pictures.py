@@ -170,6 +170,9 @@ class PictureSet(ABC):
         picture = self.decode(row, size, channels, resize)
         return None if picture is None else (picture, picture)
 
+    def check_files(self) -> None:  # noqa: B027 (most sets name no files)
+        """Refuses a set that names files of which none is there."""
+
     def common_shape(self) -> tuple[int, int, int] | None:
         """(height, width, channels) where they are the same for all pictures by their nature, else None."""
         return None
@@ -279,7 +282,39 @@ class TablePictures(PictureSet):
 
     def name(self, row: int) -> str:
         value = self.values[row].as_py()
-        return str(self.folder / value) if isinstance(value, str) else f"{self.source}#{row}"
+        return self._path(value) if isinstance(value, str) else f"{self.source}#{row}"
+
+    def _path(self, value: str) -> str:
+        """Of a named file; a path with the other slash, as Windows writes it, is taken where only that is there."""
+        path = os.path.join(self.folder, value)
+        if "\\" in value and not os.path.exists(path):
+            slashes = os.path.join(self.folder, value.replace("\\", "/"))
+            return slashes if os.path.exists(slashes) else path
+        return path
+
+    def check_files(self) -> None:
+        """Looks for the files that the table names.
+
+        Raises:
+            ValueError: none of them is there.
+        """
+        if str(self.values.type) not in ("string", "large_string"):
+            return
+        named = [(row, value) for row, value in enumerate(self.values.to_pylist()) if value is not None]
+        if not named or any(os.path.exists(self._path(value)) for _, value in named):
+            return
+        row, value = named[0]
+        why = f"Paths are relative to the table's folder, {self.folder}."
+        if "://" in value:
+            why = "Addresses are not fetched: download the images and name the files."
+        elif "\\" in value:
+            why += " Write them with / in place of \\."
+        elif beside := [child.name for child in sorted(self.folder.iterdir()) if (child / value).is_file()]:
+            why += f" {value} lies in {beside[0]}: write {beside[0]}/{value}."
+        raise ValueError(
+            f"{self.source}: none of the {len(named):,} files that column {self.column!r} names is there, such as "
+            f"{value!r} in row {row}. {why}"
+        )
 
     def open(self, row: int) -> Image.Image:
         value = self.values[row].as_py()
@@ -288,7 +323,7 @@ class TablePictures(PictureSet):
         if isinstance(value, bytes):
             return open_image(io.BytesIO(value))
         if isinstance(value, str):
-            return open_image(self.folder / value)
+            return open_image(self._path(value))
         shape = self._numbers(value).shape
         return Image.new("L" if len(shape) == 2 else "RGB", (shape[1], shape[0]))
 

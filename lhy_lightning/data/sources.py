@@ -12,9 +12,10 @@ import numpy as np
 from lhy_lightning.data.bit_depth import Range
 from lhy_lightning.data.embedded import EMBEDDED
 from lhy_lightning.data.float_pictures import FloatPictures
-from lhy_lightning.data.folders import Role, list_folder, natural, nearest_existing, role_of
+from lhy_lightning.data.folders import Role, list_folder, nearest_existing, role_of
+from lhy_lightning.data.image_labels import one_hot_columns, read_class_labels, read_labels, read_one_hot
 from lhy_lightning.data.pictures import ArrayPictures, PictureSet, TablePictures
-from lhy_lightning.data.table_reader import TABLES, file_fingerprint
+from lhy_lightning.data.table_reader import TABLES, file_fingerprint, read_table
 
 IMAGE_COLUMNS = ("image", "img", "picture", "path", "image_path", "file_name", "filename", "file", "pixels")
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "fine_label", "y")
@@ -41,6 +42,8 @@ class OpenedSplit:
         class_names: what the labels are places in; None where the source has bare numbers.
         file_order: the rows are in sorted path order.
         unread: what might label the rows, but was not asked for.
+        notes: facts about how the source was read.
+        doubts: what may not be meant.
     """
 
     pictures: PictureSet
@@ -48,6 +51,8 @@ class OpenedSplit:
     class_names: tuple[str, ...] | None
     file_order: bool = False
     unread: str = ""
+    notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 def open_source(
@@ -95,6 +100,8 @@ def open_source(
                 listed.class_names if listed.labels is not None else None,
                 file_order=True,
                 unread="" if labels else _folders_of(listed.pictures.paths),
+                notes=listed.notes,
+                doubts=listed.doubts,
             )
             for role, listed in list_folder(path, labels=labels, value_range=value_range).items()
         }
@@ -136,17 +143,14 @@ def _open_file(path: Path, how: ReadAs) -> OpenedSplit:
     if path.suffix.lower() == ".npy":
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except ValueError as error:
+        except (ValueError, EOFError) as error:
             raise ValueError(f"{path} is not a plain numpy array of pictures: {error}") from error
         if array.dtype != np.uint8 and array.dtype.kind in "fiub":
             return OpenedSplit(FloatPictures(array, str(path), fingerprint, how.value_range), None, None)
         return OpenedSplit(ArrayPictures(array, str(path), fingerprint, file=path), None, None)
     if path.suffix.lower() not in TABLES:
         raise ValueError(f"{path}: pictures come from {', '.join([*TABLES, '.npy'])} files, folders or hub ids.")
-    from datasets import load_dataset
-
-    table = load_dataset(TABLES[path.suffix.lower()], data_files=str(path), split="train")
-    return _open_table(table, str(path), fingerprint, how)
+    return _open_table(read_table(path), str(path), fingerprint, how)
 
 
 def _open_hub(source: str, how: ReadAs) -> dict[Role, OpenedSplit]:
@@ -192,18 +196,45 @@ def _open_table(table: Any, source: str, fingerprint: str, how: ReadAs) -> Opene
         raise ValueError(f"{source} has no rows.")
     image_column = _find_column(table, source, "image", how.image_column, (Image,), IMAGE_COLUMNS)
     assert image_column is not None
+    pictures = _pictures_of(table, image_column, source, fingerprint, how.value_range)
     if not how.labels:
         typed = [name for name, feature in table.features.items() if isinstance(feature, ClassLabel)]
-        named = [name for name in (how.label_column, *typed, *LABEL_COLUMNS) if name in table.features]
-        pictures = _pictures_of(table, image_column, source, fingerprint, how.value_range)
+        named = [name for name in (how.label_column, *typed) if name in table.features]
+        named += [name for name in table.features if name.lower() in LABEL_COLUMNS]
         return OpenedSplit(pictures, None, None, unread=f"column {named[0]!r}" if named else "")
     label_column = _find_column(table, source, "label", how.label_column, (ClassLabel,), LABEL_COLUMNS)
-    pictures = _pictures_of(table, image_column, source, fingerprint, how.value_range)
     if label_column is None:
-        return OpenedSplit(pictures, None, None)
+        return _one_hot(table, pictures, source, image_column)
+    where = f"{source}, column {label_column!r}"
     names = getattr(table.features[label_column], "names", None)
-    labels, read_names = _read_labels(table[label_column], f"{source}, column {label_column!r}")
-    return OpenedSplit(pictures, labels, tuple(names) if names and labels is not None else read_names)
+    if names:
+        labels = read_class_labels(table[label_column], names, where)
+        return OpenedSplit(pictures, labels, tuple(names) if labels is not None else None)
+    return OpenedSplit(pictures, *read_labels(table[label_column], where))
+
+
+def _one_hot(table: Any, pictures: PictureSet, source: str, image_column: str) -> OpenedSplit:
+    """Labels of columns that are a class each, where there are such; otherwise unlabelled."""
+    others = [name for name in table.column_names if name != image_column]
+    columns = {name: list(table[name]) for name in others if _is_plain(table.features[name])}
+    names = one_hot_columns(columns)
+    if not names:
+        return OpenedSplit(pictures, None, None)
+    listed = ", ".join(names[:6]) + (" …" if len(names) > 6 else "")
+    labels, wrong = read_one_hot(columns, names)
+    if len(wrong):
+        note = (
+            f"{source}: the {len(names)} columns {listed} hold 0 and 1, but not exactly one 1 in {len(wrong):,} rows, "
+            f"such as row {wrong[0]}: they are not read as classes."
+        )
+        return OpenedSplit(pictures, None, None, doubts=(note,))
+    note = f"{source}: the {len(names)} columns {listed} have one 1 in each row: each is read as a class."
+    return OpenedSplit(pictures, labels, tuple(names), notes=(note,))
+
+
+def _is_plain(feature: Any) -> bool:
+    """Whether a column is of numbers or texts."""
+    return getattr(feature, "dtype", "").startswith(("int", "uint", "float", "bool", "string"))
 
 
 def _pictures_of(table: Any, column: str, source: str, fingerprint: str, value_range: Range | None) -> TablePictures:
@@ -230,32 +261,13 @@ def _find_column(
     typed = [name for name, feature in features.items() if isinstance(feature, types)]
     if len(typed) == 1:
         return typed[0]
-    named = next((name for name in names if name in (typed or features)), None)
+    known = {name.lower(): name for name in reversed(typed or list(features))}
+    named = next((known[name] for name in names if name in known), None)
     if named is None and (typed or kind == "image"):
         raise ValueError(
             f"{source} has the columns {', '.join(features)}: which holds the {kind}? Set --data.{kind}_column."
         )
     return named
-
-
-def _read_labels(values: Any, where: str) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
-    """Numbers stay as they are, strings become places in their sorted names; all missing (None, -1): unlabelled."""
-    values = list(values)
-    missing = sum(value is None or value == -1 for value in values)
-    if missing == len(values):
-        return None, None
-    if missing:
-        raise ValueError(f"{where}: {missing} of {len(values)} rows have no label; keep those in an unlabelled source.")
-    if isinstance(values[0], str):
-        names = tuple(sorted(set(values), key=natural))
-        place = {name: number for number, name in enumerate(names)}
-        return np.array([place[value] for value in values], dtype=np.int64), names
-    labels = np.asarray(values)
-    if labels.dtype.kind not in "iub":
-        raise ValueError(f"{where} holds {labels.dtype} values; labels are whole numbers or names.")
-    if labels.min() < 0:
-        raise ValueError(f"{where} holds the negative label {labels.min()}.")
-    return labels.astype(np.int64), None
 
 
 def cache_folder(given: str | None) -> Path:

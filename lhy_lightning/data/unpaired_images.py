@@ -12,6 +12,7 @@ from lhy_lightning.data.augmentation import Augmentation
 from lhy_lightning.data.augmentation_steps import centre_crop, scale_to_contract
 from lhy_lightning.data.folders import Role
 from lhy_lightning.data.image_arguments import check_numbers, kept_and_cut
+from lhy_lightning.data.image_report import describe_splits, tell_of_sources
 from lhy_lightning.data.image_sets import ImageSets, common_range
 from lhy_lightning.data.image_sides import Side, find_sides
 from lhy_lightning.data.image_splits import Division, Split
@@ -127,6 +128,10 @@ class UnpairedImageDataModule(PictureDataModule):
         given.image_size, given.channels = self.image_size, self.channels
         given.value_range = common_range(given.value_range, list(self._sets.values()))
         if stage == "fit":
+            tell_of_sources(self._sets.values(), self._tell, self._report)
+            for side, sets in self._sets.items():
+                splits = {name: parts[side] for name, parts in self._splits.items()}
+                self._tell(f"domain {side.upper()}, {describe_splits(sets.source, splits, sets.roles)}")
             self._compare_domains()
 
     def _sides(self, stage: str) -> dict[str, Side]:

@@ -111,4 +111,4 @@ def file_names(paths: list[str]) -> list[str]:
 
 
 def _is_row(path: str) -> bool:
-    return path.rpartition("#")[2].isdigit() and "#" in path
+    return path.rpartition("#")[2].isdecimal() and "#" in path

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torchmetrics import SumMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from lhy_lightning.data.class_counts import check_number_of_classes
+
 
 class ClassificationScores(nn.Module):
     """Collects logits and labels of an evaluation; every figure comes from two torchmetrics objects.
@@ -17,10 +19,14 @@ class ClassificationScores(nn.Module):
 
     Args:
         num_classes: classes K.
+
+    Raises:
+        ValueError: more classes than a confusion matrix can be of.
     """
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
+        check_number_of_classes(num_classes)
         # a sum, as torchmetrics' MeanMetric drops either its weights or what is not a number, which has to show
         self.loss = SumMetric(nan_strategy="disable")
         self.confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
