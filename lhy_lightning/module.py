@@ -26,6 +26,7 @@ from lhy_lightning.determinism import reseed_for_batch, run_seed
 from lhy_lightning.exact_resume import resume_exactly
 from lhy_lightning.optim import build_schedule
 from lhy_lightning.optim.finiteness import FiniteLosses, check_weights, non_finite
+from lhy_lightning.resumed_settings import ResumedSettings, check_data
 
 
 def plain(value: Any) -> Any:
@@ -234,6 +235,9 @@ class CourseModule(LightningModule, ModelHubMixin):
                     "run would have gone on otherwise. batch_size is rows a process: for as many rows a step as "
                     f"before, take it times {before}/{now}."
                 )
+            if hasattr(data := getattr(self._trainer, "datamodule", None), "split_settings"):
+                check_data(data, checkpoint)
+            self._trainer.callbacks.insert(0, ResumedSettings(self, checkpoint))  # type: ignore[attr-defined]
 
     def prediction_writers(self) -> list[Callback]:
         """Callbacks that write what `lhy predict` promises for this module."""

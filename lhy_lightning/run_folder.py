@@ -27,7 +27,7 @@ def is_finished(folder: Path) -> bool:
     """Whether a run trained to its end there; results of no step at all do not count."""
     try:
         return bool(json.loads((folder / "results.json").read_text("utf8")).get("step", 1))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, ValueError, AttributeError):
         return True  # something is there that is not to be written over

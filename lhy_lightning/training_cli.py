@@ -315,18 +315,14 @@ class TrainingCLI(LightningCLI):
         if self.trainer.is_global_zero:
             resumed = f", resumed at step {self.command.resumed_step}" if self.command.checkpoints else ""
             print(f"run folder {self.command.folder}{resumed}")
-        changed = [f for f in self.command.flags if any(word in f for word in ("lr", "weight_decay", "momentum"))]
-        if self.command.checkpoints and changed:
-            warnings.warn(
-                f"{', '.join(changed)}: a resumed run keeps the optimizer's own settings, which are in the checkpoint; "
-                "start a new run to change them.",
-                stacklevel=2,
-            )
+        refuse_no_steps(self.trainer)
 
     def after_fit(self) -> None:
         trainer, folder = self.trainer, self.command.folder
         if trainer.fast_dev_run or trainer.interrupted:  # type: ignore[attr-defined]
             return
+        if not trainer.global_step:
+            raise ValueError("no training step was made, so there is no run: raise the limits of steps or time.")
         results: dict[str, float] = {}
         keeper = next(c for c in trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint))
         best = Path(keeper.best_model_path)
@@ -398,6 +394,20 @@ class TrainingCLI(LightningCLI):
 
     def test(self, **arguments: Any) -> None:
         self.trainer.test(**arguments | {"verbose": False})
+
+
+def refuse_no_steps(trainer: Trainer) -> None:
+    """Refuses a fit that trains on nothing, which would leave results without a checkpoint.
+
+    Raises:
+        ValueError: no epoch, no step or no batch is asked for.
+    """
+    for name in ("max_epochs", "max_steps", "limit_train_batches"):
+        if getattr(trainer, name) == 0:
+            raise ValueError(
+                f"--trainer.{name} 0 trains on nothing: give at least 1. To evaluate a checkpoint there are `lhy "
+                "validate` and `lhy test`."
+            )
 
 
 def quiet() -> None:

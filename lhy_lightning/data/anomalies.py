@@ -30,6 +30,8 @@ class AnomalyDataModule(ImageDataModule):
         ValueError: the source has classes and `normal_class` is none of them, or there is no normal row.
     """
 
+    split_settings: tuple[str, ...] = (*ImageDataModule.split_settings, "normal_class", "val_anomalies")
+
     def __init__(
         self,
         source: str = "embedded:digits",

@@ -113,6 +113,13 @@ class DomainDataModule(PictureDataModule):
         class_counts: labelled training rows of each class.
     """
 
+    split_settings: tuple[str, ...] = (
+        "source", "target", "target_test", "classes", "target_rows_per_class", "transductive", "train_on",
+        "target_labels_per_class", "image_column", "label_column", "val_fraction", "target_val_fraction",
+        "target_test_fraction", "split_seed",
+    )  # fmt: skip
+    order_settings: tuple[str, ...] = ("batch_size", "target_batch_size", "epoch", "steps_per_epoch")
+
     def __init__(
         self,
         source: str | list[str] = "embedded:plain_digits",

@@ -72,6 +72,12 @@ class PairedImageDataModule(PictureDataModule):
         has_test: whether there is a test split.
     """
 
+    split_settings: tuple[str, ...] = (
+        "source", "input_source", "target_source", "direction", "image_column", "val_fraction", "test_fraction",
+        "split_seed",
+    )  # fmt: skip
+    order_settings: tuple[str, ...] = ("batch_size", "steps_per_epoch")
+
     def __init__(
         self,
         source: str = DIGIT_EDGES,

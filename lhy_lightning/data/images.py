@@ -99,6 +99,18 @@ class ImageDataModule(PictureDataModule):
         unlabelled_truth: (rows,) int64 labels of the unlabelled rows where known, else -1: for reports only.
     """
 
+    split_settings: tuple[str, ...] = (
+        "source", "val_source", "test_source", "unlabelled_source", "image_column", "label_column", "val_fraction",
+        "test_fraction", "split_seed", "folds", "fold", "labelled_per_class", "class_names", "num_classes",
+    )  # fmt: skip
+    order_settings: tuple[str, ...] = (
+        "batch_size",
+        "class_balanced",
+        "steps_per_epoch",
+        "unlabelled_per_batch",
+        "unlabelled",
+    )
+
     def __init__(
         self,
         source: str = "embedded:digits",

@@ -68,6 +68,16 @@ class CourseDataModule(LightningDataModule):
     `on_after_batch_transfer`, where torch's generators are freshly seeded for the batch.
     """
 
+    split_settings: tuple[str, ...] = ()
+    """Arguments that determine which rows there are, what their labels mean and which split each is in: a run that goes
+    on from a checkpoint refuses to change them."""
+
+    order_settings: tuple[str, ...] = ("batch_size",)
+    """Arguments that determine the batches of an epoch: changed within one, they repeat and leave out rows."""
+
+    kept_settings: tuple[str, ...] = ()
+    """Arguments that a run which goes on does not look at, as what they made is in the checkpoint."""
+
     _loader: ResumableLoader | None = None
     _place: dict[str, int] | None = None
 

@@ -89,6 +89,16 @@ class QuestionAnsweringDataModule(CourseTextDataModule):
         test_labelled: whether its answers are known; not so in homework 7.
     """
 
+    split_settings: tuple[str, ...] = (
+        "source", "val_source", "test_source", "val_fraction", "test_fraction", "split_seed", "drop_leaks",
+        "unanswerable",
+    )  # fmt: skip
+    order_settings: tuple[str, ...] = (
+        "batch_size", "max_tokens", "max_length", "max_question", "window", "window_overlap", "window_position",
+        "no_answer_share", "bucket_batches", "pad_to_multiple",
+    )  # fmt: skip
+    kept_settings: tuple[str, ...] = ("tokenizer_file", "vocab_size", "lowercase")
+
     tokenizer: EncoderTokenizer
     metric: Definition
 

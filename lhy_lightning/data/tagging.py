@@ -77,6 +77,12 @@ class TaggingDataModule(CourseTextDataModule):
         test_labelled: whether it has tags.
     """
 
+    split_settings: tuple[str, ...] = (
+        "source", "val_source", "test_source", "tag_column", "val_fraction", "test_fraction", "split_seed",
+    )  # fmt: skip
+    order_settings: tuple[str, ...] = ("batch_size", "max_tokens", "max_length", "bucket_batches", "pad_to_multiple")
+    kept_settings: tuple[str, ...] = ("tokenizer_file", "vocab_size", "lowercase")
+
     tokenizer: EncoderTokenizer
 
     def __init__(

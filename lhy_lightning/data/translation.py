@@ -83,6 +83,16 @@ class TranslationDataModule(CourseTextDataModule):
         test_labelled: whether it has references: not without targets, nor where all are one placeholder.
     """
 
+    split_settings: tuple[str, ...] = (
+        "source", "source_lang", "target_lang", "val_source", "test_source", "source_column", "target_column",
+        "reverse", "cleaning", "max_ratio", "min_words", "max_words", "val_fraction", "test_fraction", "split_seed",
+        "drop_leaks",
+    )  # fmt: skip
+    order_settings: tuple[str, ...] = (
+        "max_tokens", "max_length", "bucket_batches", "pad_to_multiple", "back_translated", "back_translation_ratio",
+    )  # fmt: skip
+    kept_settings: tuple[str, ...] = ("tokenizer", "vocab_size", "target_vocab_size", "joint", "tokenizer_file")
+
     source_tokenizer: TextTokenizer
     target_tokenizer: TextTokenizer
 

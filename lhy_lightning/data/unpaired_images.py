@@ -65,6 +65,11 @@ class UnpairedImageDataModule(PictureDataModule):
         has_test: whether both domains have a test split.
     """
 
+    split_settings: tuple[str, ...] = (
+        "source", "source_a", "source_b", "image_column", "label_column", "val_fraction", "test_fraction", "split_seed",
+    )  # fmt: skip
+    order_settings: tuple[str, ...] = ("batch_size", "steps_per_epoch")
+
     def __init__(
         self,
         source: str = "embedded:coloured_digits",

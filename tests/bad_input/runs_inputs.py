@@ -1,0 +1,84 @@
+"""Run folders that cannot be taken, and runs that would train on nothing."""
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.bad_input.case import BadInput, command, nothing, text
+
+FIT = ("fit", "--config", "quickstart", "--name", "mine")
+
+
+def locked(**holder: object) -> Callable[[Path], None]:
+    """A run folder that another process holds: the parent of the tests, on this machine if no other is named."""
+
+    def make(folder: Path) -> None:
+        here = {"pid": os.getppid(), "host": socket.gethostname(), "since": "2026-11-30 10:00:00+00:00"}
+        text("runs/mine/run.lock", json.dumps(here | holder))(folder)
+
+    return make
+
+
+INPUTS = [
+    *(
+        BadInput(
+            f"no steps: {flag} 0",
+            nothing,
+            command("fit", "--config", "quickstart", f"--trainer.{flag}", "0"),
+            rf"--trainer\.{flag} 0 trains on nothing: give at least 1",
+            kind="runs",
+        )
+        for flag in ("max_epochs", "max_steps", "limit_train_batches")
+    ),
+    BadInput(
+        "the run's name is a file's",
+        text("runs/mine", "a file"),
+        command(*FIT),
+        "the run folder runs/mine cannot be written to: it is a file",
+        kind="runs",
+    ),
+    BadInput(
+        "the folder of runs is a file",
+        text("runs", "a file"),
+        command(*FIT),
+        "the run folder runs/mine cannot be written to: Not a directory",
+        kind="runs",
+    ),
+    BadInput(
+        "another process trains there",
+        locked(),
+        command(*FIT),
+        r"runs/mine is in use: process \d+ has been training there since 2026.*choose another --name",
+        kind="runs",
+    ),
+    BadInput(
+        "another process trains there, which is to be replaced",
+        locked(),
+        command(*FIT, "--overwrite", "true"),
+        "runs/mine is in use",
+        kind="runs",
+    ),
+    BadInput(
+        "another process trains there, on another machine",
+        locked(host="node7"),
+        command(*FIT, "--ckpt_path", "last"),
+        r"held by process \d+ on node7 .*removing runs/mine/run.lock",
+        kind="runs",
+    ),
+    BadInput(
+        "a finished run whose checkpoints were removed",
+        text("runs/mine/results.json", '{"step": 9, "results": {}}'),
+        command(*FIT),
+        "runs/mine already holds a run.*--overwrite true",
+        kind="runs",
+    ),
+    BadInput(
+        "going on with a finished run whose checkpoints were removed",
+        text("runs/mine/results.json", '{"step": 9, "results": {}}'),
+        command(*FIT, "--ckpt_path", "last"),
+        r"last\.ckpt is missing \(checkpoints there: none\)",
+        kind="runs",
+    ),
+]
