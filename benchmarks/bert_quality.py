@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from grouped_rows import order_of_rows
 from lightning.pytorch import seed_everything
 from over_seeds import mean_and_error
 from turns import LOG_EVERY, default_trainer, quietly
@@ -153,7 +154,7 @@ def run_theirs(task: str, grouped: bool, options: Any, source: Path, seed: int, 
         learning_rate=options.lr, weight_decay=0.01, max_grad_norm=1.0, warmup_steps=0.1, logging_steps=LOG_EVERY,
         eval_strategy="epoch", save_strategy="epoch", save_total_limit=1, report_to="none", seed=seed,
         disable_tqdm=True, max_steps=options.steps or -1,
-        train_sampling_strategy="group_by_length" if grouped else "random",
+        **order_of_rows(by_length=grouped),
     )  # fmt: skip
     trainer = Trainer(
         model=network, args=arguments, train_dataset=sets["train"], eval_dataset=sets["val"], data_collator=collator,

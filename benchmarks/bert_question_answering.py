@@ -33,6 +33,7 @@ from typing import Any
 import bert_run_qa as run_qa
 import numpy as np
 import torch
+from grouped_rows import order_of_rows
 from lightning.pytorch import Callback, seed_everything
 from turns import Side, add_clock, default_trainer, quietly
 
@@ -296,7 +297,8 @@ def scores(both: Comparison) -> None:
             batch_size=options.batch_size, epochs=options.epochs, warmup=int(0.1 * steps), seed=seed,
         )  # fmt: skip
         trainer.train()
-        trainer.args.train_sampling_strategy = "random"  # what groups training by length also reorders predictions
+        for name, value in order_of_rows(by_length=False).items():  # grouping reorders predictions as well
+            setattr(trainer.args, name, value)
         found[GROUPED].append(
             both.score(run_qa.answers_of(trainer, both.examples["val"], features, max_answer=MAX_ANSWER))
         )

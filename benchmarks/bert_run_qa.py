@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
+from grouped_rows import order_of_rows
 from transformers import (
     DataCollatorWithPadding,
     PrinterCallback,
@@ -194,7 +195,7 @@ def trainer_of(
         output_dir=str(folder), use_cpu=not torch.cuda.is_available(), per_device_train_batch_size=batch_size,
         per_device_eval_batch_size=eval_batch_size, num_train_epochs=epochs, learning_rate=lr, weight_decay=0.01,
         max_grad_norm=clip, warmup_steps=warmup, logging_steps=LOG_EVERY, save_strategy="no", report_to="none",
-        seed=seed, disable_tqdm=True, train_sampling_strategy="random" if fixed else "group_by_length",
+        seed=seed, disable_tqdm=True, **order_of_rows(by_length=not fixed),
     )  # fmt: skip
     steps = Steps(side)
     trainer = Counted(

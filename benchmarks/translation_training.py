@@ -30,6 +30,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import translation_joeynmt as joeynmt
+from grouped_rows import order_of_rows
 from lightning.pytorch import Callback, seed_everything
 from translation_sides import (
     CLIP,
@@ -161,7 +162,8 @@ def hugging_face(
         )
         arguments = Seq2SeqTrainingArguments(
             output_dir=str(folder), use_cpu=True, per_device_train_batch_size=batch_size, num_train_epochs=1000,
-            train_sampling_strategy=strategy, label_smoothing_factor=SMOOTHING, learning_rate=LR, max_grad_norm=CLIP,
+            **order_of_rows(by_length=strategy == "group_by_length"), label_smoothing_factor=SMOOTHING,
+            learning_rate=LR, max_grad_norm=CLIP,
             logging_steps=LOG_EVERY, logging_strategy="steps", save_strategy="no", report_to="none", seed=0,
             disable_tqdm=True,
         )  # fmt: skip

@@ -71,6 +71,8 @@ def _root(covariance: np.ndarray) -> np.ndarray:
 
 
 def _root_of_product_trace(root: np.ndarray, covariance: np.ndarray) -> float:
+    if root.shape[1] == 0:  # of no rank: LAPACK takes no empty matrix, which scipy keeps from it since 1.14 only
+        return 0.0
     if root.shape[0] == root.shape[1]:
         product, _ = dsygst(covariance, root, itype=2, lower=1)
     else:
