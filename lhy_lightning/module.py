@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from huggingface_hub import ModelHubMixin, hf_hub_download
 from lightning.pytorch import LightningModule
@@ -19,13 +19,16 @@ from torch import Tensor
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
+from lhy_lightning.argument_ranges import Names, Range, check_arguments, ranges
 from lhy_lightning.callbacks.finiteness import stop_at_non_finite_losses
 from lhy_lightning.checkpoints import WholeFileCheckpointIO, class_path, read_checkpoint
 from lhy_lightning.data_fit import check_data_module
 from lhy_lightning.determinism import reseed_for_batch, run_seed
 from lhy_lightning.exact_resume import resume_exactly
+from lhy_lightning.layers.batch_norm import refuse_single_values
 from lhy_lightning.optim import build_schedule
 from lhy_lightning.optim.finiteness import FiniteLosses, check_weights, non_finite
+from lhy_lightning.optim.optimizers import NAMES
 from lhy_lightning.resumed_settings import ResumedSettings, check_data
 
 
@@ -67,6 +70,9 @@ class CourseModule(LightningModule, ModelHubMixin):
     headline_metric: tuple[str, Literal["max", "min"]] = ("val/loss", "min")
     """The logged figure by which the best epoch is chosen, and whether more or less of it is better."""
 
+    argument_ranges: ClassVar[Mapping[str, Range | Names]] = ranges(optimizer=Names(NAMES, any_case=True))
+    """What the numbers among the constructor's arguments may be; a subclass says so of its own, beside them."""
+
     tests_without_labels: bool = False
     """Whether a test of rows without labels says something; if not, `lhy fit` ends with predictions for them."""
 
@@ -75,6 +81,11 @@ class CourseModule(LightningModule, ModelHubMixin):
 
     data_modules: tuple[str, ...] = ()
     """Names of the package's data modules whose batches this module takes; of other packages' nothing is asked."""
+
+    def __new__(cls, *positional: Any, **arguments: Any) -> Self:
+        """Checks the arguments, before a constructor builds or reads anything."""
+        check_arguments(cls, positional, arguments)
+        return super().__new__(cls, *positional, **arguments)
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,6 +126,10 @@ class CourseModule(LightningModule, ModelHubMixin):
         """Whether loggers take this training step: logging one costs .5 ms."""
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         return batch_idx == 0 or bool(every and (self.trainer.global_step + 1) % every == 0)
+
+    def on_train_start(self) -> None:
+        if getattr(getattr(self.trainer, "datamodule", None), "hparams", {}).get("batch_size") == 1:
+            refuse_single_values(self)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Dropout and noise draw from here on; augmentation has drawn from the data module's own seed.

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from lhy_lightning.argument_ranges import COUNT, ranges
 from lhy_lightning.module import CourseModule
 from lhy_lightning.optim import build_optimizer, build_schedule, parameter_groups
 from lhy_lightning.optim.manual_steps import StepsByGroup, check_trainer
@@ -52,6 +53,8 @@ class SeveralOptimizers(CourseModule):
     Raises:
         ValueError: numbers below those that make sense.
     """
+
+    argument_ranges = ranges(accumulate=COUNT)
 
     def __init__(self, *, accumulate: int = 1, clip: Mapping[str, float | None] | None = None) -> None:
         super().__init__()

@@ -53,7 +53,7 @@ def fail_on_one_rank(folder: Path, settings: dict[str, Any]) -> None:
         return float("nan") if step == 3 and name == "generator" and dist.get_rank() == 1 else 1.0
 
     try:
-        trainer(**settings, log_every_n_steps=5).fit(TwoNetworks(factors=bad, lr=0.0), Data(40, batch_size=2))
+        trainer(**settings, log_every_n_steps=5).fit(TwoNetworks(factors=bad, lr=1e-30), Data(40, batch_size=2))
     except NonFiniteError as error:
         (folder / f"error {dist.get_rank()}.txt").write_text(str(error))
 

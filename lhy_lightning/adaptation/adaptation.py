@@ -18,6 +18,7 @@ from lhy_lightning.adaptation.entropy import conditional_entropy, label_balance,
 from lhy_lightning.adaptation.evaluated_rows import EvaluatedRows, Rows, accuracy_of
 from lhy_lightning.adaptation.networks import feature_extractor, features_of, label_predictor
 from lhy_lightning.adaptation.selection_table import SELECTION, SelectionTable, refuse_target_labels, selection_scores
+from lhy_lightning.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, SHARE, SHARE_OF_STEPS, Names, ranges
 from lhy_lightning.callbacks.class_table import PredictionsCsv
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
@@ -75,6 +76,13 @@ class AdaptationModule(SeveralOptimizers):
 
     needs_labels = True
     data_modules = ("DomainDataModule",)
+
+    argument_ranges = ranges(
+        label_hidden=COUNT, entropy_weight=NOT_NEGATIVE, balance_weight=NOT_NEGATIVE, confusion_weight=NOT_NEGATIVE,
+        pseudo_label_weight=NOT_NEGATIVE, pseudo_label_threshold=SHARE, target_terms_from=SHARE_OF_STEPS,
+        network_clip=CLIP, source_domains=COUNT, selection=Names(tuple(SELECTION)),
+    )  # fmt: skip
+
     predicts_target = False
     """Whether every training step takes predictions on target rows, also without target terms."""
 
@@ -117,21 +125,12 @@ class AdaptationModule(SeveralOptimizers):
     ) -> None:
         super().__init__(accumulate=accumulate, clip={"network": network_clip})
         self.save_hyperparameters()
-        if domain_norm not in (True, False, "statistics"):
-            raise ValueError(f"domain_norm is true, false or statistics, not {domain_norm!r}")
-        if selection not in SELECTION:
-            raise ValueError(f"selection is one of {', '.join(SELECTION)}, not {selection!r}")
         if selection == "target_accuracy" and not oracle:
             raise ValueError("selection=target_accuracy takes target labels: choose another, or set oracle=true.")
         weights = {
             "entropy": entropy_weight, "balance": balance_weight, "confusion": confusion_weight,
             "pseudo_label": pseudo_label_weight,
         }  # fmt: skip
-        for name, value in weights.items():
-            if value < 0:
-                raise ValueError(f"{name}_weight={value}: must not be negative.")
-        if not 0 <= target_terms_from < 1:
-            raise ValueError(f"target_terms_from={target_terms_from}: a share of the steps in [0, 1).")
         self.network_name, self.width, self.norm, self.domain_norm = network, width, norm, domain_norm
         self.label_hidden = None if label_hidden is None else tuple(label_hidden)
         self.dropout = dropout

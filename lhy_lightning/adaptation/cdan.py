@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lhy_lightning.adaptation.conditional_adversarial import conditional_map, entropy_weights
 from lhy_lightning.adaptation.dann import DANN
+from lhy_lightning.argument_ranges import COUNT, ranges
 
 
 class CDAN(DANN):
@@ -23,11 +24,11 @@ class CDAN(DANN):
         arguments: as in `DANN`.
     """
 
+    argument_ranges = ranges(randomized_features=COUNT)
+
     predicts_target = True
 
     def __init__(self, *, entropy_conditioning: bool = True, randomized_features: int = 1024, **arguments: Any) -> None:
-        if randomized_features < 1:
-            raise ValueError(f"randomized_features={randomized_features}: must be at least 1.")
         self._randomized_features = randomized_features
         super().__init__(**arguments)
         self.entropy_conditioning = entropy_conditioning

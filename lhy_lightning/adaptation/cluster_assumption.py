@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lhy_lightning.adaptation.adaptation import AdaptationModule
 from lhy_lightning.adaptation.virtual_adversarial import virtual_adversarial_divergences
+from lhy_lightning.argument_ranges import NOT_NEGATIVE, POSITIVE, ranges
 from lhy_lightning.layers.batch_statistics import running_statistics_kept
 from lhy_lightning.optim import AveragedWeights
 
@@ -29,13 +30,11 @@ class ClusterAssumption(AdaptationModule):
         ValueError: a number that makes no sense.
     """
 
+    argument_ranges = ranges(target_cluster=NOT_NEGATIVE, radius=POSITIVE)
+
     averaged: AveragedWeights | None
 
     def __init__(self, *, target_cluster: float, radius: float, ema_decay: float, **arguments: Any) -> None:
-        if target_cluster < 0:
-            raise ValueError(f"target_cluster={target_cluster}: must not be negative.")
-        if radius <= 0:
-            raise ValueError(f"radius={radius}: must be above 0.")
         self.ema_decay, self._in_use = ema_decay, list[nn.Sequential]()  # for `build`
         super().__init__(**arguments)
         self.target_cluster, self.radius = target_cluster, radius

@@ -16,6 +16,7 @@ from lhy_lightning.adaptation.evaluated_rows import Rows
 from lhy_lightning.adaptation.networks import perceptron
 from lhy_lightning.adaptation.proxy_distance import fresh_domain_accuracy, proxy_a_distance
 from lhy_lightning.adaptation.schedules import reversal_coefficient
+from lhy_lightning.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.layers.gradient_reversal import GradientReversal
 
 FRESH_ROWS = 500  # of each domain, for the fresh domain classifier of a validation
@@ -46,6 +47,11 @@ class DANN(AdaptationModule):
         ValueError: a number or name that makes no sense.
     """
 
+    argument_ranges = ranges(
+        domain_hidden=COUNT, coefficient=Range(at_least=0, note="or features are driven apart"), domain_weight=POSITIVE,
+        domain_lr=NOT_NEGATIVE, domain_classifier_clip=CLIP,
+    )  # fmt: skip
+
     domain_classifier: nn.Module | None
 
     def __init__(
@@ -61,12 +67,6 @@ class DANN(AdaptationModule):
         alternating: bool = False,
         **arguments: Any,
     ) -> None:
-        if reversal not in ("annealed", "constant"):
-            raise ValueError(f"reversal is annealed or constant, not {reversal!r}")
-        if coefficient < 0:
-            raise ValueError(f"coefficient={coefficient}: λ must not be negative, or features are driven apart.")
-        if domain_weight <= 0:
-            raise ValueError(f"domain_weight={domain_weight}: must be above 0.")
         if not alternating and (domain_lr is not None or domain_classifier_clip is not None):
             raise ValueError("domain_lr and domain_classifier_clip are of the alternating form: set alternating=true.")
         self.domain_hidden, self.domain_classifier_norm = tuple(domain_hidden), domain_classifier_norm  # for `build`

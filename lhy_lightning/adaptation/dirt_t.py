@@ -11,6 +11,7 @@ from lhy_lightning.adaptation.adaptation import Batch
 from lhy_lightning.adaptation.cluster_assumption import ClusterAssumption, frozen_copy
 from lhy_lightning.adaptation.entropy import conditional_entropy
 from lhy_lightning.adaptation.virtual_adversarial import divergence
+from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, ranges
 
 
 class DIRTT(ClusterAssumption):
@@ -39,6 +40,8 @@ class DIRTT(ClusterAssumption):
         ValueError: a number that makes no sense.
     """
 
+    argument_ranges = ranges(teacher_weight=NOT_NEGATIVE, refresh=COUNT)
+
     teacher: nn.Module | None
 
     def __init__(
@@ -53,10 +56,6 @@ class DIRTT(ClusterAssumption):
         selection: str = "last",
         **arguments: Any,
     ) -> None:
-        if teacher_weight < 0:
-            raise ValueError(f"teacher_weight={teacher_weight}: must not be negative.")
-        if refresh < 1:
-            raise ValueError(f"refresh={refresh}: must be at least 1.")
         super().__init__(
             target_cluster=target_cluster, radius=radius, ema_decay=ema_decay, start_from=start_from,
             selection=selection, **arguments,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from torch import Tensor
 from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
 from lhy_lightning.adaptation.evaluated_rows import Rows
 from lhy_lightning.adaptation.generalization_losses import GroupDRO, irm_penalty, mixup_across_domains
+from lhy_lightning.argument_ranges import NOT_NEGATIVE, POSITIVE, Range, ranges
 
 Method = Literal["erm", "group_dro", "irm", "mixup"]
 SELECTION = ("source_accuracy", "last", "target_accuracy")
@@ -47,6 +48,11 @@ class DomainGeneralization(AdaptationModule):
             source domain with another method than "erm".
     """
 
+    argument_ranges = ranges(
+        group_step_size=NOT_NEGATIVE, irm_weight=NOT_NEGATIVE, mixup_alpha=POSITIVE,
+        irm_from=Range(at_least=0, at_most=1, said="a share of the steps in [0, 1]"),
+    )  # fmt: skip
+
     group_dro: GroupDRO | None
 
     def __init__(
@@ -59,15 +65,6 @@ class DomainGeneralization(AdaptationModule):
         mixup_alpha: float = 0.2,
         **arguments: Any,
     ) -> None:
-        if method not in get_args(Method):
-            raise ValueError(f"method={method!r}: choose from {', '.join(get_args(Method))}.")
-        for name, value in (("group_step_size", group_step_size), ("irm_weight", irm_weight)):
-            if value < 0:
-                raise ValueError(f"{name}={value}: must not be negative.")
-        if not 0 <= irm_from <= 1:
-            raise ValueError(f"irm_from={irm_from}: a share of the steps in [0, 1].")
-        if mixup_alpha <= 0:
-            raise ValueError(f"mixup_alpha={mixup_alpha}: must be above 0.")
         super().__init__(**arguments)
         if self.target_weights or self.domain_norm:
             names = [f"{name}_weight" for name in self.target_weights] + ["domain_norm"] * bool(self.domain_norm)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
 from lhy_lightning.adaptation.classifier_discrepancy import classifier_discrepancy
+from lhy_lightning.argument_ranges import CLIP, COUNT, ranges
 
 
 class TwoLabelPredictors(nn.Module):
@@ -50,6 +51,8 @@ class MCD(AdaptationModule):
         ValueError: a number that makes no sense, or an argument that is not of this module.
     """
 
+    argument_ranges = ranges(extractor_steps=COUNT, extractor_clip=CLIP, label_predictor_clip=CLIP)
+
     label_predictor: TwoLabelPredictors | None
 
     def __init__(
@@ -60,8 +63,6 @@ class MCD(AdaptationModule):
         label_predictor_clip: float | None = None,
         **arguments: Any,
     ) -> None:
-        if extractor_steps < 1:
-            raise ValueError(f"extractor_steps={extractor_steps}: must be at least 1.")
         if (accumulate := arguments.get("accumulate", 1)) != 1:
             raise ValueError(
                 f"accumulate={accumulate}: each network of MCD steps several times a batch, so batches cannot be added "
@@ -71,9 +72,6 @@ class MCD(AdaptationModule):
             raise ValueError(
                 "network_clip: MCD's networks step apart, give extractor_clip, label_predictor_clip or both."
             )
-        for name, norm in (("extractor", extractor_clip), ("label_predictor", label_predictor_clip)):
-            if norm is not None and norm <= 0:
-                raise ValueError(f"{name}_clip={norm}: must be above 0, or None for no clipping.")
         super().__init__(**arguments)
         self.extractor_steps = extractor_steps
         self.clip = {"extractor": extractor_clip, "label_predictor": label_predictor_clip}

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
 from lhy_lightning.adaptation.moments import coral, mmd
+from lhy_lightning.argument_ranges import NOT_NEGATIVE, ranges
 
 
 class MomentMatching(AdaptationModule):
@@ -23,14 +24,12 @@ class MomentMatching(AdaptationModule):
         ValueError: another distance, or a negative weight.
     """
 
+    argument_ranges = ranges(distance_weight=NOT_NEGATIVE)
+
     def __init__(
         self, *, distance: Literal["coral", "mmd"] = "coral", distance_weight: float = 1.0, **arguments: Any
     ) -> None:
         super().__init__(**arguments)
-        if distance not in ("coral", "mmd"):
-            raise ValueError(f"distance is coral or mmd, not {distance!r}")
-        if distance_weight < 0:
-            raise ValueError(f"distance_weight={distance_weight}: must not be negative.")
         self.distance, self.distance_weight = {"coral": coral, "mmd": mmd}[distance], distance_weight
 
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

@@ -11,6 +11,7 @@ from lhy_lightning.adaptation.adaptation import Batch
 from lhy_lightning.adaptation.cluster_assumption import ClusterAssumption
 from lhy_lightning.adaptation.dann import DANN
 from lhy_lightning.adaptation.entropy import conditional_entropy
+from lhy_lightning.argument_ranges import NOT_NEGATIVE, ranges
 
 
 class VADA(ClusterAssumption, DANN):
@@ -39,6 +40,8 @@ class VADA(ClusterAssumption, DANN):
         ValueError: a number that makes no sense.
     """
 
+    argument_ranges = ranges(source_smoothness=NOT_NEGATIVE)
+
     predicts_target = True
 
     def __init__(
@@ -53,8 +56,6 @@ class VADA(ClusterAssumption, DANN):
         domain_weight: float = 1.0,
         **arguments: Any,
     ) -> None:
-        if source_smoothness < 0:
-            raise ValueError(f"source_smoothness={source_smoothness}: must not be negative.")
         super().__init__(
             target_cluster=target_cluster, radius=radius, ema_decay=ema_decay, coefficient=coefficient,
             reversal=reversal, domain_weight=domain_weight, **arguments,

@@ -11,15 +11,14 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
+from lhy_lightning.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SIZES, ranges
 from lhy_lightning.autoencoders.anomaly_networks import (
-    NETWORKS,
     DetectorNetwork,
     encoder_and_decoder,
     latent_numbers,
 )
 from lhy_lightning.autoencoders.anomaly_pictures import HeatMapPictures
 from lhy_lightning.autoencoders.anomaly_scores import (
-    SCORES,
     activations,
     classifier_score,
     error_map,
@@ -91,6 +90,11 @@ class AnomalyDetector(ReconstructionModule):
             network or the made anomalies cannot take.
     """
 
+    argument_ranges = ranges(
+        latent=COUNT, hidden=SIZES, downsamplings=COUNT, patch=COUNT, reconstruction_weight=NOT_NEGATIVE,
+        classifier_weight=NOT_NEGATIVE, false_alarm_rate=BELOW_ONE,
+    )  # fmt: skip
+
     tests_without_labels = False
 
     network: DetectorNetwork | None
@@ -129,15 +133,9 @@ class AnomalyDetector(ReconstructionModule):
             image_size=image_size, channels=channels,
         )  # fmt: skip
         self.save_hyperparameters()
-        known = {"network": NETWORKS, "score": SCORES, "made_anomalies": ("none", *MADE)}
-        for argument, names in known.items():
-            if (value := self.hparams[argument]) not in names:
-                raise ValueError(f"{argument} is one of {', '.join(names)}, not {value!r}")
         if score == "classifier" and made_anomalies == "none":
             raise ValueError(f"score=classifier needs made_anomalies to learn from: one of {', '.join(MADE)}")
-        if not 0 <= false_alarm_rate < 1:
-            raise ValueError(f"false_alarm_rate={false_alarm_rate} is a share of the normal pictures: in [0, 1)")
-        if patch < 1 or patch % 2 == 0:
+        if patch % 2 == 0:
             raise ValueError(f"patch={patch}: an odd number of pixels, so that a square has a middle")
         if reconstruction_weight <= 0 and score != "classifier":
             raise ValueError(f"reconstruction_weight={reconstruction_weight}: score={score} needs a trained decoder")
@@ -160,6 +158,10 @@ class AnomalyDetector(ReconstructionModule):
 
     def build_network(self) -> DetectorNetwork:
         fit_for_moves(self.made_anomalies, self.shape[1:])
+        height, width = self.shape[1:]
+        if self.patch > min(height, width):
+            largest = min(height, width) - (min(height, width) + 1) % 2
+            raise ValueError(f"patch={self.patch} is larger than pictures of {height} x {width}: at most {largest}.")
         encoder, decoder = self.build_encoder_and_decoder()
         numbers = latent_numbers(encoder, self.shape)
         if self.score == "latent":

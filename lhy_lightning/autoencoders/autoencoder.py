@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback
 from torch import Tensor, nn
 
+from lhy_lightning.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SIZES, ranges
 from lhy_lightning.autoencoders.latent_pictures import LatentPictures
 from lhy_lightning.autoencoders.networks import (
     ConvDecoder,
@@ -99,6 +100,10 @@ class AutoEncoder(ReconstructionModule):
         ValueError: a name or number that makes no sense, or pictures whose sides cannot be halved so often.
     """
 
+    argument_ranges = ranges(
+        latent=COUNT, hidden=SIZES, downsamplings=COUNT, noise=NOT_NEGATIVE, masking=BELOW_ONE, beta=NOT_NEGATIVE
+    )  # fmt: skip
+
     network: Halves | None
     latent_mean: Tensor
     latent_factor: Tensor
@@ -131,12 +136,6 @@ class AutoEncoder(ReconstructionModule):
             image_size=image_size, channels=channels,
         )  # fmt: skip
         self.save_hyperparameters()
-        if network not in NETWORKS:
-            raise ValueError(f"network is one of {', '.join(NETWORKS)}, not {network!r}")
-        if latent < 1 or min(noise, masking, beta) < 0 or masking >= 1:
-            raise ValueError(
-                f"latent={latent} is at least 1, noise={noise} and beta={beta} at least 0, masking={masking} in [0, 1)"
-            )
         if beta and network in MAPS:
             raise ValueError(f"beta={beta}: network={network!r} has no latent vector; take conv or linear")
         self.kind, self.latent, self.hidden, self.width = network, latent, tuple(hidden), width

@@ -14,6 +14,7 @@ from lightning.pytorch import Callback
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from lhy_lightning.argument_ranges import COUNT, ranges
 from lhy_lightning.autoencoders.code_transformer import CodeTransformer
 from lhy_lightning.autoencoders.pixelcnn import GatedPixelCNN
 from lhy_lightning.autoencoders.prior_pictures import DrawnPictures
@@ -70,6 +71,9 @@ class CodePrior(CourseModule):
     """
 
     data_modules = ("ImageDataModule",)
+
+    argument_ranges = ranges(samples=COUNT)
+
     headline_metric: tuple[str, Literal["max", "min"]] = ("val/loss", "min")
 
     network: CodeTransformer | GatedPixelCNN | None
@@ -99,8 +103,6 @@ class CodePrior(CourseModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        if network not in ("transformer", "pixelcnn"):
-            raise ValueError(f"network is one of transformer, pixelcnn, not {network!r}")
         if vqvae_config is None:  # a checkpoint of this module needs neither file, but for a test
             for name, file in (("vqvae", vqvae), ("classifier", classifier)):
                 require_checkpoint(name, file)

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from lhy_lightning.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, Range, ranges
 from lhy_lightning.autoencoders.code_use import collapse_warning, perplexity, usage
 from lhy_lightning.autoencoders.networks import ConvDecoder, ConvEncoder, check_halving
 from lhy_lightning.autoencoders.predictions import LatentsFile
@@ -112,6 +113,11 @@ class VQVAE(ReconstructionModule):
         ValueError: a number or name that makes no sense, or pictures whose sides cannot be halved so often.
     """
 
+    argument_ranges = ranges(
+        codebook_size=Range(at_least=2), dim=COUNT, residual_width=COUNT, residual_blocks=NOT_NEGATIVE,
+        downsamplings=COUNT, beta=NOT_NEGATIVE, decay=BELOW_ONE, restart_below=NOT_NEGATIVE,
+    )  # fmt: skip
+
     network: VQVAENetwork | TwoLevelNetwork | None
 
     def __init__(
@@ -148,8 +154,6 @@ class VQVAE(ReconstructionModule):
             image_size=image_size, channels=channels,
         )  # fmt: skip
         self.save_hyperparameters()
-        if levels not in (1, 2):
-            raise ValueError(f"levels is 1 or 2, not {levels}")
         self.codebook_size, self.dim, self.downsamplings, self.levels = codebook_size, dim, downsamplings, levels
         self.network_numbers: dict[str, Any] = {
             "width": width, "inner": residual_width, "blocks": residual_blocks, "downsamplings": downsamplings,

@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lhy_lightning.argument_ranges import BELOW_ONE, NOT_NEGATIVE, POSITIVE, SHARE_OF_STEPS, Range, ranges
 from lhy_lightning.bert.depth import freeze
 from lhy_lightning.bert.encoder import (
     HEADS,
@@ -78,6 +79,11 @@ class BertModule(CourseModule):
         max_length: the longest sequence, special tokens included.
     """
 
+    argument_ranges = ranges(
+        freeze_layers=NOT_NEGATIVE, lora_rank=NOT_NEGATIVE, lora_alpha=POSITIVE, lora_dropout=BELOW_ONE,
+        layer_decay=Range(above=0, at_most=1), warmup_fraction=SHARE_OF_STEPS,
+    )  # fmt: skip
+
     head: Head
     regression: bool | None = False
     """Whether the head gives one number instead of classes."""
@@ -117,12 +123,8 @@ class BertModule(CourseModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        if attention not in ("sdpa", "eager"):
-            raise ValueError(f"attention is 'sdpa' or 'eager', not {attention!r}")
         if lora_rank and freeze_layers is not None:
             raise ValueError(f"lora_rank={lora_rank} freezes the whole encoder: leave freeze_layers out.")
-        if not 0 <= warmup_fraction < 1:
-            raise ValueError(f"warmup_fraction={warmup_fraction}: a share of the steps in [0, 1).")
         self.encoder, self.pretrained, self.dropout = encoder, pretrained, dropout
         self.sizes = {"layers": layers, "width": width, "heads": heads, "feedforward": feedforward}
         self.attention, self.gradient_checkpointing = attention, gradient_checkpointing

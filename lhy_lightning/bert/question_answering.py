@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics import SumMetric
 
+from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, any_number, ranges
 from lhy_lightning.bert.answers import Answered, read_answers
 from lhy_lightning.bert.module import Batch, BertModule, EvaluatedSplit
 from lhy_lightning.bert.predictions import AnswersById, AnswersJson
@@ -21,7 +22,7 @@ from lhy_lightning.bert.span_search import QuestionSpans, Search, WindowSpans, b
 from lhy_lightning.data.question_windows import WindowSettings
 from lhy_lightning.data.window_batches import IGNORED
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
-from lhy_lightning.metrics.answer_texts import DEFINITIONS, Definition
+from lhy_lightning.metrics.answer_texts import Definition
 from lhy_lightning.metrics.question_answering import AnswerScores
 
 WindowScore = Literal["span", "span_minus_null"]
@@ -55,6 +56,11 @@ class BertQuestionAnswering(BertModule):
         arguments: those of `BertModule`.
     """
 
+    argument_ranges = ranges(
+        max_answer=COUNT, n_best=COUNT, null_threshold=any_number("a difference of two scores"), max_question=COUNT,
+        window=COUNT, window_overlap=NOT_NEGATIVE,
+    )  # fmt: skip
+
     headline_metric: tuple[str, Literal["max", "min"]] = ("val/exact_match", "max")
     head = "question_answering"
     data_modules = ("QuestionAnsweringDataModule",)
@@ -79,14 +85,6 @@ class BertQuestionAnswering(BertModule):
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
-        if span_search not in ("joint", "independent"):
-            raise ValueError(f"span_search is 'joint' or 'independent', not {span_search!r}.")
-        if window_score not in (None, "span", "span_minus_null"):
-            raise ValueError(f"window_score is 'span' or 'span_minus_null', not {window_score!r}.")
-        if metric is not None and metric not in DEFINITIONS:
-            raise ValueError(f"metric={metric!r}: one of {', '.join(DEFINITIONS)}.")
-        if max_answer < 1 or n_best < 1:
-            raise ValueError(f"max_answer={max_answer} and n_best={n_best}: both at least 1.")
         self.span_search, self.max_answer, self.n_best = span_search, max_answer, n_best
         self.window_score, self.null_threshold = window_score, null_threshold
         self.max_question, self.window, self.window_overlap = max_question, window, window_overlap

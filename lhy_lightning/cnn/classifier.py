@@ -15,13 +15,14 @@ from PIL import Image
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, SHARE, Names, Range, ranges
 from lhy_lightning.callbacks.class_table import PredictionsCsv
 from lhy_lightning.cnn.backbone import TransformersClassifier, backbone_settings
 from lhy_lightning.cnn.ensemble import ProbabilityAverage
 from lhy_lightning.cnn.losses import LOSSES, class_weight_tensor
-from lhy_lightning.cnn.networks import network_by_name
+from lhy_lightning.cnn.networks import NETWORKS, network_by_name
 from lhy_lightning.cnn.pictures import ClassificationPictures, LayerTable
-from lhy_lightning.cnn.views import averaged_probabilities, view_moves
+from lhy_lightning.cnn.views import SHIFTS, averaged_probabilities
 from lhy_lightning.layers.batch_norm import batch_norm_over_ranks
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last
@@ -79,6 +80,12 @@ class ImageClassifier(CourseModule):
         ValueError: a name or number that does not exist or does not fit the pictures.
     """
 
+    argument_ranges = ranges(
+        network=Names(tuple(NETWORKS)), depth=COUNT, backbone_lr=NOT_NEGATIVE, class_weights=NOT_NEGATIVE,
+        lr_drops=SHARE, lr_drop_factor=Range(above=0, at_most=1),
+        test_time_views=Range(at_least=1, at_most=2 * len(SHIFTS)),
+    )  # fmt: skip
+
     headline_metric: tuple[str, Literal["max", "min"]] = ("val/accuracy", "max")
     needs_labels = True
     data_modules = ("ImageDataModule",)
@@ -126,9 +133,6 @@ class ImageClassifier(CourseModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        if loss not in LOSSES:
-            raise ValueError(f"loss is one of {', '.join(LOSSES)}, not {loss!r}")
-        view_moves(test_time_views)
         self.network_name, self.depth, self.width, self.norm, self.dropout = network, depth, width, norm, dropout
         self.backbone, self.pretrained, self.backbone_config = backbone, pretrained, backbone_config
         self.backbone_lr, self.freeze_backbone = backbone_lr, freeze_backbone

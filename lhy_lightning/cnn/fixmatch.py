@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lhy_lightning.argument_ranges import NOT_NEGATIVE, SHARE, ranges
 from lhy_lightning.cnn.classifier import Batch, ImageClassifier
 
 
@@ -43,6 +44,8 @@ class FixMatchClassifier(ImageClassifier):
         lambda_u: weight of the loss on unlabelled pictures.
         arguments: as in `ImageClassifier`.
     """
+
+    argument_ranges = ranges(threshold=SHARE, lambda_u=NOT_NEGATIVE)
 
     counts: Tensor
     truth: Tensor | None

@@ -8,6 +8,7 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
+from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, SHARE, ranges
 from lhy_lightning.cnn.classifier import Batch, ImageClassifier
 
 
@@ -28,6 +29,8 @@ class PseudoLabelClassifier(ImageClassifier):
         arguments: as in `ImageClassifier`.
     """
 
+    argument_ranges = ranges(relabel_every=COUNT, start_accuracy=SHARE, threshold=SHARE, pseudo_weight=NOT_NEGATIVE)
+
     def __init__(
         self,
         *,
@@ -38,8 +41,6 @@ class PseudoLabelClassifier(ImageClassifier):
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
-        if relabel_every < 1:
-            raise ValueError(f"relabel_every counts epochs, at least 1, not {relabel_every}")
         self.relabel_every, self.start_accuracy = relabel_every, start_accuracy
         self.threshold, self.pseudo_weight = threshold, pseudo_weight
         self.pseudo_figures = {"pseudo/labelled": 0.0, "pseudo/accuracy": float("nan")}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from lhy_lightning.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SHARE, Range, ranges
 from lhy_lightning.data.augmentation import Augmentation
 from lhy_lightning.data.augmentation_steps import Fill, scale_to_contract
 from lhy_lightning.data.domain_arguments import check_domain_arguments
@@ -120,6 +121,14 @@ class DomainDataModule(PictureDataModule):
     )  # fmt: skip
     order_settings: tuple[str, ...] = ("batch_size", "target_batch_size", "epoch", "steps_per_epoch")
 
+    argument_ranges = ranges(
+        target_rows_per_class=COUNT, target_labels_per_class=COUNT, target_batch_size=Range(at_least=0),
+        target_val_fraction=Range(above=0, below=1), target_test_fraction=BELOW_ONE,
+        canny=Range(at_least=0, said="two thresholds, not negative"), target_horizontal_flip=SHARE,
+        target_vertical_flip=SHARE, target_rotation=Range(at_least=0, at_most=180), target_translation=SHARE,
+        target_scale=Range(at_least=0, at_most=0.99), target_crop=NOT_NEGATIVE,
+    )  # fmt: skip
+
     def __init__(
         self,
         source: str | list[str] = "embedded:plain_digits",
@@ -171,7 +180,6 @@ class DomainDataModule(PictureDataModule):
         super().__init__()
         self.save_hyperparameters(logger=False)
         check_domain_arguments(dict(self.hparams))
-        self._random_changes((1, 1))
         self._sources = DomainSources(self._given, self._report)
         self.domain_names, self.source_domains = self._sources.names, len(self._sources.places)
         self._splits: dict[str, Split] = {}

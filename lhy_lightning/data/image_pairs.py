@@ -109,17 +109,12 @@ class PairedImageDataModule(PictureDataModule):
         self.save_hyperparameters(logger=False)
         check_numbers(dict(self.hparams))
         kept_and_cut(load_size, image_size)
-        if direction not in ("AtoB", "BtoA"):
-            raise ValueError(f"direction={direction!r}: AtoB or BtoA.")
-        if input_transform is not None and input_transform not in INPUT_TRANSFORMS:
-            raise ValueError(f"input_transform={input_transform!r}: one of {', '.join(INPUT_TRANSFORMS)}.")
         if input_transform is not None and input_source is not None:
             raise ValueError("input_transform computes the inputs: give source, not input_source.")
         if target_source is not None and input_source is None:
             raise ValueError("target_source without input_source: give both, or one place as source.")
         self.transform = "edges" if source == DIGIT_EDGES and input_source is None else input_transform
         self._read_side, self._computed = ("target", "input") if direction == "AtoB" else ("input", "target")
-        self._random_changes((1, 1))
         self._sets: dict[str, ImageSets] = {}
         self._splits: dict[str, Split] = {}
         self._stages: set[str] = set()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, SHARE, Range, ranges
 from lhy_lightning.data.augmentation import Augmentation
 from lhy_lightning.data.augmentation_steps import Fill, centre_crop, scale_to_contract
 from lhy_lightning.data.folders import Role
@@ -111,6 +112,13 @@ class ImageDataModule(PictureDataModule):
         "unlabelled",
     )
 
+    argument_ranges = ranges(
+        folds=Range(at_least=2, said="cross-validation needs at least 2"), fold=NOT_NEGATIVE, labelled_per_class=COUNT,
+        num_classes=COUNT, crop_scale=SHARE, shear=Range(at_least=0, at_most=80), brightness=SHARE, contrast=SHARE,
+        saturation=SHARE, hue=Range(at_least=0, at_most=0.5), erasing=SHARE, mixup=NOT_NEGATIVE, cutmix=NOT_NEGATIVE,
+        unlabelled_per_batch=NOT_NEGATIVE, strong_magnitude=Range(above=0, at_most=1),
+    )  # fmt: skip
+
     def __init__(
         self,
         source: str = "embedded:digits",
@@ -176,13 +184,10 @@ class ImageDataModule(PictureDataModule):
         given = self._given
         if given.fold is not None and given.folds is None:
             raise ValueError(f"fold={given.fold} needs folds, the number of them.")
-        if given.folds is not None and given.folds < 2:
-            raise ValueError(f"folds={given.folds}: cross-validation needs at least 2.")
-        if given.fold is not None and not 0 <= given.fold < given.folds:
+        if given.fold is not None and given.fold >= given.folds:
             raise ValueError(f"fold={given.fold} is out of range: folds={given.folds} has 0 to {given.folds - 1}.")
         check_numbers(dict(given))
         kept_and_cut(given.load_size, given.image_size)
-        self._augmentations((1, 1))
 
     def _augmentations(self, size: tuple[int, int]) -> tuple[Augmentation, Augmentation, Augmentation]:
         """Of labelled pictures, of the weak view, of the strong view."""

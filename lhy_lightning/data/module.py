@@ -1,7 +1,7 @@
 """What every data module shares: loaders that resume in mid-epoch, and randomness seeded anew for every batch."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
@@ -9,6 +9,16 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lhy_lightning.argument_ranges import (
+    GREY_OR_COLOUR,
+    NOT_NEGATIVE,
+    SHARE,
+    Names,
+    Range,
+    any_number,
+    check_arguments,
+    ranges,
+)
 from lhy_lightning.data.samplers import EvalBatches, TrainBatches
 from lhy_lightning.determinism import reseed_for_batch
 from lhy_lightning.exact_resume import place_in_run, resume_exactly
@@ -78,8 +88,16 @@ class CourseDataModule(LightningDataModule):
     kept_settings: tuple[str, ...] = ()
     """Arguments that a run which goes on does not look at, as what they made is in the checkpoint."""
 
+    argument_ranges: ClassVar[Mapping[str, Range | Names]] = {}
+    """What the numbers among the constructor's arguments may be; a subclass says so of its own, beside them."""
+
     _loader: ResumableLoader | None = None
     _place: dict[str, int] | None = None
+
+    def __new__(cls, *positional: Any, **arguments: Any) -> Self:
+        """Checks the arguments, before a constructor reads anything."""
+        check_arguments(cls, positional, arguments)
+        return super().__new__(cls)
 
     def __init__(self) -> None:
         super().__init__()
@@ -165,6 +183,13 @@ class PictureDataModule(CourseDataModule):
 
     A subclass has `prepare_batch`, which a plain loop can call as well, and says how rows of a split come once.
     """
+
+    argument_ranges = ranges(
+        val_fraction=Range(above=0, below=1), rotation=Range(at_least=0, at_most=180), translation=SHARE,
+        scale=Range(at_least=0, at_most=0.99), crop=NOT_NEGATIVE, channels=GREY_OR_COLOUR,
+        input_channels=GREY_OR_COLOUR, target_channels=GREY_OR_COLOUR,
+        value_range=any_number("black and white of a file"),
+    )  # fmt: skip
 
     def prepare_batch(self, batch: dict[str, Tensor], *, training: bool) -> dict[str, Tensor]:
         """Bytes of a loader to pictures in [-1, 1], augmented in training."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader
 
+from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, Range, ranges
 from lhy_lightning.data.encoded_texts import EncodedTexts
 from lhy_lightning.data.encoder_choice import TokenizerChoice
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
@@ -18,7 +19,7 @@ from lhy_lightning.data.question_windows import AnswerTokens, Position, WindowSe
 from lhy_lightning.data.ragged import text_cache_folder
 from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions
 from lhy_lightning.data.window_batches import EvaluationWindows, TrainingWindows, WindowMaker
-from lhy_lightning.metrics.answer_texts import DEFINITIONS, Definition
+from lhy_lightning.metrics.answer_texts import Definition
 
 QUESTIONS_AT_ONCE = 4  # times the windows of a chunk: their windows are then divided into chunks of like length
 
@@ -99,6 +100,11 @@ class QuestionAnsweringDataModule(CourseTextDataModule):
     )  # fmt: skip
     kept_settings: tuple[str, ...] = ("tokenizer_file", "vocab_size", "lowercase")
 
+    argument_ranges = ranges(
+        max_question=COUNT, window=COUNT, window_overlap=NOT_NEGATIVE,
+        no_answer_share=Range(at_least=0, below=1, said="a share of the windows in [0, 1)"),
+    )  # fmt: skip
+
     tokenizer: EncoderTokenizer
     metric: Definition
 
@@ -152,18 +158,8 @@ class QuestionAnsweringDataModule(CourseTextDataModule):
 
     def _check_arguments(self) -> None:
         given = self._given
-        least = dict.fromkeys(("batch_size", "eval_batch_size", "max_tokens", "vocab_size", "pad_to_multiple"), 1)
-        for name, lowest in {**least, "bucket_batches": 0, "num_workers": 0}.items():
-            if given[name] is not None and given[name] < lowest:
-                raise ValueError(f"{name}={given[name]}: must be at least {lowest}.")
         if given.max_tokens is not None and given.max_tokens < given.max_length:
             raise ValueError(f"max_tokens={given.max_tokens} is less than a sequence of max_length={given.max_length}.")
-        if given.window_position not in ("random", "centre"):
-            raise ValueError(f"window_position is 'random' or 'centre', not {given.window_position!r}.")
-        if not 0 <= given.no_answer_share < 1:
-            raise ValueError(f"no_answer_share={given.no_answer_share}: a share of the windows in [0, 1).")
-        if given.metric is not None and given.metric not in DEFINITIONS:
-            raise ValueError(f"metric={given.metric!r}: one of {', '.join(DEFINITIONS)}.")
         check_fractions(given.val_fraction, given.test_fraction)
 
     # --- setup -----------------------------------------------------------------------------------------------------

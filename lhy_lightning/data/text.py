@@ -130,8 +130,6 @@ class TextDataModule(CourseTextDataModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
-        if task not in ("rows", "answer_sentences"):
-            raise ValueError(f"task is 'rows' or 'answer_sentences', not {task!r}")
         check_fractions(val_fraction, test_fraction)
         self.regression, self.max_length = regression, max_length
         self.class_names: tuple[str, ...] | None = None

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader
 
+from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.data.back_translation import synthetic_per_epoch
 from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.ragged import text_cache_folder
@@ -93,6 +94,11 @@ class TranslationDataModule(CourseTextDataModule):
     )  # fmt: skip
     kept_settings: tuple[str, ...] = ("tokenizer", "vocab_size", "target_vocab_size", "joint", "tokenizer_file")
 
+    argument_ranges = ranges(
+        max_ratio=Range(at_least=1), min_words=NOT_NEGATIVE, max_words=COUNT, target_vocab_size=COUNT,
+        eval_max_tokens=COUNT, bucket_batches=COUNT, back_translation_ratio=POSITIVE,
+    )  # fmt: skip
+
     source_tokenizer: TextTokenizer
     target_tokenizer: TextTokenizer
 
@@ -155,18 +161,12 @@ class TranslationDataModule(CourseTextDataModule):
     def _check_arguments(self) -> None:
         given = self._given
         self._vocabularies.check()
-        for name in ("vocab_size", "target_vocab_size", "max_tokens", "eval_max_tokens", "max_length",
-                     "bucket_batches", "pad_to_multiple"):  # fmt: skip
-            if given[name] is not None and given[name] < 1:
-                raise ValueError(f"{name}={given[name]}: must be at least 1.")
         check_fractions(given.val_fraction, given.test_fraction)
         if given.monolingual is not None and given.back_translated is None:
             raise ValueError(
                 f"monolingual={given.monolingual!r} is text to translate back first: `lhy fit --config hw05/strong` "
                 "does it, or train a reverse model, let it predict this text, and give the result as back_translated."
             )
-        if given.back_translation_ratio <= 0:
-            raise ValueError(f"back_translation_ratio={given.back_translation_ratio}: must be above 0.")
 
     # --- setup -----------------------------------------------------------------------------------------------------
 
@@ -311,6 +311,13 @@ class TranslationDataModule(CourseTextDataModule):
         """The words that ids V, V + 1 … of a row stand for, with `copying`."""
         pairs = self._open(split).pairs
         return pairs.store.unknown_words(int(pairs.rows[row]))
+
+    @property
+    def longest_training_row(self) -> int:
+        """Most tokens that a training row has on either side, without BOS and EOS."""
+        pairs = self._open("train").pairs
+        assert pairs.target_lengths is not None
+        return int(max(pairs.source_lengths.max(), pairs.target_lengths.max()))
 
     # --- loaders ---------------------------------------------------------------------------------------------------
 

@@ -99,7 +99,6 @@ class UnpairedImageDataModule(PictureDataModule):
         self.save_hyperparameters(logger=False)
         check_numbers(dict(self.hparams))
         kept_and_cut(load_size, image_size)
-        self._random_changes((1, 1))
         self._sets: dict[str, ImageSets] = {}
         self._splits: dict[str, dict[str, Split]] = {}  # by split, then by side
         self._stages: set[str] = set()

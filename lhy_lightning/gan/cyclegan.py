@@ -10,9 +10,9 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from lhy_lightning.argument_ranges import BELOW_ONE, CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.gan.image_pool import ImagePool
 from lhy_lightning.gan.losses import discriminator_loss, generator_loss, loss_terms
-from lhy_lightning.gan.norms import map_norm
 from lhy_lightning.gan.patch_discriminator import PatchDiscriminator
 from lhy_lightning.gan.penalties import clip_weights_
 from lhy_lightning.gan.translated_pictures import TranslatedPictures, TranslationPictures
@@ -28,6 +28,7 @@ Direction = Literal["a_to_b", "b_to_a"]
 SIDES: dict[Direction, tuple[str, str]] = {"a_to_b": ("a", "b"), "b_to_a": ("b", "a")}
 """The domain that pictures come from and the one that they go to."""
 BACK: dict[Direction, Direction] = {"a_to_b": "b_to_a", "b_to_a": "a_to_b"}
+LEFT_OUT = Range(at_least=0, said="0 to leave the loss out, or more")
 CYCLE_LOSSES = ("l1", "l2")
 NETWORKS = ("residual", "unet")
 UNHALVED = {"least_squares": 2.0}
@@ -102,6 +103,13 @@ class CycleGAN(SeveralOptimizers):
         ValueError: a name or number that does not exist or does not fit the pictures.
     """
 
+    argument_ranges = ranges(
+        blocks=NOT_NEGATIVE, halvings=NOT_NEGATIVE, discriminator_width=COUNT, discriminator_layers=NOT_NEGATIVE,
+        cycle_weight=LEFT_OUT, identity_weight=LEFT_OUT, pool_size=NOT_NEGATIVE, weight_clip=CLIP,
+        n_critic=COUNT, decay_start=BELOW_ONE, discriminator_lr=POSITIVE, generator_lr=POSITIVE,
+        discriminator_clip=CLIP, generator_clip=CLIP,
+    )  # fmt: skip
+
     # the way back is best where pictures are copied: without a classifier of the domains the last epoch is kept
     data_modules = ("UnpairedImageDataModule",)
     headline_metric: tuple[str, Literal["max", "min"]] = ("step", "max")
@@ -146,18 +154,6 @@ class CycleGAN(SeveralOptimizers):
         super().__init__(accumulate=accumulate, clip={"discriminator": discriminator_clip, "generator": generator_clip})
         self.save_hyperparameters()
         loss_terms(loss)
-        for name, value, known in (("network", network, NETWORKS), ("cycle_loss", cycle_loss, CYCLE_LOSSES)):
-            if value not in known:
-                raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")
-        for norm_name in (norm, discriminator_norm):
-            map_norm(norm_name, 1)
-        for name, weight in (("cycle_weight", cycle_weight), ("identity_weight", identity_weight)):
-            if weight < 0:
-                raise ValueError(f"{name}={weight}: 0 to leave the loss out, or more.")
-        if n_critic < 1:
-            raise ValueError(f"n_critic={n_critic}: must be at least 1.")
-        if weight_clip is not None and weight_clip <= 0:
-            raise ValueError(f"weight_clip={weight_clip}: must be above 0, or None for no clipping.")
         self.network_name, self.loss_name, self.cycle_loss = network, loss, cycle_loss
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.weight_clip, self.n_critic, self.ema_decay = weight_clip, n_critic, ema_decay

@@ -10,10 +10,11 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from lhy_lightning.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.callbacks.sampled_pictures import SampledPictures
 from lhy_lightning.determinism import run_seed
 from lhy_lightning.gan.augmentation import augment, policy_changes
-from lhy_lightning.gan.conditioning import CONDITIONS, auxiliary_loss
+from lhy_lightning.gan.conditioning import auxiliary_loss
 from lhy_lightning.gan.evaluation import INCEPTION, SampleEvaluation
 from lhy_lightning.gan.losses import discriminator_loss, generator_loss, loss_terms
 from lhy_lightning.gan.networks import discriminator_by_name, generator_by_name, has_batch_norm, pair
@@ -82,6 +83,12 @@ class GAN(SeveralOptimizers):
         ValueError: a name or number that does not exist or does not fit another.
     """
 
+    argument_ranges = ranges(
+        latent=COUNT, penalty_weight=NOT_NEGATIVE, penalty_every=COUNT, weight_clip=CLIP, class_weight=NOT_NEGATIVE,
+        n_critic=COUNT, discriminator_lr=POSITIVE, generator_lr=POSITIVE, discriminator_clip=CLIP, generator_clip=CLIP,
+        samples=Range(at_least=2),
+    )  # fmt: skip
+
     # no loss tells when samples are best: the last epoch is kept
     data_modules = ("ImageDataModule",)
     headline_metric: tuple[str, Literal["max", "min"]] = ("step", "max")
@@ -133,14 +140,6 @@ class GAN(SeveralOptimizers):
         super().__init__(accumulate=accumulate, clip={"discriminator": discriminator_clip, "generator": generator_clip})
         self.save_hyperparameters()
         loss_terms(loss), pair(network), policy_changes(augmentation)
-        for name, value, known in (("penalty", penalty, PENALTIES), ("condition", condition, CONDITIONS)):
-            if value not in known:
-                raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")
-        for name, number in (("n_critic", n_critic), ("penalty_every", penalty_every), ("latent", latent)):
-            if number < 1:
-                raise ValueError(f"{name}={number}: must be at least 1.")
-        if weight_clip is not None and weight_clip <= 0:
-            raise ValueError(f"weight_clip={weight_clip}: must be above 0, or None for no clipping.")
         if weight_clip is not None and spectral_norm:
             raise ValueError("weight_clip and spectral_norm both bound the discriminator's weights: choose one.")
         self.network_name, self.latent, self.width, self.condition = network, latent, width, condition

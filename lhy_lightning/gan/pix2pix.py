@@ -11,8 +11,8 @@ from rich.table import Table
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from lhy_lightning.argument_ranges import BELOW_ONE, CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.gan.losses import discriminator_loss, generator_loss, loss_terms
-from lhy_lightning.gan.norms import map_norm
 from lhy_lightning.gan.patch_discriminator import PatchDiscriminator
 from lhy_lightning.gan.translated_pictures import TranslatedPictures, TranslationPictures, as_channels
 from lhy_lightning.gan.unet import UNet
@@ -68,6 +68,13 @@ class Pix2Pix(SeveralOptimizers):
     """
 
     data_modules = ("PairedImageDataModule",)
+
+    argument_ranges = ranges(
+        discriminator_width=COUNT, discriminator_layers=NOT_NEGATIVE, decay_start=BELOW_ONE,
+        l1_weight=Range(at_least=0, said="0 for the adversarial loss alone, or more"),
+        discriminator_lr=POSITIVE, generator_lr=POSITIVE, discriminator_clip=CLIP, generator_clip=CLIP,
+    )  # fmt: skip
+
     headline_metric: tuple[str, Literal["max", "min"]] = ("val/l1", "min")
 
     discriminator: nn.Module | None
@@ -107,10 +114,6 @@ class Pix2Pix(SeveralOptimizers):
         super().__init__(accumulate=accumulate, clip={"discriminator": discriminator_clip, "generator": generator_clip})
         self.save_hyperparameters()
         loss_terms(loss)
-        for norm_name in (norm, discriminator_norm):
-            map_norm(norm_name, 1)
-        if l1_weight < 0:
-            raise ValueError(f"l1_weight={l1_weight}: 0 for the adversarial loss alone, or more.")
         self.loss_name, self.l1_weight = loss, l1_weight
         self.generator_numbers: dict[str, Any] = {
             "width": width, "norm": norm, "dropout": dropout, "dropout_at_test": dropout_at_test,

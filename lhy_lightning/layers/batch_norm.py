@@ -1,8 +1,9 @@
-"""Batch normalization over several processes."""
+"""Batch normalization over several processes, and over too few values."""
 
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,3 +25,21 @@ def batch_norm_over_ranks(network: nn.Module, device: torch.device) -> nn.Module
         stacklevel=2,
     )
     return network
+
+
+def refuse_single_values(network: nn.Module) -> None:
+    """Lets batch norms that are given one value per channel in training say what to change, where torch names shapes.
+
+    Called where a batch has one row: whether a norm then has a whole map per channel only its first input tells.
+    """
+
+    def check(norm: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if norm.training and inputs[0].numel() == inputs[0].shape[1]:
+            raise ValueError(
+                "batch_size=1: batch normalization takes mean and variance over the rows of a batch, and here over "
+                "one number: set --data.batch_size to 2 or more, or a norm other than batch."
+            )
+
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not isinstance(module, nn.SyncBatchNorm):
+            module.register_forward_pre_hook(check)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lhy_lightning.argument_ranges import POSITIVE, SHARE, Range, ranges
 from lhy_lightning.data.text_tokenizer import BOS, EOS, PAD
 from lhy_lightning.metrics.sentence_bleu import sentence_bleu_ids
 from lhy_lightning.seq2seq.networks import length_limits
@@ -40,6 +41,11 @@ class BleuTranslator(Translator):
         ValueError: no `start_from`, fewer than two samples, copying.
     """
 
+    argument_ranges = ranges(
+        samples=Range(at_least=2, note="of which BLEU is compared"), sharpness=POSITIVE, cross_entropy_weight=SHARE,
+        temperature=POSITIVE,
+    )  # fmt: skip
+
     def __init__(
         self,
         *,
@@ -52,10 +58,6 @@ class BleuTranslator(Translator):
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
-        if objective not in ("minimum_risk", "self_critical"):
-            raise ValueError(f"objective is 'minimum_risk' or 'self_critical', not {objective!r}")
-        if samples < 2:
-            raise ValueError(f"samples={samples}: training on BLEU compares at least two draws of a sentence.")
         if self.copies:
             raise ValueError("training on BLEU draws from the vocabulary alone: set copying to false.")
         if self.start_from is None and self.network is None:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import torch.nn.functional as F
 from torch import Tensor
 
+from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, ranges
 from lhy_lightning.data.text_tokenizer import PAD
 from lhy_lightning.seq2seq.interface import Decoded, Memory
 from lhy_lightning.seq2seq.scheduled_sampling import (
@@ -39,6 +40,11 @@ class ScheduledSamplingTranslator(Translator):
     Raises:
         ValueError: a schedule without its number, a mix that does not exist; see also `Translator`.
     """
+
+    argument_ranges = ranges(
+        sampling_start=SHARE, sampling_end=SHARE, sampling_after=NOT_NEGATIVE, sampling_steps=COUNT,
+        sampling_k=POSITIVE, mix_k=COUNT, mix_temperature=POSITIVE, passes=COUNT,
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import SumMetric
 
+from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, any_number, ranges
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.data.text_cleaning import clean_text
 from lhy_lightning.data.text_tokenizer import BOS, EOS, PAD, TextTokenizer
@@ -92,6 +93,14 @@ class Translator(CourseModule):
     """
 
     data_modules = ("TranslationDataModule",)
+
+    argument_ranges = ranges(
+        embedding=COUNT, attention_layer=any_number("counts from the first or, below 0, from the last"),
+        attention_heads=COUNT, guided_attention=NOT_NEGATIVE, guided_width=POSITIVE, coverage=NOT_NEGATIVE, beam=COUNT,
+        val_beam=COUNT, length_penalty=NOT_NEGATIVE, coverage_penalty=NOT_NEGATIVE, no_repeat_ngram=NOT_NEGATIVE,
+        max_length_factor=NOT_NEGATIVE, max_length_offset=NOT_NEGATIVE, max_positions=COUNT,
+    )  # fmt: skip
+
     headline_metric: tuple[str, Literal["max", "min"]] = ("val/bleu", "max")
 
     network: TranslationNetwork | None
@@ -142,8 +151,6 @@ class Translator(CourseModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        if network not in ("transformer", "gru"):
-            raise ValueError(f"network is 'transformer' or 'gru', not {network!r}")
         if copying and label_smoothing:
             raise ValueError(
                 f"label_smoothing={label_smoothing} with copying: smoothing is defined over the vocabulary, copying "
@@ -210,8 +217,27 @@ class Translator(CourseModule):
             raise ValueError(
                 f"the network translates to {self.hparams['target_lang']!r}, the data to {data.target_lang!r}."
             )
+        if stage == "fit" and (longest := getattr(data, "longest_training_row", None)) is not None:
+            self.check_positions(longest)
         if stage == "fit" and self.start_from is not None and self.trainer.ckpt_path is None:
             self.start_weights(read_checkpoint(self.start_from)["state_dict"])
+
+    def check_positions(self, longest: int) -> None:
+        """Refuses training sentences that are longer than any translation may be.
+
+        Args:
+            longest: most tokens of a training row on either side, without EOS.
+
+        Raises:
+            ValueError: names `max_positions` and both ways out.
+        """
+        positions = self.length_limit[2]
+        if longest + 1 > positions:
+            raise ValueError(
+                f"max_positions={positions}: training sentences have up to {longest} tokens and EOS, and no "
+                f"translation would be as long: set --model.max_positions {longest + 1} or more, or leave longer ones "
+                f"out by --data.max_length {max(1, positions - 1)}."
+            )
 
     def start_weights(self, state: dict[str, Tensor]) -> None:
         """Takes the weights of another run.

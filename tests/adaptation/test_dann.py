@@ -196,5 +196,5 @@ def test_bad_numbers_are_named() -> None:
         DANN(**{**SMALL, "network": "homework"})
     with pytest.raises(ValueError, match="no batch norm"):
         DANN(**{**SMALL, "domain_norm": True})
-    with pytest.raises(ValueError, match="true, false or statistics, not 'both'"):
+    with pytest.raises(ValueError, match="domain_norm is one of True, False, statistics, not 'both'"):
         DANN(**SMALL, domain_norm="both")

@@ -251,7 +251,7 @@ def test_another_number_of_domains_than_the_data_has_is_refused(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "emr"}, "method='emr': choose from erm, group_dro, irm, mixup"),
+        ({"method": "emr"}, "method is one of erm, group_dro, irm, mixup, not 'emr': did you mean 'erm'"),
         ({"group_step_size": -1.0}, "group_step_size=-1.0: must not be negative"),
         ({"irm_weight": -1.0}, "irm_weight=-1.0: must not be negative"),
         ({"irm_from": 1.5}, "irm_from=1.5: a share"),

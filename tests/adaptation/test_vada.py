@@ -190,5 +190,5 @@ def test_bad_numbers_are_named() -> None:
             VADA(**{name: -1.0})
     with pytest.raises(ValueError, match=r"radius=0\.0"):
         VADA(radius=0.0)
-    with pytest.raises(ValueError, match="decay of averaged weights"):
+    with pytest.raises(ValueError, match=r"ema_decay=1\.\d: must be at least 0 and below 1"):
         VADA(**SMALL, ema_decay=1.0)

@@ -165,7 +165,7 @@ def test_an_encoder_and_decoder_of_ones_own_are_one_method(tmp_path: Path) -> No
         ({"network": "resnet"}, "network is one of linear, homework"),
         ({"made_anomalies": "flips"}, "made_anomalies is one of none, noise, patches"),
         ({"score": "classifier"}, "score=classifier needs made_anomalies"),
-        ({"false_alarm_rate": 1.0}, "false_alarm_rate=1.0 is a share"),
+        ({"false_alarm_rate": 1.0}, "false_alarm_rate=1.0: must be at least 0 and below 1"),
         ({"patch": 4}, "patch=4: an odd number"),
         ({"reconstruction_weight": 0.0}, "score=pixel needs a trained decoder"),
         ({"network": "homework", "image_size": (28, 28), "channels": 1}, "28 x 28 cannot be halved 3 times"),

@@ -164,8 +164,8 @@ def test_psnr_at_literal_errors() -> None:
     ("settings", "message"),
     [
         ({"network": "fcn"}, "network is one of linear, conv, homework, homework_batch_norm, not 'fcn'"),
-        ({"latent": 0}, "latent=0 is at least 1"),
-        ({"masking": 1.0}, "masking=1.0 in"),
+        ({"latent": 0}, "latent=0: must be at least 1"),
+        ({"masking": 1.0}, "masking=1.0: must be at least 0 and below 1"),
         ({"beta": 1.0, "network": "homework"}, "network='homework' has no latent vector"),
         ({"image_size": (9, 8), "channels": 1}, "pictures of 9 x 8 cannot be halved 1 times"),
     ],

@@ -149,7 +149,7 @@ def test_hyperparameters_are_the_signature(kind: type[BertModule]) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"attention": "flash"}, "attention is 'sdpa' or 'eager'"),
+        ({"attention": "flash"}, "attention is one of sdpa, eager"),
         ({"lora_rank": 4, "freeze_layers": 1}, "freezes the whole encoder"),
         ({"warmup_fraction": 1.0}, "warmup_fraction"),
     ],

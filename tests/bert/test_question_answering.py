@@ -395,10 +395,10 @@ def test_what_cannot_be_one_ensemble_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"span_search": "greedy"}, "span_search is 'joint' or 'independent', not 'greedy'"),
-        ({"window_score": "null"}, "window_score is 'span' or 'span_minus_null', not 'null'"),
+        ({"span_search": "greedy"}, "span_search is one of joint, independent, not 'greedy'"),
+        ({"window_score": "null"}, "window_score is one of span, span_minus_null, not 'null'"),
         ({"max_answer": 0}, "max_answer=0"),
-        ({"metric": "rouge"}, "metric='rouge': one of squad, cmrc, drcd, homework"),
+        ({"metric": "rouge"}, "metric is one of squad, cmrc, drcd, homework, not 'rouge'"),
     ],
 )
 def test_arguments_that_cannot_be_are_errors(settings: dict[str, Any], message: str) -> None:

@@ -115,7 +115,7 @@ def test_edges_without_opencv_name_the_extra(scenes: Path) -> None:
 
 
 def test_a_change_that_there_is_not_is_an_error(scenes: Path) -> None:
-    with pytest.raises(ValueError, match="'canny' is none of none, grey, inverted, edges"):
+    with pytest.raises(ValueError, match="target_transform is one of none, grey, inverted, edges, not 'canny'"):
         DomainDataModule(str(scenes), str(scenes), target_transform="canny")  # type: ignore[arg-type]
 
 

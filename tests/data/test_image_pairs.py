@@ -278,8 +278,8 @@ def test_one_side_of_a_split_alone_and_empty_folders_are_errors(two_folders: Pat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"direction": "AB"}, "direction='AB'"),
-        ({"input_transform": "edge"}, "input_transform='edge': one of edges, grey"),
+        ({"direction": "AB"}, "direction is one of AtoB, BtoA, not 'AB'"),
+        ({"input_transform": "edge"}, "input_transform is one of edges, grey, not 'edge'"),
         ({"target_source": "x"}, "target_source without input_source"),
         ({"input_source": "x", "input_transform": "grey"}, "give source, not input_source"),
         ({"batch_size": 0}, "batch_size=0"),

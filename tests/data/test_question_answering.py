@@ -278,9 +278,12 @@ def test_batches_by_tokens_never_exceed_them(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"window_position": "center"}, "window_position is 'random' or 'centre', not 'center'"),
+        (
+            {"window_position": "center"},
+            "window_position is one of random, centre, not 'center'",
+        ),
         ({"no_answer_share": 1.0}, r"no_answer_share=1.0: a share of the windows in \[0, 1\)"),
-        ({"metric": "rouge"}, "metric='rouge': one of squad, cmrc, drcd, homework"),
+        ({"metric": "rouge"}, "metric is one of squad, cmrc, drcd, homework, not 'rouge'"),
         ({"batch_size": 0}, "batch_size=0: must be at least 1"),
         ({"num_workers": -1}, "num_workers=-1: must be at least 0"),
         ({"window": 33}, "window=33, but max_length=32 holds"),

@@ -310,7 +310,7 @@ def test_sources_that_cannot_be_say_what_they_are(tmp_path: Path, folder: Path) 
     ("options", "message"),
     [
         ({"val_fraction": 0.6, "test_fraction": 0.5}, "must leave something to train on"),
-        ({"task": "nli"}, "task is 'rows' or 'answer_sentences'"),
+        ({"task": "nli"}, "task is one of rows, answer_sentences"),
     ],
 )
 def test_arguments_that_cannot_be_are_named(options: dict[str, Any], message: str) -> None:
