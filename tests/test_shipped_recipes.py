@@ -145,7 +145,7 @@ def test_homework_8_takes_its_arrays_and_writes_its_submission(name: str, tmp_pa
     assert main(["fit", "--config", name, *settings, "--trainer.default_root_dir", str(tmp_path)]) == 0
     submission = (tmp_path / name / "submission.csv").read_text()
     header, *rows = csv.reader(submission.splitlines())
-    assert header == ["Id", "Predicted"]
+    assert header == ["ID", "score"]
     assert [row[0] for row in rows] == [str(number) for number in range(30)]
     assert len({float(row[1]) for row in rows}) > 1  # raw, no classes
     results = json.loads((tmp_path / name / "results.json").read_text())["results"]

@@ -4,7 +4,10 @@ from lhy_lightning.callbacks.class_table import HomeworkTable
 
 
 class Homework11Csv(HomeworkTable):
-    """`submission.csv` as homework 11 hands it in: `id,label`, id from 0 in file order, label the folder's number."""
+    """`submission.csv` as homework 11 hands it in: `id,label`, id from 0 in file order, label the folder's number.
+
+    The columns are the same in 2021, 2022 and 2023.
+    """
 
     filename, header = "submission.csv", ("id", "label")
     homework, folders = 11, "0, 1 … 9"

@@ -32,9 +32,17 @@ class AnomalyTable(PredictionFile):
 
 
 class Homework8Csv(AnomalyTable):
-    """`submission.csv` as homework 8 hands it in: `Id,Predicted`, the row of `testingset.npy` and its raw score."""
+    """`submission.csv` as homework 8 hands it in: the row of `testingset.npy` and its raw score.
+
+    Args:
+        header: names of both columns: `ID,score` in the notebooks of 2022 and 2023, `Id,Predicted` in that of 2021.
+    """
 
     filename = "submission.csv"
 
+    def __init__(self, header: tuple[str, str] = ("ID", "score")) -> None:
+        super().__init__()
+        self.header = header
+
     def text(self, pl_module: LightningModule, inputs: list[str], rows: list[tuple[Any, ...]]) -> str:
-        return csv_text([["Id", "Predicted"], *([row, f"{score:.9g}"] for row, score, _ in rows)])
+        return csv_text([list(self.header), *([row, f"{score:.9g}"] for row, score, _ in rows)])

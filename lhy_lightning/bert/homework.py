@@ -16,7 +16,8 @@ UNKNOWN = "。"
 
 
 class Homework7Csv(AnswerFile):
-    """`result.csv` as homework 7 hands it in: `ID,Answer`, one row a question, ASCII commas removed, none empty.
+    """`result.csv` as homework 7 hands it in: `ID,Answer`, one row a question, ASCII commas removed, none empty;
+    alike in 2021, 2022 and 2023.
 
     Where nothing is left of the best span it is the next one's turn. Other questions (`--data.predict_source`) are no
     submission and are left to `predictions.json`.

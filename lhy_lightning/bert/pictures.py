@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lhy_lightning.bert.looking import attention_maps
-from lhy_lightning.callbacks.glyphs import drawable, label_fonts
 from lhy_lightning.callbacks.pictures import save_picture
 
 LONGEST = 32  # tokens that are drawn
@@ -27,22 +26,19 @@ def attention_figure(maps: Tensor, tokens: Sequence[str], layers: Sequence[int])
         tokens: T of them.
         layers: their numbers, from 1.
     """
-    import matplotlib
-
     heads = maps.shape[1]
-    size, fonts, labels = max(2.2, 0.16 * len(tokens)), label_fonts(), drawable(tokens)
-    with matplotlib.rc_context({"font.family": fonts}):
-        figure = Figure(figsize=(size * heads + 1, size * len(layers) + 0.6), layout="constrained")
-        axes = figure.subplots(len(layers), heads, squeeze=False)
-        for layer, row in enumerate(axes):
-            for head, axis in enumerate(row):
-                axis.imshow(maps[layer, head].numpy(), cmap="Greys", vmin=0, vmax=float(maps[layer, head].max()))
-                # ticks are what takes the time: they are where the tokens are written, and nowhere else
-                across = labels if layer == len(layers) - 1 else []
-                down = labels if head == 0 else []
-                axis.set_xticks(range(len(across)), across, rotation=90, fontsize=6, fontfamily=fonts)
-                axis.set_yticks(range(len(down)), down, fontsize=6, fontfamily=fonts)
-                axis.set_title(f"layer {layers[layer]}, head {head + 1}", fontsize=7)
+    size, labels = max(2.2, 0.16 * len(tokens)), list(tokens)
+    figure = Figure(figsize=(size * heads + 1, size * len(layers) + 0.6), layout="constrained")
+    axes = figure.subplots(len(layers), heads, squeeze=False)
+    for layer, row in enumerate(axes):
+        for head, axis in enumerate(row):
+            axis.imshow(maps[layer, head].numpy(), cmap="Greys", vmin=0, vmax=float(maps[layer, head].max()))
+            # ticks are what takes the time: they are where the tokens are written, and nowhere else
+            across = labels if layer == len(layers) - 1 else []
+            down = labels if head == 0 else []
+            axis.set_xticks(range(len(across)), across, rotation=90, fontsize=6)
+            axis.set_yticks(range(len(down)), down, fontsize=6)
+            axis.set_title(f"layer {layers[layer]}, head {head + 1}", fontsize=7)
     return figure
 
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from lhy_lightning.callbacks.glyphs import use_installed_fonts
 from lhy_lightning.whole_file import write_whole
 
 
@@ -24,9 +25,10 @@ def run_directory(trainer: Trainer) -> Path:
 
 
 def figure_to_array(figure: Figure) -> np.ndarray:
-    """Renders a figure. Returns (H, W, 3) uint8."""
+    """Renders a figure, its texts in fonts that have their characters. Returns (H, W, 3) uint8."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+    use_installed_fonts(figure)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -8,7 +8,6 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from matplotlib.figure import Figure
 
-from lhy_lightning.callbacks.glyphs import code_points, has_glyphs, label_fonts
 from lhy_lightning.callbacks.pictures import run_directory, save_picture
 from lhy_lightning.whole_file import write_whole
 
@@ -19,20 +18,16 @@ def attention_figure(rows: Sequence[tuple[np.ndarray, list[str], list[str]]]) ->
     Args:
         rows: attention (T, S), the target's T tokens, the source's S tokens.
     """
-    import matplotlib
-
-    fonts = label_fonts()
     widths = [max(2.5, 0.28 * len(source)) for _, _, source in rows]
     heights = [max(2.5, 0.28 * len(target)) for _, target, _ in rows]
-    with matplotlib.rc_context({"font.family": fonts}):
-        figure = Figure(figsize=(sum(widths) + 1.2 * len(rows), max(heights) + 1), layout="constrained")
-        axes = np.atleast_1d(figure.subplots(1, len(rows), gridspec_kw={"width_ratios": widths}))
-        for axis, (weights, target, source) in zip(axes, rows, strict=True):
-            axis.imshow(weights, cmap="Greys", vmin=0, vmax=1, aspect="auto")
-            axis.set_xticks(range(len(source)), source, rotation=90, fontsize=8, fontfamily=fonts)
-            axis.set_yticks(range(len(target)), target, fontsize=8, fontfamily=fonts)
-            axis.set_xlabel("source")
-        axes[0].set_ylabel("translation")
+    figure = Figure(figsize=(sum(widths) + 1.2 * len(rows), max(heights) + 1), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(rows), gridspec_kw={"width_ratios": widths}))
+    for axis, (weights, target, source) in zip(axes, rows, strict=True):
+        axis.imshow(weights, cmap="Greys", vmin=0, vmax=1, aspect="auto")
+        axis.set_xticks(range(len(source)), source, rotation=90, fontsize=8)
+        axis.set_yticks(range(len(target)), target, fontsize=8)
+        axis.set_xlabel("source")
+    axes[0].set_ylabel("translation")
     return figure
 
 
@@ -62,7 +57,5 @@ class TranslationPictures(Callback):
         for best in found[:3]:
             if best.attention is not None and best.attention.numel():
                 drawn.append((best.attention.float().cpu().numpy(), best.tokens, best.source_tokens))
-        labels = [token for _, target, source in drawn for token in (*target, *source)]
         if drawn:
-            numbered = drawn if has_glyphs(labels) else [(w, code_points(t), code_points(s)) for w, t, s in drawn]
-            save_picture(trainer, "attention", attention_figure(numbered))
+            save_picture(trainer, "attention", attention_figure(drawn))

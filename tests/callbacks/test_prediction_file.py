@@ -8,6 +8,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
+from lhy_lightning.autoencoders.homework import Homework8Csv
 from lhy_lightning.callbacks.class_table import PredictionsCsv
 from lhy_lightning.callbacks.prediction_file import PredictionFile
 from lhy_lightning.cnn.predictions import Homework3Csv
@@ -45,9 +46,18 @@ LINES = [
 
 def test_pictures_stand_in_the_order_of_their_paths(tmp_path: Path) -> None:
     assert written(Homework3Csv(), tmp_path, PICTURES) == "Id,Category\n0,0\n1,0\n2,1\n"
+    assert written(Homework3Csv(ids="names"), tmp_path, PICTURES) == "Id,Category\na,0\nb,0\nc,1\n"
+    with pytest.raises(ValueError, match=r"ids is one of rows, names, not 'name': did you mean 'names'\?"):
+        Homework3Csv(ids="name")  # type: ignore[arg-type]
     lines = written(PredictionsCsv(), tmp_path, PICTURES).splitlines()
     assert lines[0] == "path,class,probability,class_2,probability_2"
     assert lines[2:] == ["b.png,00,0.875000,01,0.125000", "c.png,01,0.750000,00,0.250000"]
+
+
+def test_the_scores_of_homework_8_have_each_years_header(tmp_path: Path) -> None:
+    scores = [{"index": torch.tensor([1, 0, 2]), "score": torch.tensor([0.5, 2.0, 1.0]), "anomaly": torch.zeros(3)}]
+    assert written(Homework8Csv(), tmp_path, scores) == "ID,score\n0,2\n1,0.5\n2,1\n"
+    assert written(Homework8Csv(header=("Id", "Predicted")), tmp_path, scores).startswith("Id,Predicted\n0,2\n")
 
 
 def test_a_translation_is_one_line_and_a_submission_has_no_empty_one(tmp_path: Path) -> None:
