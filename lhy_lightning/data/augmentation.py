@@ -107,11 +107,6 @@ class Augmentation:
             raise ValueError(f"crop={crop}, mixup={mixup}, cutmix={cutmix}: none may be negative.")
         if fill not in get_args(Fill):
             raise ValueError(f"fill={fill!r}: choose from {', '.join(get_args(Fill))}.")
-        if crop >= min(size):
-            raise ValueError(
-                f"crop={crop} pads pictures of {size[0]} x {size[1]} by as much as their side, so that crops may show "
-                f"nothing of them: take --data.crop below {min(size)}, such as {max(1, min(size) // 8)}."
-            )
         self.size, self.fill = size, fill
         self.horizontal_flip, self.vertical_flip, self.crop = horizontal_flip, vertical_flip, crop
         self.crop_scale, self.rotation, self.translation = crop_scale, rotation, translation

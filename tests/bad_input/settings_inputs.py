@@ -15,7 +15,7 @@ from lhy_lightning import (
     TranslationDataModule,
     Translator,
 )
-from tests.bad_input.case import BadInput, command, nothing, set_up, text
+from tests.bad_input.case import BadInput, command, nothing, text
 
 
 def made(cls: Callable[..., Any], **arguments: Any) -> Callable[[Path], None]:
@@ -72,13 +72,6 @@ INPUTS = [
     *(
         BadInput(f"{cls.__name__}: {what}", nothing, made(cls, **arguments), says, kind="settings")
         for what, cls, arguments, says in REFUSED
-    ),
-    BadInput(
-        "a crop wider than the pictures",
-        nothing,
-        set_up(ImageDataModule, crop=99, cache_limit_gb=0),
-        "crop=99 pads pictures of 8 x 8 .*--data.crop below 8",
-        kind="settings",
     ),
     BadInput(
         "a patch larger than the pictures",
