@@ -5,13 +5,15 @@ Nothing here may import torch, Lightning, numpy or a data library at the top: `l
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 from lhy_lightning import __version__
-from lhy_lightning.recipes import RecipeError, comment_block, find_recipe, list_recipes, recipe_table
+from lhy_lightning.recipes import RecipeError, comment_block, find_recipe, list_recipes, recipe_table, recipe_text
+from lhy_lightning.writable import make_folder, write_error
 
 TRAINING_COMMANDS = ("fit", "validate", "test", "predict")
 
@@ -50,8 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = arguments[0] if arguments else "--help"
     if command in ("--help", "-h", "help"):
-        print(HELP, end="")
-        return 0
+        return _until_the_reader_leaves(lambda: print(HELP, end=""))
     if command == "--version":
         print(f"lhy_lightning {__version__}")
         return 0
@@ -64,10 +65,21 @@ def main(argv: Sequence[str] | None = None) -> int | None:
             return 130
     if command in _FRONT_COMMANDS:
         try:
-            return _FRONT_COMMANDS[command](arguments[1:])
+            return _until_the_reader_leaves(lambda: _FRONT_COMMANDS[command](arguments[1:]))
         except (RecipeError, OSError) as error:
             return _fail(str(error))
     return _fail(_unknown_command(command))
+
+
+def _until_the_reader_leaves(answer: Callable[[], int | None]) -> int:
+    """Prints an answer; `lhy recipes | head` has read enough before its end, which is no error."""
+    try:
+        code = answer()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
+        return 0
+    return code or 0
 
 
 def recipes(arguments: Sequence[str]) -> int:
@@ -82,7 +94,7 @@ def recipes(arguments: Sequence[str]) -> int:
         print("\nlhy recipes NAME shows one, lhy fit --config NAME runs it, lhy copy NAME FILE copies it.")
         return 0
     path = find_recipe(name)
-    print("\n".join(comment_block(path.read_text(encoding="utf-8"))).strip())
+    print("\n".join(comment_block(recipe_text(path))).strip())
     print(f"\n{path}")
     return 0
 
@@ -100,11 +112,14 @@ def copy(arguments: Sequence[str]) -> int:
         destination = destination / source.name
     if destination.exists() and not given.force:
         return _fail(f"{destination} is already there; --force overwrites it")
-    destination.parent.mkdir(parents=True, exist_ok=True)
+    content = source.read_bytes()
+    make_folder(destination.parent)
     unfinished = destination.with_name(f".{destination.name}.unfinished")
     try:
-        unfinished.write_bytes(source.read_bytes())
+        unfinished.write_bytes(content)
         unfinished.replace(destination)
+    except OSError as error:
+        raise write_error(destination, error) from error
     finally:
         unfinished.unlink(missing_ok=True)
     print(f"{destination}: a copy of {given.recipe}; run it with: lhy fit --config {destination}")

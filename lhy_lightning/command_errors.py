@@ -56,6 +56,8 @@ def explain(message: str, options: Iterable[str]) -> str:
     if match := re.search(r"Expected a dot import path string: (\w+)|Import path (\S+) does not", message):
         word = next(filter(None, match.groups()))
         return f"there is no class {word!r}.{nearest(word, lhy_lightning.__all__)}"
+    if re.search(r"arguments are required: (?:\w+\.)?model\b", message):
+        return "there is no model: give a recipe that names one by --config, or classes by --model and --data."
     if (said := wrong_value(message)) is not None:
         return said
     lines = [line.strip() for line in message.splitlines() if line.strip()]

@@ -128,8 +128,10 @@ def settings_at_work(error: BaseException, argv: Sequence[str]) -> str:
     """Flags of the group that was at work, such as `--data.source a.parquet`; else the recipe."""
     given = flags(argv)
     found = owner(error)
+    said = str(root_cause(error))
     if found is None:
-        return given_recipe(given)
+        telling = [f"{name} {value}" for name, value in given.items() if value and value in said.split()]
+        return ", ".join(telling) or given_recipe(given)
     group, at_work = found
     own = {name: value for name, value in given.items() if name.startswith(f"--{group}.")}
     if group == "data":
@@ -139,7 +141,6 @@ def settings_at_work(error: BaseException, argv: Sequence[str]) -> str:
     if not own:
         name = type(at_work).__name__ if group != "trainer" else "Trainer"
         return " ".join(part for part in (given_recipe(given), f"({group} {name})") if part)
-    said = str(root_cause(error))
     telling = {name: value for name, value in own.items() if name.rpartition(".")[2] in said}
     shown = [f"{name} {value}" for name, value in (telling or own).items()]
     return ", ".join(shown[:4]) + (" …" if len(shown) > 4 else "")

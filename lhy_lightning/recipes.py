@@ -52,8 +52,16 @@ class Recipe:
 
     @property
     def header(self) -> Header:
-        """The comment block, read from the file."""
-        return parse_header(self.path.read_text(encoding="utf-8", errors="replace"))
+        """The comment block, read from the file; of one that is no recipe what is wrong with it."""
+        try:
+            text = recipe_text(self.path)
+            if not self.shipped:  # the only ones that may be broken; importing yaml takes time
+                from lhy_lightning.settings_file import read_settings
+
+                read_settings(self.path)
+        except (OSError, ValueError) as error:
+            return Header("", {"expected": f"cannot be read: {error}"}, "")
+        return parse_header(text)
 
 
 def parse_header(text: str) -> Header:
@@ -80,6 +88,18 @@ def parse_header(text: str) -> Header:
             key = None
             free.append(stripped)
     return Header(title, fields, "\n".join(free).strip())
+
+
+def recipe_text(path: Path) -> str:
+    """The text of a recipe.
+
+    Raises:
+        RecipeError: it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is not UTF-8: save it as UTF-8.") from error
 
 
 def comment_block(text: str) -> Iterator[str]:

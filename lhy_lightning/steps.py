@@ -16,19 +16,28 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lhy_lightning import run_folder
 from lhy_lightning.folds import option
 from lhy_lightning.recipes import find_recipe
+from lhy_lightning.settings_file import read_settings
 
 PLACEHOLDER = re.compile(r"\{([a-z_.]+)\}")
 DONE = {"fit": "results.json", "predict": "predictions.tsv"}
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
-    """A recipe's settings; empty where the file holds none."""
-    return yaml.safe_load(Path(path).read_text("utf8")) or {}
+    """A recipe's settings.
+
+    Raises:
+        ValueError: the file holds none, is no YAML of settings, or its `before` is no list of command lines.
+    """
+    settings = read_settings(path)
+    if not settings:
+        raise ValueError(f"{path} holds no settings: `lhy copy quickstart my.yaml` makes a recipe to change.")
+    before = settings.get("before")
+    if before is not None and not (isinstance(before, list) and all(isinstance(line, str) for line in before)):
+        raise ValueError(f"{path}: `before` is a list of command lines, such as `- fit --config quickstart`.")
+    return settings
 
 
 def settings_of(argv: list[str], recipe: Mapping[str, Any], name: str) -> Callable[[str], str]:

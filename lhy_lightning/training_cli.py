@@ -35,6 +35,7 @@ from lhy_lightning.callbacks.pictures import run_directory
 from lhy_lightning.callbacks.results import print_results, write_results
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.command_errors import CommandParser, message_for_user, report
+from lhy_lightning.extras import need
 from lhy_lightning.folds import run_folds
 from lhy_lightning.library_errors import Phase, in_library_words
 from lhy_lightning.metrics_file import RunLogger
@@ -42,9 +43,12 @@ from lhy_lightning.module import CourseModule, plain
 from lhy_lightning.recipes import find_recipe
 from lhy_lightning.steps import filled, read_recipe, run_steps, settings_of
 from lhy_lightning.stop_signals import WHOLE_COMMAND, Stopped, ended_by_signals, told
+from lhy_lightning.trainer_numbers import check_trainer_numbers
 from lhy_lightning.whole_file import write_whole
+from lhy_lightning.writable import check_writable, make_folder
 
 NOT_IN_RECIPES = ("ckpt_path", "name", "overwrite", "traceback", "weights_only", "verbose", "return_predictions")
+ELSEWHERE = "choose another by --name or --trainer.default_root_dir"
 
 
 @dataclass
@@ -85,6 +89,8 @@ def prepare(argv: list[str]) -> Command:
     recipe = None if not own.config else run_folder.name_of_recipe(own.config[-1])
     command = Command(subcommand, [subcommand], Path(), flags=flags, root=root)
     with_files: list[str] = list(recipes)
+    if own.name or own.ckpt_path is None:
+        check_writable(root / own.name if own.name else (root / (recipe or "run")).parent, ELSEWHERE)
     overwrite = own.overwrite.lower() in ("true", "1", "yes")
     again = run_folder.start_again(own.ckpt_path, root, own.name, recipe) if subcommand == "fit" else None
     if again is not None:
@@ -103,7 +109,8 @@ def prepare(argv: list[str]) -> Command:
         if not recipes and run is not None and (run / "config.yaml").is_file():
             settings = _without(run / "config.yaml", NOT_IN_RECIPES)
             if subcommand == "predict" and _other_source(flags):
-                settings["trainer"].pop("callbacks")  # a homework's submission is of the homework's pictures
+                # a homework's submission is of the homework's pictures
+                (settings.get("trainer") or {}).pop("callbacks", None)
             with_files.append(_as_file(settings))
         named = root / own.name if own.name else None
         command.folder = (run if run and named in (None, run) else named) or root / command.checkpoints[0].stem
@@ -123,6 +130,7 @@ def prepare(argv: list[str]) -> Command:
         command.clears = overwrite or (command.folder / "config.yaml").is_file()
     else:
         raise ValueError(f"`lhy {subcommand}` needs --ckpt_path: best, last, a run folder or a checkpoint file.")
+    check_writable(command.folder, ELSEWHERE)
     command.arguments += [part for file in with_files for part in ("--config", file)]
     command.arguments += ["--trainer.default_root_dir", str(root), *flags, *_nodes(flags)]
     return command
@@ -273,6 +281,7 @@ class TrainingCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         folder, subcommand = self.command.folder, str(self.subcommand)
         trainer_settings = self._get(self.config_init, "trainer")
+        check_trainer_numbers(trainer_settings.as_dict())
         if trainer_settings.get("logger") in (None, True):
             kwargs["logger"] = self._loggers(folder, subcommand)
         if trainer_settings.get("enable_progress_bar") is not False:
@@ -294,9 +303,10 @@ class TrainingCLI(LightningCLI):
         filename = "metrics.csv" if subcommand == "fit" else f"{subcommand}_metrics.csv"
         loggers: list[Any] = [RunLogger(folder, filename=filename, before_step=self.command.resumed_step)]
         if project := self._get(self.config, "wandb"):
+            need("wandb", f"--wandb {project}")
             from lightning.pytorch.loggers import WandbLogger
 
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             loggers.append(WandbLogger(project=project, name=folder.name, save_dir=str(folder)))
         return loggers
 

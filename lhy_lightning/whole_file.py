@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
+from lhy_lightning.writable import make_folder
+
 fcntl: Any = None
 with suppress(ImportError):  # Windows has none
     import fcntl
@@ -44,7 +46,7 @@ def whole_file(path: Path, *, flush_to_disk: bool = False, size: int | None = No
         DiskFullError: the disk, a quota or a limit of file sizes does not allow for it, whatever the library that was
             to write made of that.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     if path.parent not in _swept:
         _swept.add(path.parent)
         remove_partials(path.parent)

@@ -122,3 +122,16 @@ def test_an_unknown_recipe_is_one_line_with_the_nearest(
     error = capsys.readouterr().err
     assert "nearest: quickstart" in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["recipes"], ["--help"], ["recipes", "quickstart"]])
+def test_a_reader_that_leaves_early_is_no_error(arguments: list[str]) -> None:
+    command = subprocess.Popen(
+        [sys.executable, "-c", f"import sys; from lhy_lightning.cli import main; sys.exit(main({arguments}))"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert command.stdout is not None
+    assert command.stderr is not None
+    command.stdout.close()  # as `| head -0` does
+    assert command.stderr.read() == b""
+    assert command.wait(60) == 0

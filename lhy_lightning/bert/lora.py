@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from lhy_lightning.bert.depth import encoder_layers
+from lhy_lightning.extras import need
 
 
 def add_lora(network: Any, *, rank: int, alpha: float, dropout: float) -> Any:
@@ -29,10 +30,8 @@ def add_lora(network: Any, *, rank: int, alpha: float, dropout: float) -> Any:
     """
     if rank < 1:
         raise ValueError(f"lora_rank={rank}: at least 1, or 0 to train everything.")
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise ImportError('lora_rank needs peft: pip install "lhy-lightning[lora]".') from error
+    need("peft", f"lora_rank={rank}")
+    from peft import LoraConfig, get_peft_model
 
     inside = {id(part) for layer in encoder_layers(network) for part in layer.modules()}
     targets = [name for name, part in network.named_modules() if id(part) in inside and isinstance(part, nn.Linear)]

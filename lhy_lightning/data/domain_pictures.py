@@ -6,13 +6,13 @@ What comes out is kept decoded like any picture, so it is computed once and not 
 from __future__ import annotations
 
 import hashlib
-from importlib.util import find_spec
 from typing import Literal, get_args
 
 import numpy as np
 from PIL import Image
 
 from lhy_lightning.data.pictures import PictureSet, Resize
+from lhy_lightning.extras import need
 
 Change = Literal["none", "grey", "inverted", "edges"]
 
@@ -98,5 +98,5 @@ def check_change(change: str) -> None:
     """
     if change not in get_args(Change):
         raise ValueError(f"{change!r} is none of {', '.join(get_args(Change))}.")
-    if change == "edges" and find_spec("cv2") is None:
-        raise ModuleNotFoundError('edges need OpenCV: pip install "lhy-lightning[edges]"')
+    if change == "edges":
+        need("cv2", "the change 'edges'")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from lightning.pytorch import Trainer
 
-from lhy_lightning.cli import main
+from lhy_lightning.cli import TRAINING_COMMANDS, main
 
 Ending = Literal["line", "counted", "right"]
 """`line`: one line of error before training; `counted`: goes on and says so by number; `right`: read as it is meant."""
@@ -44,7 +44,8 @@ def command(*arguments: str) -> Callable[[Path], None]:
     def run(folder: Path) -> None:
         quick = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
         words = [word.replace("{folder}", str(folder)) for word in arguments]
-        main(words + (quick if words[0] in ("fit", "validate", "test", "predict") else []))
+        if code := main([words[0], *(quick if words[0] in TRAINING_COMMANDS else []), *words[1:]]):
+            raise SystemExit(code)
 
     return run
 

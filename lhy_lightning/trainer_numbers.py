@@ -1,0 +1,53 @@
+"""Numbers for Lightning's Trainer that it takes without a word and stumbles over later."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+SMALLEST = {
+    "accumulate_grad_batches": 1, "check_val_every_n_epoch": 1, "num_nodes": 1, "log_every_n_steps": 0,
+    "reload_dataloaders_every_n_epochs": 0, "num_sanity_val_steps": -1, "gradient_clip_val": 0, "max_epochs": -1,
+    "max_steps": -1, "min_epochs": 0, "min_steps": 0, "limit_train_batches": 0, "limit_val_batches": 0,
+    "limit_test_batches": 0, "limit_predict_batches": 0, "overfit_batches": 0,
+}  # fmt: skip
+"""The smallest value of a setting; None is allowed everywhere."""
+
+
+def check_trainer_numbers(settings: Mapping[str, Any]) -> None:
+    """Refuses what the Trainer cannot work with, as `--trainer.name value: …`.
+
+    Args:
+        settings: the Trainer's arguments by name, as far as they are given.
+
+    Raises:
+        ValueError: a number out of range, or more devices than there are.
+    """
+    for name, smallest in SMALLEST.items():
+        value = settings.get(name)
+        if isinstance(value, int | float) and value < smallest:
+            raise ValueError(f"--trainer.{name} {value}: at least {smallest}.")
+    interval = settings.get("val_check_interval")
+    if isinstance(interval, int | float) and (interval <= 0 or (isinstance(interval, float) and interval > 1)):
+        raise ValueError(
+            f"--trainer.val_check_interval {interval}: training batches between validations, a whole number from 1, or "
+            "a share of an epoch above 0 and up to 1.0."
+        )
+    devices, accelerator = settings.get("devices"), settings.get("accelerator")
+    wanted = int(devices) if isinstance(devices, int | str) and str(devices).lstrip("-").isdigit() else None
+    there = devices_of(str(accelerator))
+    if wanted is not None and there is not None and not (wanted == -1 or 1 <= wanted <= there):
+        raise ValueError(
+            f"--trainer.devices {devices}: accelerator {accelerator} has {there} (a device is a process of its own); "
+            f"give 1 to {there}, or leave it out."
+        )
+
+
+def devices_of(accelerator: str) -> int | None:
+    """How many devices there are; on the CPU one per core, but 4 at least to try several. None: Lightning knows."""
+    import torch
+
+    if accelerator in ("auto", "None"):
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    if accelerator in ("gpu", "cuda"):
+        return torch.cuda.device_count() or None
+    return max(os.cpu_count() or 1, 4) if accelerator == "cpu" else None
