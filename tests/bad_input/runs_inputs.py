@@ -36,14 +36,14 @@ INPUTS = [
         "the run's name is a file's",
         text("runs/mine", "a file"),
         command(*FIT),
-        "the run folder runs/mine cannot be written to: it is a file",
+        "runs/mine cannot be written, as runs/mine is a file and no folder: choose",
         kind="runs",
     ),
     BadInput(
         "the folder of runs is a file",
         text("runs", "a file"),
         command(*FIT),
-        "the run folder runs/mine cannot be written to: Not a directory",
+        "runs/mine cannot be written, as .*runs is a file and no folder: choose",
         kind="runs",
     ),
     BadInput(
