@@ -130,8 +130,8 @@ def settings_at_work(error: BaseException, argv: Sequence[str]) -> str:
     found = owner(error)
     said = str(root_cause(error))
     if found is None:
-        telling = [f"{name} {value}" for name, value in given.items() if value and value in said.split()]
-        return ", ".join(telling) or given_recipe(given)
+        named = [f"{name} {value}" for name, value in given.items() if value and value in said.split()]
+        return ", ".join(named) or given_recipe(given)
     group, at_work = found
     own = {name: value for name, value in given.items() if name.startswith(f"--{group}.")}
     if group == "data":
