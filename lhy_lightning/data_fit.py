@@ -4,6 +4,8 @@ from typing import Any
 
 from lightning.pytorch import LightningModule
 
+import lhy_lightning
+
 
 def check_data_module(module: LightningModule, stage: str) -> None:
     """Looks at the data module of the module's Trainer, before training.
@@ -13,7 +15,9 @@ def check_data_module(module: LightningModule, stage: str) -> None:
     """
     data: Any = getattr(module.trainer, "datamodule", None)
     name, wanted = type(module).__name__, getattr(module, "data_modules", ())
-    classes = [cls for cls in type(data).__mro__ if cls.__module__.startswith("lhy_lightning.data.")]
+    # a data module of someone's own, on our base alone, gives what its author knows
+    ours = [cls for cls in type(data).__mro__ if cls.__module__.startswith("lhy_lightning.data.")]
+    classes = [cls for cls in ours if cls.__name__ in lhy_lightning.__all__]
     if wanted and classes and not set(wanted) & {cls.__name__ for cls in classes}:
         raise ValueError(
             f"{name} takes batches of {' or '.join(wanted)}, not those of {type(data).__name__}: "

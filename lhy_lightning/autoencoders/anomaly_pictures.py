@@ -17,9 +17,9 @@ COLUMNS = 8
 
 
 def heat_pictures(maps: Tensor, top: float) -> Tensor:
-    """Maps (N, H, W) as pictures (N, 3, H, W) in [-1, 1], black at 0 and white at `top`."""
+    """Maps (N, H, W) as pictures (N, 3, H, W) in [-1, 1], black at 0 and white at `top` and where there is NaN."""
     table = torch.tensor(colormaps["inferno"](range(256)))[:, :3].float() * 2 - 1
-    levels = (maps.cpu().float() / max(top, 1e-12) * 255).clamp(0, 255).long()
+    levels = (maps.cpu().float() / max(top, 1e-12) * 255).clamp(0, 255).nan_to_num(255).long()
     return table[levels].permute(0, 3, 1, 2)
 
 

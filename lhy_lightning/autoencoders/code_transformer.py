@@ -102,6 +102,12 @@ class CodeTransformer(nn.Module):
 
 
 def draw_codes(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
-    """Logits (N, K) to codes (N,), drawn on the CPU: a seed gives the same ones on every device."""
+    """Logits (N, K) to codes (N,), drawn on the CPU: a seed gives the same ones on every device.
+
+    Raises:
+        ValueError: logits are NaN.
+    """
     probabilities = (logits.float() / temperature).softmax(1).cpu()
+    if probabilities.isnan().any():
+        raise ValueError("no codes can be drawn: the network's logits are NaN. Take a checkpoint from before that.")
     return torch.multinomial(probabilities, 1, generator=generator)[:, 0].to(logits.device)

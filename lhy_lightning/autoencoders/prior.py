@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import Callback
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from lhy_lightning.argument_ranges import COUNT, ranges
 from lhy_lightning.autoencoders.code_transformer import CodeTransformer
@@ -22,6 +21,7 @@ from lhy_lightning.callbacks.sampled_pictures import SampledPictures
 from lhy_lightning.checkpoints import class_path, import_class, load_modules
 from lhy_lightning.determinism import derive_seed, run_seed
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
+from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.metrics.classifier_features import ClassifierFeatures
 from lhy_lightning.module import CourseModule, plain
 from lhy_lightning.optim import build_optimizer, parameter_groups
@@ -121,7 +121,7 @@ class CodePrior(CourseModule):
         self.classifier, self.samples = classifier, samples
         self.vqvae = self.load_vqvae(vqvae, vqvae_config)
         self.register_buffer("histogram", torch.zeros(self.vqvae.codebook_size))
-        self.nats, self.histogram_nats = MeanMetric(nan_strategy="disable"), MeanMetric(nan_strategy="disable")
+        self.nats, self.histogram_nats = Mean(), Mean()
         self.network = None
         if num_classes is not None or not conditional:
             self.network = self.build_network()

@@ -7,11 +7,11 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch import Callback
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from lhy_lightning.autoencoders.pictures import ReconstructionPictures
 from lhy_lightning.autoencoders.predictions import ErrorsCsv, PredictedPictures
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
+from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.module import CourseModule
 from lhy_lightning.optim import build_optimizer, parameter_groups
 
@@ -134,8 +134,8 @@ class ReconstructionModule(CourseModule):
         """Adds a value for every row to a mean over rows and ranks that is logged when this evaluation ends."""
         key = name.replace("/", "-")
         if key not in self.means:
-            self.means[key] = MeanMetric(nan_strategy="disable").to(self.device)
-        self.means[key].update(values)  # type: ignore[operator]  # "disable" ignores weights (torchmetrics 1.9)
+            self.means[key] = Mean().to(self.device)
+        self.means[key].update(values)  # type: ignore[operator]
 
     def evaluate(self, stage: str, batch: Batch) -> None:
         images = batch["image"]

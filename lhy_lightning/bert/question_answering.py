@@ -11,7 +11,6 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics import SumMetric
 
 from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, any_number, ranges
 from lhy_lightning.bert.answers import Answered, read_answers
@@ -23,6 +22,7 @@ from lhy_lightning.data.question_windows import WindowSettings
 from lhy_lightning.data.window_batches import IGNORED
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.answer_texts import Definition
+from lhy_lightning.metrics.averages import Sum
 from lhy_lightning.metrics.question_answering import AnswerScores
 
 WindowScore = Literal["span", "span_minus_null"]
@@ -89,7 +89,7 @@ class BertQuestionAnswering(BertModule):
         self.window_score, self.null_threshold = window_score, null_threshold
         self.max_question, self.window, self.window_overlap = max_question, window, window_overlap
         self.metric = metric
-        self.loss_sum, self.loss_windows = SumMetric(), SumMetric()
+        self.loss_sum, self.loss_windows = Sum(), Sum()
         if self.ready:
             self.build()
 

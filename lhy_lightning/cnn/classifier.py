@@ -13,7 +13,6 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, SHARE, Names, Range, ranges
 from lhy_lightning.callbacks.class_table import PredictionsCsv
@@ -26,6 +25,7 @@ from lhy_lightning.cnn.views import SHIFTS, averaged_probabilities
 from lhy_lightning.layers.batch_norm import batch_norm_over_ranks
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last
+from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.metrics.classification import ClassificationScores
 from lhy_lightning.module import CourseModule
 from lhy_lightning.optim import AveragedWeights, build_optimizer, parameter_groups
@@ -204,7 +204,7 @@ class ImageClassifier(CourseModule):
             self.averaged = AveragedWeights(network, self.ema_decay)
         self.val_scores = ClassificationScores(num_classes)
         self.test_scores = ClassificationScores(num_classes)
-        self.test_confidence = MeanMetric(nan_strategy="disable")
+        self.test_confidence = Mean()
 
     def setup(self, stage: str) -> None:
         super().setup(stage)

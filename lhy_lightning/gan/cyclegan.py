@@ -8,7 +8,6 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from lhy_lightning.argument_ranges import BELOW_ONE, CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.gan.image_pool import ImagePool
@@ -20,6 +19,7 @@ from lhy_lightning.gan.translation_evaluation import TranslationEvaluation
 from lhy_lightning.gan.translation_networks import CycleGANGenerator
 from lhy_lightning.gan.unet import UNet
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
+from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.optim import AveragedWeights
 from lhy_lightning.several_optimizers import SeveralOptimizers
 
@@ -178,7 +178,7 @@ class CycleGAN(SeveralOptimizers):
         self.channels = channels
         self.generators, self.discriminators, self.averaged = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         self.pools = {side: ImagePool(pool_size) for side in ("a", "b")}
-        self.cycle_l1 = nn.ModuleDict({side: MeanMetric(nan_strategy="error") for side in ("a", "b")})
+        self.cycle_l1 = nn.ModuleDict({side: Mean() for side in ("a", "b")})
         if image_size is not None and channels is not None:
             self.build()
 
@@ -332,13 +332,13 @@ class CycleGAN(SeveralOptimizers):
         for way, (of, _) in SIDES.items():
             if way in outputs:
                 metric = self.cycle_l1[of]
-                assert isinstance(metric, MeanMetric)
+                assert isinstance(metric, Mean)
                 metric.update(difference(self(outputs[way], BACK[way]), batch[of], "l1"), len(batch[of]))
         return outputs
 
     def report(self, stage: str) -> None:
         """Logs what `evaluate` has added up over all ranks: of each domain, and the mean of both."""
-        metrics = [metric for metric in self.cycle_l1.values() if isinstance(metric, MeanMetric)]
+        metrics = [metric for metric in self.cycle_l1.values() if isinstance(metric, Mean)]
         values = [metric.compute() for metric in metrics]
         self.log(f"{stage}/cycle_l1", torch.stack(values).mean(), prog_bar=True)
         self.log_dict({f"{stage}/cycle_l1_{side}": value for side, value in zip(self.cycle_l1, values, strict=True)})

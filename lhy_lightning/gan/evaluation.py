@@ -12,13 +12,13 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
-from torchmetrics import MeanMetric
 
 from lhy_lightning.callbacks.pictures import picture_grid, save_picture
 from lhy_lightning.callbacks.results import write_scores
 from lhy_lightning.checkpoints import load_modules
 from lhy_lightning.data.picture_batches import PlainPictures
 from lhy_lightning.determinism import derive_seed, run_seed
+from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.metrics.classifier_features import ClassifierFeatures
 from lhy_lightning.metrics.feature_statistics import FeatureStatistics, real_statistics
 from lhy_lightning.metrics.frechet import FrechetDistance, distance_name
@@ -72,7 +72,7 @@ class SampleScores:
         self.distance = FrechetDistance(dimension, real=real, allow_few=allow_few).to(device)
         self.precision_recall = ImprovedPrecisionRecall(dimension, real=real_features).to(device)
         self.score, self.coverage = InceptionScore(classes).to(device), ModeCoverage(classes).to(device)
-        self.agreement = MeanMetric().to(device)
+        self.agreement = Mean().to(device)
         self.found: Coverage | None = None
 
     def __call__(self, pictures: Iterable[Tensor], labels: Sequence[Tensor] = ()) -> dict[str, Tensor]:

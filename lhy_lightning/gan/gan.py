@@ -8,7 +8,6 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from lhy_lightning.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.callbacks.sampled_pictures import SampledPictures
@@ -23,6 +22,7 @@ from lhy_lightning.gan.pictures import GeneratorPictures
 from lhy_lightning.gan.spectral import add_spectral_norm
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last
+from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.optim import AveragedWeights
 from lhy_lightning.several_optimizers import SeveralOptimizers
 
@@ -160,7 +160,7 @@ class GAN(SeveralOptimizers):
         self.image_size = None if image_size is None else (int(image_size[0]), int(image_size[1]))
         self.channels, self.num_classes, self.class_names = channels, num_classes, class_names
         self.discriminator = self.generator = self.averaged = None
-        self.held_out_loss = MeanMetric(nan_strategy="error")
+        self.held_out_loss = Mean()
         if image_size is not None and channels is not None and (num_classes is not None or not self.conditional):
             self.build()
 

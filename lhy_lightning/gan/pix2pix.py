@@ -9,7 +9,6 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from rich.table import Table
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from lhy_lightning.argument_ranges import BELOW_ONE, CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.gan.losses import discriminator_loss, generator_loss, loss_terms
@@ -18,6 +17,7 @@ from lhy_lightning.gan.translated_pictures import TranslatedPictures, Translatio
 from lhy_lightning.gan.unet import UNet
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last
+from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.optim import AveragedWeights
 from lhy_lightning.several_optimizers import SeveralOptimizers
 
@@ -130,7 +130,7 @@ class Pix2Pix(SeveralOptimizers):
         self.image_size = None if image_size is None else (int(image_size[0]), int(image_size[1]))
         self.input_channels, self.target_channels = input_channels, target_channels
         self.discriminator = self.generator = self.averaged = None
-        self.l1, self.l1_of_input, self.l1_of_mean = (MeanMetric(nan_strategy="error") for _ in range(3))
+        self.l1, self.l1_of_input, self.l1_of_mean = (Mean() for _ in range(3))
         self.mean_target: Tensor | None = None
         if None not in (image_size, input_channels, target_channels):
             self.build()

@@ -8,10 +8,10 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
-from torchmetrics import MeanMetric
 
 from lhy_lightning.callbacks.results import write_scores
 from lhy_lightning.checkpoints import load_modules
+from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.metrics.classifier_features import ClassifierFeatures
 
 DIRECTIONS = {"a_to_b": ("a", "b"), "b_to_a": ("b", "a")}
@@ -37,7 +37,7 @@ class TranslationEvaluation(Callback):
     def __init__(self, label_classifier: str | None, domain_classifier: str | None) -> None:
         self.paths = {"label_kept": label_classifier, "target_domain": domain_classifier}
         self.classifiers: dict[str, ClassifierFeatures] = {}
-        self.means: dict[tuple[str, str, str], MeanMetric] = {}
+        self.means: dict[tuple[str, str, str], Mean] = {}
         self.class_of: dict[str, int] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -60,7 +60,7 @@ class TranslationEvaluation(Callback):
         for figure in (*self.classifiers, *([BOTH] if len(self.classifiers) == len(self.paths) else [])):
             for way in DIRECTIONS:
                 for of in ("outputs", *CONTROLS):
-                    self.means[figure, way, of] = MeanMetric(nan_strategy="error").to(device)
+                    self.means[figure, way, of] = Mean().to(device)
 
     def judge(self, batch: dict[str, Tensor], outputs: dict[str, Tensor], *, controls: bool) -> None:
         """Adds a batch: what became of its pictures, and in a test these and the targets themselves."""

@@ -11,6 +11,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 LEVELS = 2**16
+NAN_LEVELS = slice(0xFF01, LEVELS)
+"""Levels above that of infinity."""
 
 
 def auroc(scores: Tensor, labels: Tensor) -> Tensor:
@@ -54,7 +56,13 @@ class CountedAUROC(Metric):
             counts += torch.bincount(levels[kind], minlength=LEVELS)
 
     def compute(self) -> Tensor:
-        """Scalar float64; NaN where not both kinds are there."""
+        """Scalar float64; NaN where not both kinds are there.
+
+        Raises:
+            ValueError: a score was NaN.
+        """
+        if missing := int(self.counts[:, NAN_LEVELS].sum()):
+            raise ValueError(f"{missing} of {int(self.counts.sum())} scores are NaN: there is no order among them")
         normal, strange = self.counts.double()
         return (strange * (normal.cumsum(0) - normal / 2)).sum() / (strange.sum() * normal.sum())
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import warnings
 
 from torch import Tensor, nn
-from torchmetrics import SumMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from lhy_lightning.data.class_counts import check_number_of_classes
+from lhy_lightning.metrics.averages import Sum, unless_nan
 
 
 class ClassificationScores(nn.Module):
@@ -27,8 +27,7 @@ class ClassificationScores(nn.Module):
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         check_number_of_classes(num_classes)
-        # a sum, as torchmetrics' MeanMetric drops either its weights or what is not a number, which has to show
-        self.loss = SumMetric(nan_strategy="disable")
+        self.loss = Sum()
         self.confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
 
     def update(self, logits: Tensor, label: Tensor, loss: Tensor) -> None:
@@ -39,19 +38,16 @@ class ClassificationScores(nn.Module):
     def compute(self) -> dict[str, Tensor]:
         """`loss` and `accuracy`, scalars; `per_class` (K,), NaN for a class without rows; `confusion` (K, K) int64.
 
-        The matrix has true classes in rows and predicted ones in columns. Over ranks this is a collective call.
+        Loss and accuracies are NaN where a logit was. The matrix has true classes in rows and predicted ones in
+        columns. Over ranks this is a collective call.
         """
         with warnings.catch_warnings():  # a rank may have no rows, or none that are labelled
             warnings.filterwarnings("ignore", "The ``compute`` method of metric")
             confusion, loss = self.confusion.compute(), self.loss.compute()
         right = confusion.diagonal().float()
         rows = confusion.sum().clamp(min=1)
-        return {
-            "loss": loss / rows,
-            "accuracy": right.sum() / rows,
-            "per_class": right / confusion.sum(1),
-            "confusion": confusion,
-        }
+        shares = {"accuracy": right.sum() / rows, "per_class": right / confusion.sum(1)}
+        return {"loss": loss / rows, **unless_nan(loss, shares), "confusion": confusion}
 
     def reset(self) -> None:
         """Forgets all rows."""

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import Metric, SumMetric
+from torchmetrics import Metric
+
+from lhy_lightning.metrics.averages import Sum, unless_nan
 
 Entity = tuple[str, int, int]
 """Its kind, its first and its last word."""
@@ -83,7 +85,7 @@ class TaggingScores(nn.Module):
     def __init__(self, tag_names: Sequence[str]) -> None:
         super().__init__()
         self.tag_names = tuple(tag_names)
-        self.loss, self.right, self.words = SumMetric(nan_strategy="disable"), SumMetric(), SumMetric()
+        self.loss, self.right, self.words = Sum(), Sum(), Sum()
         self.entities = EntityCounts() if are_entity_tags(tag_names) else None
         self._parts: list[tuple[int, int, list[int], list[int]]] = []
 
@@ -102,7 +104,9 @@ class TaggingScores(nn.Module):
             warnings.filterwarnings("ignore", "The ``compute`` method of metric")
             loss, right, words = self.loss.compute(), self.right.compute(), self.words.compute()
             counted = {} if self.entities is None else self.entities.compute()
-        return {"loss": loss / words, "accuracy": right / words, **counted} if words else {}
+        if not words:
+            return {}
+        return {"loss": loss / words, **unless_nan(loss, {"accuracy": right / words, **counted})}
 
     def _count(self, counts: EntityCounts) -> None:
         whole: dict[int, tuple[list[str], list[str]]] = {}

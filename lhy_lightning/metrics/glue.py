@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import Metric, SumMetric
+from torchmetrics import Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
+
+from lhy_lightning.metrics.averages import Sum, unless_nan
 
 CLASSIFICATION = ("accuracy", "f1", "macro_f1", "matthews")
 REGRESSION = ("pearson", "spearman", "mse")
@@ -46,7 +48,7 @@ class TextScores(nn.Module):
         if "f1" in metrics and num_classes != 2:
             raise ValueError(f"f1 is of two classes, these are {num_classes}: use macro_f1.")
         self.metrics = tuple(metrics)
-        self.loss, self.rows = SumMetric(nan_strategy="disable"), SumMetric()
+        self.loss, self.rows = Sum(), Sum()
         self.confusion = MulticlassConfusionMatrix(max(2, num_classes), validate_args=False) if num_classes else None
         self.numbers = None if num_classes else NumberPairs()
 
@@ -66,7 +68,7 @@ class TextScores(nn.Module):
             self.numbers.update(logits, labels)
 
     def compute(self) -> dict[str, Tensor]:
-        """`loss`, a mean over rows, and each figure, scalars; empty where there was no row. A collective call."""
+        """`loss`, a mean over rows, and each figure, scalars; NaN where a logit was. Empty without rows. Collective."""
         with warnings.catch_warnings():  # a rank may have no rows
             warnings.filterwarnings("ignore", "The ``compute`` method of metric")
             loss, rows = self.loss.compute(), self.rows.compute()
@@ -77,7 +79,7 @@ class TextScores(nn.Module):
             else:
                 assert self.numbers is not None
                 figures = regression_figures(*self.numbers.compute())
-        return {"loss": loss / rows, **{name: figures[name] for name in self.metrics}}
+        return {"loss": loss / rows, **unless_nan(loss, {name: figures[name] for name in self.metrics})}
 
     def reset(self) -> None:
         """Forgets all rows."""

@@ -11,13 +11,13 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import SumMetric
 
 from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, any_number, ranges
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.data.text_cleaning import clean_text
 from lhy_lightning.data.text_tokenizer import BOS, EOS, PAD, TextTokenizer
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
+from lhy_lightning.metrics.averages import Sum
 from lhy_lightning.metrics.translation import TranslationMetrics
 from lhy_lightning.module import CourseModule
 from lhy_lightning.optim import build_optimizer, parameter_groups
@@ -171,7 +171,7 @@ class Translator(CourseModule):
         self.start_from = start_from
         self.network = None
         self.normalization = TokenNormalization()
-        self.val_loss, self.val_tokens = SumMetric(), SumMetric()
+        self.val_loss, self.val_tokens = Sum(), Sum()
         if start_from is not None and source_tokenizer is None:
             learned = read_checkpoint(start_from)["hyper_parameters"]
             for name in LEARNED:
