@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.nn import functional
 
@@ -32,9 +33,9 @@ class BertClassifier(BertModule):
     checkpoint classifies plain text alone.
 
     Args:
-        metrics: figures to report, the first of which chooses the best epoch: "accuracy", "f1" (of two classes),
-            "macro_f1", "matthews"; with regression "pearson", "spearman", "mse". Accuracy, or both correlations, if
-            None.
+        metrics: figures to report, the first of which chooses the best epoch: "accuracy", "f1" (of two classes; of
+            more, "macro_f1" stands in its place unless it is the first), "macro_f1", "matthews"; with regression
+            "pearson", "spearman", "mse". Accuracy, or both correlations, if None.
         class_names: names of the classes; from the data if not given, as the next two.
         regression: whether labels are numbers.
         pairs: whether rows have two texts.
@@ -74,7 +75,10 @@ class BertClassifier(BertModule):
     def chosen_metrics(self) -> tuple[str, ...]:
         """The figures that are reported."""
         usual = ("pearson", "spearman") if self._regresses() else ("accuracy",)
-        return self.metrics or usual
+        first, *others = self.metrics or usual
+        if len(self.class_names or ()) > 2:  # a recipe of two classes also serves data of three
+            others = ["macro_f1" if name == "f1" else name for name in others]
+        return tuple(dict.fromkeys((first, *others)))
 
     @property
     def headline_metric(self) -> tuple[str, Literal["max", "min"]]:  # type: ignore[override]
@@ -91,6 +95,8 @@ class BertClassifier(BertModule):
         """Builds the network and what it is scored by."""
         super().build()
         classes = 0 if self.regression else len(self.labels())
+        if self.metrics is not None and self.chosen_metrics != self.metrics:
+            rank_zero_warn(f"f1 is of two classes, these are {classes}: macro_f1 is reported in its place.")
         self.val_scores = TextScores(self.chosen_metrics, classes)
         self.test_scores = TextScores(self.chosen_metrics, classes)
 

@@ -56,6 +56,9 @@ class TagsCsv(PredictionFile):
     def rows(self, outputs: Any) -> list[tuple[Any, ...]]:
         return list(zip(outputs["index"].tolist(), outputs["tags"], strict=True))
 
+    def counted(self, rows: list[tuple[Any, ...]]) -> str:
+        return f"{sum(len(tags) for _, tags in rows)} rows, one for each word"
+
     def text(self, pl_module: LightningModule, inputs: list[str], rows: list[tuple[Any, ...]]) -> str:
         data = pl_module.trainer.datamodule  # type: ignore[attr-defined]
         sentences = data.sentences("predict")

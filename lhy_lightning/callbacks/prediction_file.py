@@ -33,6 +33,10 @@ class PredictionFile(Callback):
         """The file's content, from one row an input, in order."""
         raise NotImplementedError
 
+    def counted(self, rows: list[tuple[Any, ...]]) -> str:
+        """How many rows the file has, in words."""
+        return f"{len(rows)} rows"
+
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._rows = []
 
@@ -61,4 +65,4 @@ class PredictionFile(Callback):
             raise RuntimeError(f"{len(rows)} predictions for {len(inputs)} inputs: {self.filename} is not written.")
         path = run_directory(trainer) / self.filename
         write_whole(path, self.text(pl_module, inputs, rows))
-        print(f"{path}: {len(rows)} rows")
+        print(f"{path}: {self.counted(rows)}")

@@ -77,3 +77,36 @@ def test_nli_takes_questions_and_pairs_in_a_table(tmp_path: Path) -> None:
     rows = ["--data.source", str(pairs), "--data.task", "rows", "--name", "rows"]
     assert main(["fit", "--config", "bert/nli", *SHORT, *rows, "--trainer.default_root_dir", str(tmp_path)]) == 0
     assert "val/f1" in json.loads((tmp_path / "rows/results.json").read_text())["results"]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_nli_takes_ocnlis_files_as_its_header_says(
+    classes: int, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    names = ["entailment", "neutral", "contradiction"][:classes]
+
+    def lines(rows: int, tail: str = "") -> str:
+        table = [
+            {
+                "level": "easy",
+                "sentence1": f"前提{n}",
+                "sentence2": f"假设{n % 7}",
+                "label": names[n % classes],
+                "label0": "x",
+            }
+            for n in range(rows)
+        ]
+        odd = [{**table[0], "sentence1": f"没有{tail}{n}", "label": "-"} for n in range(3)]
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in [*table, *odd])
+
+    (tmp_path / "ocnli").mkdir()
+    for size in (3, 10, 50):
+        (tmp_path / f"ocnli/train.{size}k.json").write_text(lines(size + 40), "utf8")
+    (tmp_path / "ocnli/dev.json").write_text(lines(20, "x"), "utf8")
+    files = {"--data.source": "train.50k.json", "--data.val_source": "dev.json"}
+    flags = [word for flag, name in files.items() for word in (flag, str(tmp_path / "ocnli" / name))]
+    found = results("bert/nli", tmp_path, "--data.task", "rows", *flags, "--data.vocab_size", "100")
+    assert {"val/accuracy", "val/f1" if classes == 2 else "val/macro_f1"} <= set(found)
+    told = [str(warning.message) for warning in recwarn]
+    assert any("train.50k.json: 3 of 93 rows have no label (3 '-'): they are left out" in message for message in told)
+    assert any("macro_f1 is reported in its place" in message for message in told) == (classes == 3)
