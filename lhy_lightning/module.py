@@ -14,13 +14,14 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import GradClipAlgorithmType
 from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
-from safetensors.torch import load_model, save_model
+from safetensors.torch import save_model
 from torch import Tensor
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from lhy_lightning.argument_ranges import Names, Range, check_arguments, ranges
 from lhy_lightning.callbacks.finiteness import stop_at_non_finite_losses
+from lhy_lightning.checkpoint_fit import json_settings, load_safetensors, mismatch
 from lhy_lightning.checkpoints import WholeFileCheckpointIO, class_path, read_checkpoint
 from lhy_lightning.data_fit import check_data_module
 from lhy_lightning.determinism import reseed_for_batch, run_seed
@@ -92,6 +93,9 @@ class CourseModule(LightningModule, ModelHubMixin):
         self.finite_losses = FiniteLosses()
         self.open_buffers: set[str] = set()
         """Buffers that are not finite before training: masks of -inf, or numbers that are still to be found."""
+
+    loaded_settings: Mapping[str, Any] = {}
+    """Those of the checkpoint that is being loaded."""
 
     def setup(self, stage: str) -> None:
         check_data_module(self, stage)
@@ -237,7 +241,21 @@ class CourseModule(LightningModule, ModelHubMixin):
                 f"{path} was made by {made_by}, not by {class_path(cls)}: load it with its own class."
             ) from error
 
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As torch has it; of weights that do not fit it says which, and which settings differ from the checkpoint's.
+
+        Raises:
+            ValueError: names or shapes are others.
+        """
+        try:
+            return super().load_state_dict(state_dict, strict=strict, assign=assign)
+        except RuntimeError as error:
+            if (said := mismatch(self, state_dict, self.loaded_settings)) is None:
+                raise
+            raise ValueError(said) from error
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.loaded_settings = checkpoint.get("hyper_parameters", {})
         made_by, own = checkpoint.get("class_path"), class_path(type(self))
         if made_by is not None and made_by != own:
             raise TypeError(f"this checkpoint was made by {made_by}, not by {own}: load it with its own class.")
@@ -274,6 +292,18 @@ class CourseModule(LightningModule, ModelHubMixin):
         config = {"class_path": class_path(type(self)), **plain(dict(self.hparams))}
         return super().save_pretrained(save_directory, config=config, **kwargs)
 
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **arguments: Any) -> Self:
+        """As the hub's mixin has it, which reads the settings of a folder before `_from_pretrained` does.
+
+        Raises:
+            ValueError: they are no JSON, or no settings.
+        """
+        config = Path(pretrained_model_name_or_path) / "config.json"
+        if config.is_file():
+            json_settings(config)
+        return super().from_pretrained(pretrained_model_name_or_path, **arguments)
+
     def _save_pretrained(self, save_directory: Path) -> None:
         save_model(self, str(save_directory / "model.safetensors"))
 
@@ -295,11 +325,11 @@ class CourseModule(LightningModule, ModelHubMixin):
             "local_files_only": local_files_only,
         }  # fmt: skip
         files = [saved_file(model_id, name, **place) for name in ("config.json", "model.safetensors")]
-        settings = json.loads(files[0].read_text("utf8"))
+        settings = json_settings(files[0])
         made_by = settings.pop("class_path", class_path(cls))
         if made_by != class_path(cls):
             raise TypeError(f"{model_id} was saved by {made_by}, not by {class_path(cls)}: load it with its own class.")
         given = {name: value for name, value in arguments.items() if name in settings and value is not None}
         module = cls(**{name: tuples(value) for name, value in {**settings, **given}.items()})
-        load_model(module, str(files[1]), strict=True)
+        load_safetensors(module, files[1])
         return module.eval()

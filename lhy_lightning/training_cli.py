@@ -33,6 +33,7 @@ from lhy_lightning.callbacks.curves import Curves
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
 from lhy_lightning.callbacks.pictures import run_directory
 from lhy_lightning.callbacks.results import print_results, write_results
+from lhy_lightning.checkpoint_fit import check_resumable
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.command_errors import CommandParser, message_for_user, report
 from lhy_lightning.extras import need
@@ -118,6 +119,7 @@ def prepare(argv: list[str]) -> Command:
         _check_class(checkpoint, recipes, command.checkpoints[0])
         with_files.append(_as_file(_settings_of(checkpoint, subcommand, flags)))
         if subcommand == "fit":
+            check_resumable(checkpoint, command.checkpoints[0])
             command.resumed_step = int(checkpoint["global_step"])
             command.clears = run_folder.take_resumed(command.folder, run, overwrite=overwrite)
     elif subcommand == "fit":

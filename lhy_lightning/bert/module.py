@@ -28,6 +28,7 @@ from lhy_lightning.bert.encoder import (
 from lhy_lightning.bert.lora import add_lora, without_lora
 from lhy_lightning.bert.optimization import layer_groups
 from lhy_lightning.bert.pictures import AttentionPictures
+from lhy_lightning.checkpoint_fit import json_settings
 from lhy_lightning.checkpoints import class_path
 from lhy_lightning.data.encoder_source import loaded
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
@@ -338,7 +339,7 @@ class BertModule(CourseModule):
                 f"{own.parent} has no {OWN_SETTINGS}: {cls.__name__}.save_pretrained did not write it. To train an "
                 f"encoder further give {cls.__name__}(encoder={model_id!r}) to a Trainer."
             )
-        settings = json.loads(own.read_text("utf8"))
+        settings = json_settings(own)
         if (made_by := settings.pop("class_path")) != class_path(cls):
             raise TypeError(f"{model_id} was saved by {made_by}, not by {class_path(cls)}: load it with its own class.")
         # the mixin hands on what the encoder's own configuration has under a name of ours, such as `dropout`

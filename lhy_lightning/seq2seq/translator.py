@@ -173,7 +173,13 @@ class Translator(CourseModule):
         self.normalization = TokenNormalization()
         self.val_loss, self.val_tokens = Sum(), Sum()
         if start_from is not None and source_tokenizer is None:
-            learned = read_checkpoint(start_from)["hyper_parameters"]
+            start = read_checkpoint(start_from)
+            learned = start.get("hyper_parameters", {})
+            if lacking := [name for name in LEARNED if name not in learned]:
+                made_by = str(start.get("class_path", "another program")).rpartition(".")[2]
+                raise ValueError(
+                    f"start_from={start_from} was made by {made_by}, not by a Translator: it has no {lacking[0]}."
+                )
             for name in LEARNED:
                 self.hparams[name] = learned[name]
         if self.hparams["source_tokenizer"] is not None:
