@@ -39,7 +39,7 @@ def mismatch(module: nn.Module, state: Mapping[str, Any], settings: Mapping[str,
         settings: of the module that they were saved of, as far as they are known.
     """
     own = module.state_dict()
-    shape = {name: getattr(value, "shape", None) for name, value in state.items()}
+    shape: dict[str, Any] = {name: getattr(value, "shape", None) for name, value in state.items()}
     other = next((name for name, value in own.items() if name in state and shape[name] != value.shape), None)
     lacking, more = [name for name in own if name not in state], [name for name in state if name not in own]
     if other is not None:
