@@ -36,6 +36,7 @@ from lhy_lightning.callbacks.results import print_results, write_results
 from lhy_lightning.checkpoint_fit import check_resumable
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.command_errors import CommandParser, message_for_user, report
+from lhy_lightning.data.controls import beside
 from lhy_lightning.extras import need
 from lhy_lightning.folds import run_folds
 from lhy_lightning.library_errors import Phase, in_library_words
@@ -362,8 +363,11 @@ class TrainingCLI(LightningCLI):
                     f"with: `lhy predict --ckpt_path {last}` takes the last step."
                 )
         if trainer.is_global_zero:
-            write_results(folder / "results.json", results, step=trainer.global_step, checkpoint=best)
-            print_results(folder, results, of=of)
+            controls, lines = beside(results, self.datamodule)
+            write_results(
+                folder / "results.json", results, step=trainer.global_step, checkpoint=best, controls=controls
+            )
+            print_results(folder, results, of=of, remarks=lines)
 
     def _validate_candidates(self, best: Path, monitor: str, mode: str) -> tuple[str, Path, dict[str, float]]:
         """Validates the best epoch and, where there is one, the average of the last: the better one is evaluated."""

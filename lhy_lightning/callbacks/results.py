@@ -1,7 +1,7 @@
 """The table at the end of a run, and `results.json` beside it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,21 @@ WORTH_A_LOOK = (
 )  # fmt: skip
 
 
-def write_results(path: Path, results: dict[str, float], *, step: int, checkpoint: Path) -> None:
-    """Writes the figures of a finished run; the file's presence says that the run is done."""
-    body = {"step": step, "checkpoint": checkpoint.name, "results": results}
+def write_results(
+    path: Path, results: dict[str, float], *, step: int, checkpoint: Path, controls: Mapping[str, float] | None = None
+) -> None:
+    """Writes the metrics of a finished run; the file's presence says that the run is done.
+
+    Args:
+        path: of `results.json`.
+        results: metrics by their names.
+        step: the last one.
+        checkpoint: that was evaluated.
+        controls: what rules without a network reach, by the names of metrics.
+    """
+    body: dict[str, Any] = {"step": step, "checkpoint": checkpoint.name, "results": results}
+    if controls:
+        body["controls"] = dict(controls)
     write_whole(path, json.dumps(body, indent=2) + "\n")
 
 
@@ -64,8 +76,8 @@ def write_scores(
     write_table(trainer, filename, ["figure", *scores], rows, title=title)
 
 
-def print_results(folder: Path, results: dict[str, float], *, of: str) -> None:
-    """One row a quantity, one column a split, and where the files are."""
+def print_results(folder: Path, results: dict[str, float], *, of: str, remarks: Sequence[str] = ()) -> None:
+    """Prints one row per quantity, one column per split, remarks on them, and where the files are."""
     figures: dict[str, dict[str, float]] = {}
     for name, value in results.items():
         split, _, quantity = name.partition("/")
@@ -82,6 +94,8 @@ def print_results(folder: Path, results: dict[str, float], *, of: str) -> None:
     console = Console()
     if figures:
         console.print(table)
+    for remark in remarks:
+        console.print(remark, highlight=False, markup=False)
     files = [p for name in WORTH_A_LOOK if (p := folder / name).exists()]
     console.print(
         "run folder: " + str(folder), "· " + " · ".join(p.name for p in files) if files else "", highlight=False

@@ -19,11 +19,13 @@ class TokenizerChoice:
         tokenizer_file: hub id or folder of one; None for the encoder's own, or a new one where there is no encoder.
         vocab_size: pieces of a new one.
         lowercase: whether a new one reads everything in small letters.
+        keep_words: whether a new one cuts Chinese words as all others: for texts whose words stand apart.
     """
 
     tokenizer_file: str | None
     vocab_size: int
     lowercase: bool
+    keep_words: bool = False
 
     def choose(self, module: Any, texts: Callable[[], Sequence[str]], folder: Path) -> EncoderTokenizer:
         """The tokenizer of a run.
@@ -45,13 +47,16 @@ class TokenizerChoice:
     def _train(self, texts: Sequence[str], folder: Path) -> EncoderTokenizer:
         from tokenizers import __version__
 
-        what = json.dumps([__version__, "wordpiece", self.vocab_size, self.lowercase, list(texts)], ensure_ascii=False)
+        kind = "wordpiece of words" if self.keep_words else "wordpiece"
+        what = json.dumps([__version__, kind, self.vocab_size, self.lowercase, list(texts)], ensure_ascii=False)
         path = folder / f"{hashlib.blake2b(what.encode(), digest_size=16).hexdigest()}.tokenizer.json"
         if path.is_file():
             try:
                 return EncoderTokenizer.from_json(path.read_text("utf8"))
             except Exception:  # damaged: `tokenizers` has no exception of its own
                 path.unlink(missing_ok=True)
-        trained = EncoderTokenizer.train(texts, vocabulary_size=self.vocab_size, lowercase=self.lowercase)
+        trained = EncoderTokenizer.train(
+            texts, vocabulary_size=self.vocab_size, lowercase=self.lowercase, keep_words=self.keep_words
+        )
         write_whole(path, trained.to_json())
         return trained

@@ -103,17 +103,20 @@ class EncoderTokenizer:
         vocabulary_size: int = 8000,
         lowercase: bool = True,
         max_length: int = 512,
+        keep_words: bool = False,
     ) -> "EncoderTokenizer":
         """WordPiece (Devlin et al. 2018, https://arxiv.org/abs/1810.04805) as BERT has it: equal texts, equal pieces.
 
-        Words end at spaces and punctuation, and every Chinese character is a word. Characters that are too rare for the
-        vocabulary are unknown.
+        Words end at spaces and punctuation, and every Chinese character is a word, unless words are kept. Characters
+        that are too rare for the vocabulary are unknown.
 
         Args:
             texts: what it is trained on; its order does not matter.
             vocabulary_size: the most pieces it may have, special tokens included.
             lowercase: read everything in small letters and without accents, as `bert-base-uncased` does.
             max_length: the longest sequence.
+            keep_words: cut Chinese words as all others, into a first piece and pieces that go on (`##…`), where the
+                texts have spaces between them: else an encoder from scratch never sees where a word ends.
 
         Raises:
             ValueError: no texts, or no room for a piece.
@@ -121,7 +124,9 @@ class EncoderTokenizer:
         room = vocabulary_size - len(SPECIALS)
         if room < 1:
             raise ValueError(f"vocab_size={vocabulary_size} has no room beside the {len(SPECIALS)} special tokens.")
-        normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=lowercase)
+        normalizer = normalizers.BertNormalizer(
+            lowercase=lowercase, strip_accents=lowercase, handle_chinese_chars=not keep_words
+        )
         words = _words(normalizer.normalize_str(text) for text in texts)
         if not words:
             raise ValueError("no text to train a tokenizer on: every text is empty, or there is none.")

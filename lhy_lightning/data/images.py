@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, SHARE, Range, ranges
 from lhy_lightning.data.augmentation import Augmentation
 from lhy_lightning.data.augmentation_steps import Fill, centre_crop, scale_to_contract
+from lhy_lightning.data.controls import Control, most_frequent_class
 from lhy_lightning.data.folders import Role
 from lhy_lightning.data.image_arguments import check_crop, check_numbers, kept_and_cut
 from lhy_lightning.data.image_report import describe_splits, enlargement, tell_of_classes, tell_of_sources
@@ -293,6 +294,11 @@ class ImageDataModule(PictureDataModule):
         if self._split("train").labels is not None:
             return None
         return missing_labels(str(self._given.source), self._given.label_column)
+
+    def control(self, split: str) -> Control | None:
+        helps = "train longer (--trainer.max_epochs), try another --model.lr, or look whether the labels fit the images"
+        names = self.class_names or tuple(map(str, range(self.num_classes)))
+        return most_frequent_class(self._split("train").truth, self._split(split).truth, names, helps)
 
     def paths(self, split: SplitName) -> list[str]:
         """Path of every picture of a split, or `source#row`, in the order of `index`."""

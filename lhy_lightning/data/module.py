@@ -19,6 +19,7 @@ from lhy_lightning.argument_ranges import (
     check_arguments,
     ranges,
 )
+from lhy_lightning.data.controls import Control
 from lhy_lightning.data.samplers import EvalBatches, TrainBatches
 from lhy_lightning.determinism import reseed_for_batch
 from lhy_lightning.exact_resume import place_in_run, resume_exactly
@@ -118,6 +119,10 @@ class CourseDataModule(LightningDataModule):
         if message not in self._reported:
             self._reported.add(message)
             rank_zero_print(message)
+
+    def control(self, split: str) -> Control | None:
+        """What a rule without a network reaches on `val` or `test`; None where there is none."""
+        return None
 
     def _stage(self) -> str:
         """What the Trainer is at; "fit" without one."""

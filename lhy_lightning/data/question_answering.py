@@ -17,7 +17,7 @@ from lhy_lightning.data.question_set import QuestionSet
 from lhy_lightning.data.question_splits import QuestionReading, QuestionSplits
 from lhy_lightning.data.question_windows import AnswerTokens, Position, WindowSettings, answer_tokens
 from lhy_lightning.data.ragged import text_cache_folder
-from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions
+from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions, unknown_share
 from lhy_lightning.data.window_batches import EvaluationWindows, TrainingWindows, WindowMaker
 from lhy_lightning.metrics.answer_texts import Definition
 
@@ -211,6 +211,9 @@ class QuestionAnsweringDataModule(CourseTextDataModule):
             )
             answers = answer_tokens(questions, paragraphs.starts, paragraphs.ends)
             self._opened[name] = OpenedQuestions(questions, paragraphs, maker, answers)
+            for part in (asked, paragraphs):
+                unknown = unknown_share(part.ids.values, self.tokenizer)
+                self.check_unknown(name, unknown, self._choice, self._training_texts)
             if ends := questions.wrong_ends():
                 self._said.append(f"{name}: {ends}.")
             if name == "train":

@@ -3,11 +3,13 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from torch.utils.data import DataLoader
 
 from lhy_lightning.data.class_counts import describe_classes, doubtful_classes
+from lhy_lightning.data.controls import Control, most_frequent_tags
 from lhy_lightning.data.encoded_texts import EncodedTexts
 from lhy_lightning.data.encoder_choice import TokenizerChoice
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
@@ -17,7 +19,7 @@ from lhy_lightning.data.ragged import text_cache_folder
 from lhy_lightning.data.row_splits import hold_out, predict_file, read_splits, shared_with_training, split_of
 from lhy_lightning.data.tag_batches import TagBatches
 from lhy_lightning.data.tagged_text import TaggedText, open_tagged_text, open_words, read_as_training
-from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions
+from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions, unknown_share
 from lhy_lightning.data.text_sources import Split
 from lhy_lightning.data.word_pieces import joined, pieces_of_words
 from lhy_lightning.metrics.entities import are_entity_tags
@@ -113,7 +115,7 @@ class TaggingDataModule(CourseTextDataModule):
         check_fractions(val_fraction, test_fraction)
         self.max_length = max_length
         self.tag_names: tuple[str, ...] | None = None
-        self._choice = TokenizerChoice(tokenizer_file, vocab_size, lowercase)
+        self._choice = TokenizerChoice(tokenizer_file, vocab_size, lowercase, keep_words=True)
         self._folder: Path = text_cache_folder(cache_dir)
         self._texts: dict[Split, TaggedText] | None = None
         self._source: dict[Split, TaggedText] | None = None
@@ -251,7 +253,8 @@ class TaggingDataModule(CourseTextDataModule):
             )  # fmt: skip
             self._rows[name] = Rows(text, batches)
             cut = len(batches) - sum(map(bool, text.words))
-            unknown = (pieces.ids == self.tokenizer.unk_id).mean()
+            unknown = unknown_share(pieces.ids, self.tokenizer)
+            self.check_unknown(name, unknown, self._choice, self._training_texts)
             self._said.append(
                 f"{len(text):,} {name} sentences, {len(pieces.word_ends) - 1:,} words, {len(pieces.ids):,} pieces, "
                 f"{unknown:.2%} unknown" + (f", {cut:,} more rows for what is above {self.max_length}." if cut else ".")
@@ -290,6 +293,16 @@ class TaggingDataModule(CourseTextDataModule):
         first = batches.pieces.sentence_ends[batches.parts[:, 0]]
         rows = np.stack([batches.parts[:, 0], batches.parts[:, 1] - first, batches.parts[:, 2] - first], axis=1)
         return [(sentence, start, end) for sentence, start, end in rows.tolist()]
+
+    def control(self, split: str) -> Control | None:
+        train, scored = self._read().get("train"), self._read().get(cast(Split, split))
+        if train is None or scored is None or train.tags is None or scored.tags is None:
+            return None
+        helps = (
+            "take more pieces where some are unknown (--data.vocab_size), train longer (--trainer.max_epochs), or take "
+            "a trained encoder (--model.encoder)"
+        )
+        return most_frequent_tags((train.words, train.tags), (scored.words, scored.tags), helps)
 
     # --- loaders ---------------------------------------------------------------------------------------------------
 

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from torch.utils.data import DataLoader
 
 from lhy_lightning.data.class_counts import describe_classes, doubtful_classes
 from lhy_lightning.data.column_files import tabbed_rows, usual_width
+from lhy_lightning.data.controls import Control, most_frequent_class
 from lhy_lightning.data.encoded_texts import EncodedTexts
 from lhy_lightning.data.encoder_choice import TokenizerChoice
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
@@ -29,7 +31,7 @@ from lhy_lightning.data.ragged import text_cache_folder
 from lhy_lightning.data.row_splits import hold_out, predict_file, read_splits, shared_with_training, split_of
 from lhy_lightning.data.splits import UNLABELLED
 from lhy_lightning.data.text_batches import TextBatches
-from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions
+from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions, unknown_share
 
 
 @dataclass(frozen=True)
@@ -329,7 +331,8 @@ class TextDataModule(CourseTextDataModule):
                 pad_to_multiple=self.hparams["pad_to_multiple"], index=name != "train",
             )  # fmt: skip
             self._rows[name] = Rows(text, batches)
-            unknown = (stored.ids.values == self.tokenizer.unk_id).mean() if len(stored.ids.values) else 0.0
+            unknown = unknown_share(stored.ids.values, self.tokenizer)
+            self.check_unknown(name, unknown, self._choice, self._training_texts)
             told = f" ({text.told})" if text.told else ""
             self._said.append(
                 f"{len(text):,} {name} rows{told}, {batches.lengths.mean():.1f} tokens a row, {unknown:.2%} unknown"
@@ -367,6 +370,18 @@ class TextDataModule(CourseTextDataModule):
         """First and second texts of a split, by `index`."""
         opened = self._open(split).text
         return opened.first, opened.second
+
+    def control(self, split: str) -> Control | None:
+        train, scored = self._read().get("train"), self._read().get(cast(Split, split))
+        if self.regression or self.class_names is None or train is None or scored is None:
+            return None
+        known, truth = self._labels(train, "train"), self._labels(scored, cast(SplitName, split))
+        if known is None or truth is None:
+            return None
+        helps = (
+            "train longer (--trainer.max_epochs), try another --model.lr, or take a trained encoder (--model.encoder)"
+        )
+        return most_frequent_class(known, truth, self.class_names, helps)
 
     # --- loaders ---------------------------------------------------------------------------------------------------
 

@@ -251,7 +251,8 @@ def _train_subwords(lines: list[str], kind: Kind, vocab_size: int) -> str:
     if vocab_size < needed:
         raise ValueError(
             f"vocab_size={vocab_size:,} is too small: the texts have {len(alphabet):,} different characters, which "
-            f"with {len(SPECIALS)} special tokens make {needed:,}; subwords need more than that."
+            f"with {len(SPECIALS)} special tokens make {needed:,}; subwords need more than that: set --data.vocab_size "
+            f"{(2 * needed + 999) // 1000 * 1000}."
         )
     model = models.Unigram() if kind == "unigram" else models.BPE(unk_token=SPECIALS[UNK])
     tokenizer = Tokenizer(model)

@@ -28,6 +28,24 @@ def test_pieces_stand_where_their_offsets_say(tokenizer: EncoderTokenizer) -> No
     assert ends[-1] == len("😀猫 Café")  # counted in characters, not in bytes
 
 
+def test_kept_words_of_chinese_characters_are_cut_as_all_others_are() -> None:
+    """An encoder from scratch sees by `##` where the words of a treebank go on, whatever script they are in."""
+    texts = ["北京 是 首都", "北 是 北"] * 5
+    kept = EncoderTokenizer.train(texts, vocabulary_size=60, keep_words=True)
+    apart = EncoderTokenizer.train(texts, vocabulary_size=60)
+    words = ["北京", "是", "北"]
+    assert [piece.startswith("##") for piece in apart.pieces(apart.encode([" ".join(words)])[0])] == [False] * 4
+    pieces = [kept.pieces(kept.encode([word])[0]) for word in words]
+    assert ["".join(piece.removeprefix("##") for piece in parts) for parts in pieces] == words
+    assert all(not parts[0].startswith("##") and all(p.startswith("##") for p in parts[1:]) for parts in pieces)
+    latin = dict(zip("北京是首都", "abcde", strict=True))
+    mapped = EncoderTokenizer.train(
+        ["".join(latin.get(character, character) for character in line) for line in texts],
+        vocabulary_size=60, keep_words=True,
+    )  # fmt: skip
+    assert len(mapped) == len(kept)  # the script makes no difference
+
+
 def test_special_tokens_are_never_found_in_text(tokenizer: EncoderTokenizer) -> None:  # noqa: F811
     ids = tokenizer.encode(["a [SEP] b [CLS] [PAD] [MASK]"])[0]
     assert not set(ids.tolist()) & {tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id}
