@@ -66,11 +66,12 @@ def deep_image(image: Image.Image) -> DeepImage | None:
     """The values of an image of more than 8 bits as PIL opened it, not yet decoded; None for 8 bits."""
     if image.mode == "F" or image.mode.startswith("I"):
         return DeepImage(image.mode, np.asarray(image))
-    tile = (getattr(image, "tile", None) or [None])[0]
-    raw = tile[3] if tile else None
+    tiles = getattr(image, "tile", None)
+    raw = tiles[0][3] if tiles else None
     raw = raw[0] if isinstance(raw, tuple) and raw else raw
-    found = _RAW_16.fullmatch(raw) if isinstance(raw, str) else None
-    return DeepImage(f"{found[1]};16", _both_bytes(image, raw)) if found and raw else None
+    if not isinstance(raw, str) or ";16" not in raw or (found := _RAW_16.fullmatch(raw)) is None:
+        return None
+    return DeepImage(f"{found[1]};16", _both_bytes(image, raw))
 
 
 def _both_bytes(image: Image.Image, raw: str) -> np.ndarray:

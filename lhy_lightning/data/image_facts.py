@@ -53,6 +53,9 @@ class ImageFacts:
         flat = pixels.reshape(len(pixels), -1)
         rows = slice(first, first + len(pixels))
         self.lowest[rows], self.highest[rows] = flat.min(1), flat.max(1)
+        if pixels.shape[3] == 1:
+            self.uniform[rows] = self.lowest[rows] == self.highest[rows]
+            return
         # only images whose first line is of one colour are looked at whole
         maybe = np.flatnonzero((pixels[:, 0] == pixels[:, 0, :1]).all((1, 2)))
         self.uniform[first + maybe] = [(pixels[row] == pixels[row, 0, 0]).all() for row in maybe]

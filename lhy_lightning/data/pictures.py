@@ -5,6 +5,7 @@ import io
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -280,6 +281,14 @@ class TablePictures(PictureSet):
             self._values = self.table.data.column(self.column)
         return self._values
 
+    @cached_property
+    def _lists(self) -> bool:
+        """Whether the column holds nested lists of numbers, not files or paths."""
+        from pyarrow import types
+
+        kind, files = self.values.type, (types.is_struct, types.is_binary, types.is_string, types.is_large_binary)
+        return not any(of(kind) for of in files)
+
     def name(self, row: int) -> str:
         value = self.values[row].as_py()
         return self._path(value) if isinstance(value, str) else f"{self.source}#{row}"
@@ -328,13 +337,7 @@ class TablePictures(PictureSet):
         return Image.new("L" if len(shape) == 2 else "RGB", (shape[1], shape[0]))
 
     def deep(self, row: int, image: Image.Image) -> DeepImage | None:
-        from pyarrow import types
-
-        kind = self.values.type
-        if any(
-            of(kind)
-            for of in (types.is_struct, types.is_binary, types.is_string, types.is_large_string, types.is_large_binary)
-        ):
+        if not self._lists:
             return deep_image(image)
         numbers = self._numbers(self.values[row].as_py())
         return DeepImage(numbers.dtype.name, numbers)
