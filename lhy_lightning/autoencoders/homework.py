@@ -28,7 +28,7 @@ class AnomalyTable(PredictionFile):
             [path, f"{score:.9g}", int(anomaly)]  # 9 digits: every float32 is told from its neighbours
             for path, (_, score, anomaly) in zip(inputs, rows, strict=True)
         ]
-        return csv_text([["path", "score", "anomaly"], *table])
+        return csv_text(self.marked([["path", "score", "anomaly"], *table]))
 
 
 class Homework8Csv(AnomalyTable):

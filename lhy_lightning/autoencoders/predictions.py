@@ -36,7 +36,8 @@ class ErrorsCsv(PerPicture):
     filename, output = "predictions.csv", "error"
 
     def text(self, pl_module: LightningModule, inputs: list[str], rows: list[tuple[Any, ...]]) -> str:
-        return csv_text([["path", "error"], *([path, f"{row[1]:.9g}"] for path, row in zip(inputs, rows, strict=True))])
+        errors = [[path, f"{row[1]:.9g}"] for path, row in zip(inputs, rows, strict=True)]
+        return csv_text(self.marked([["path", "error"], *errors]))
 
 
 class LatentsFile(PerPicture):

@@ -31,7 +31,10 @@ class ClassTable(PredictionFile):
 
 
 class PredictionsCsv(ClassTable):
-    """`predictions.csv`: path, class, probability, then the next four classes with theirs."""
+    """`predictions.csv`: path, class, probability, then the next four classes with theirs.
+
+    A picture that could not be read has empty cells, and `could not be read` in a last column `note`.
+    """
 
     filename = "predictions.csv"
 
@@ -44,7 +47,7 @@ class PredictionsCsv(ClassTable):
         for path, names, chances in zip(paths, classes.tolist(), values.tolist(), strict=True):
             pairs = zip(names, chances, strict=True)
             rows.append([path, *(cell for name, p in pairs for cell in (class_names[name], f"{p:.6f}"))])
-        return rows
+        return self.marked(rows)
 
 
 class HomeworkTable(ClassTable):

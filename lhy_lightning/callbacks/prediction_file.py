@@ -9,6 +9,8 @@ from lightning.pytorch.callbacks import Callback
 from lhy_lightning.callbacks.pictures import run_directory
 from lhy_lightning.whole_file import write_whole
 
+UNREADABLE = "could not be read"
+
 
 class PredictionFile(Callback):
     """Gathers what `predict_step` returns and writes it when every input has its row.
@@ -20,6 +22,24 @@ class PredictionFile(Callback):
 
     def __init__(self) -> None:
         self._rows: list[tuple[Any, ...]] = []
+        self.unreadable: frozenset[int] = frozenset()
+
+    def marked(self, table: list[list[Any]]) -> list[list[Any]]:
+        """The table with empty cells behind the name of each input that could not be read, and a column that says so.
+
+        Args:
+            table: header, then one row an input, in order, its name first. Without such inputs it stays as it is.
+        """
+        if not self.unreadable:
+            return table
+        header, *rows = table
+        return [
+            [*header, "note"],
+            *(
+                [row[0], *([""] * (len(row) - 1)), UNREADABLE] if number in self.unreadable else [*row, ""]
+                for number, row in enumerate(rows)
+            ),
+        ]
 
     def inputs(self, datamodule: Any) -> list[str]:
         """What is predicted for: paths, lines …"""
@@ -63,6 +83,8 @@ class PredictionFile(Callback):
         inputs = self.inputs(trainer.datamodule)  # type: ignore[attr-defined]
         if [row[0] for row in rows] != list(range(len(inputs))):
             raise RuntimeError(f"{len(rows)} predictions for {len(inputs)} inputs: {self.filename} is not written.")
+        bad = getattr(trainer.datamodule, "bad_rows", {})  # type: ignore[attr-defined]
+        self.unreadable = frozenset(bad.get("predict", ()))
         path = run_directory(trainer) / self.filename
         write_whole(path, self.text(pl_module, inputs, rows))
         print(f"{path}: {self.counted(rows)}")

@@ -38,7 +38,7 @@ class HomeworkNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_picture_size("the homework's network", image_size, 16)
+        check_picture_size("the homework's network", image_size, 16, "--model.network vgg")
         self.cnn_layers = nn.Sequential(
             nn.Conv2d(channels, 64, 3, 1, 1),
             norm_layer(norm, 64),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.cnn.sizes import check_picture_size
+from lhy_lightning.cnn.sizes import SMALLEST, check_picture_size
 from lhy_lightning.layers.norms import norm_layer
 
 # Blocks in each of the four stages (He et al. 2015, table 1) and whether they are bottlenecks.
@@ -108,19 +108,28 @@ class ResNet(nn.Module):
         blocks: tuple[int, ...]
         if stem == "small":
             if depth < 8 or (depth - 2) % 6:
-                raise ValueError(f"a residual network for small pictures has depth 6n + 2 (8, 14, 20 ...), not {depth}")
+                nearest = max(8, 6 * round((depth - 2) / 6) + 2)
+                raise ValueError(
+                    f"a residual network for small pictures has depth 6n + 2 (8, 14, 20 ...), not {depth}: set "
+                    f"--model.depth {nearest}"
+                )
             blocks, bottleneck = ((depth - 2) // 6,) * 3, False
             first: list[nn.Module] = [convolution(channels, width, 3, 1, norm)]
             first += [norm_layer(norm, width), nn.ReLU(inplace=True)]
         elif stem == "large":
             if depth not in LARGE_DEPTHS:
-                raise ValueError(f"a residual network for large pictures has depth {list(LARGE_DEPTHS)}, not {depth}")
+                nearest = min(LARGE_DEPTHS, key=lambda known: abs(known - depth))
+                raise ValueError(
+                    f"a residual network for large pictures has depth {list(LARGE_DEPTHS)}, not {depth}: set "
+                    f"--model.depth {nearest}"
+                )
             blocks, bottleneck = LARGE_DEPTHS[depth]
             first = [convolution(channels, width, 7, 2, norm)]
             first += [norm_layer(norm, width), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1)]
         else:
             raise ValueError(f"stem is 'small' or 'large', not {stem!r}")
-        check_picture_size(f"the residual network with the {stem} stem", image_size, 4 if stem == "small" else 32)
+        smallest, instead = (SMALLEST, "") if stem == "small" else (32, "--model.network resnet --model.depth 20")
+        check_picture_size(f"the residual network with the {stem} stem", image_size, smallest, instead)
         self.stem = nn.Sequential(*first)
         stages: list[nn.Module] = []
         before = width

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.cnn.sizes import check_picture_size
+from lhy_lightning.cnn.sizes import SMALLEST, check_picture_size
 from lhy_lightning.layers.norms import norm_layer
 
 MOST_STAGES = 5
@@ -59,7 +59,7 @@ class VGG(nn.Module):
         super().__init__()
         if depth < 2:
             raise ValueError(f"a VGG-like network has at least one convolution and its linear layer, not depth={depth}")
-        check_picture_size(f"the VGG-like network of depth {depth}", image_size, 4)
+        check_picture_size(f"the VGG-like network of depth {depth}", image_size, SMALLEST)
         stages = min(stages_for(image_size), depth - 1)
         layers: list[nn.Module] = []
         before = channels

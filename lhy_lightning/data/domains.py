@@ -112,6 +112,7 @@ class DomainDataModule(PictureDataModule):
         has_test: whether the target has a test split.
         test_labelled: whether its labels are known.
         class_counts: labelled training rows of each class.
+        bad_rows: rows of each split that cannot be read; a grey picture stands in (test and prediction only).
     """
 
     split_settings: tuple[str, ...] = (
@@ -293,7 +294,8 @@ class DomainDataModule(PictureDataModule):
         if self._given.source_transform == self._given.target_transform == "none":
             source, target = self._splits["source_train"], self._splits["target_train"]
             common = int(duplicates_between(source.content, target.content).sum())
-            if common == len(target):
+            known = set(self._split("source_train").content) | set(self._split("source_val").content)
+            if known.issuperset(self._split("target_train").content):
                 self._report("source and target are the same images, pixel by pixel: there is nothing to adapt to.")
             elif common:
                 self._report(f"{common:,} target training pictures are in the source too, pixel by pixel.")
@@ -326,6 +328,10 @@ class DomainDataModule(PictureDataModule):
         if split == "target_train" and self._given.train_on != "target":
             return None
         return self._split(split).labels
+
+    @property
+    def bad_rows(self) -> dict[str, list[int]]:
+        return {name: split.bad for name, split in self._splits.items()}
 
     @property
     def class_counts(self) -> tuple[int, ...]:
