@@ -31,6 +31,8 @@ from lhy_lightning.optim import build_schedule
 from lhy_lightning.optim.finiteness import FiniteLosses, check_weights, non_finite
 from lhy_lightning.optim.optimizers import NAMES
 from lhy_lightning.resumed_settings import ResumedSettings, check_data
+from lhy_lightning.trainer_flags import check_numbers
+from lhy_lightning.true_precision import check_precision, take_true_precision
 
 
 def plain(value: Any) -> Any:
@@ -74,6 +76,9 @@ class CourseModule(LightningModule, ModelHubMixin):
     argument_ranges: ClassVar[Mapping[str, Range | Names]] = ranges(optimizer=Names(NAMES, any_case=True))
     """What the numbers among the constructor's arguments may be; a subclass says so of its own, beside them."""
 
+    needs_float32: str = ""
+    """What of a training step would vanish with weights in half precision, in words; empty if nothing would."""
+
     tests_without_labels: bool = False
     """Whether a test of rows without labels says something; if not, `lhy fit` ends with predictions for them."""
 
@@ -106,6 +111,14 @@ class CourseModule(LightningModule, ModelHubMixin):
             resume_exactly(self.trainer)
             self.finite_losses = FiniteLosses()
             stop_at_non_finite_losses(self.trainer, self)
+
+            check_numbers(self.trainer)
+            check_precision(self, self.trainer.precision_plugin, needs_float32=self.needs_float32)
+
+    def configure_model(self) -> None:
+        # The networks are built by now. It may be called without a Trainer, as for any Lightning module.
+        if self._trainer is not None:
+            take_true_precision(self, self.trainer.precision_plugin)
 
     def note(self, name: str, value: Any) -> None:
         """Sets an argument that was left out, in the module and in what its checkpoints rebuild it from."""

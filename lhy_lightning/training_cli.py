@@ -45,6 +45,7 @@ from lhy_lightning.module import CourseModule, plain
 from lhy_lightning.recipes import find_recipe
 from lhy_lightning.steps import filled, read_recipe, run_steps, settings_of
 from lhy_lightning.stop_signals import WHOLE_COMMAND, Stopped, ended_by_signals, told
+from lhy_lightning.trainer_flags import check_settings
 from lhy_lightning.trainer_numbers import check_trainer_numbers
 from lhy_lightning.whole_file import write_whole
 from lhy_lightning.writable import check_writable, make_folder
@@ -285,6 +286,7 @@ class TrainingCLI(LightningCLI):
         folder, subcommand = self.command.folder, str(self.subcommand)
         trainer_settings = self._get(self.config_init, "trainer")
         check_trainer_numbers(trainer_settings.as_dict())
+        check_settings(trainer_settings)
         if trainer_settings.get("logger") in (None, True):
             kwargs["logger"] = self._loggers(folder, subcommand)
         if trainer_settings.get("enable_progress_bar") is not False:
@@ -346,7 +348,7 @@ class TrainingCLI(LightningCLI):
                     logger.pause()
             of, best, results = self._validate_candidates(best, str(keeper.monitor), keeper.mode)
             again = {"datamodule": self.datamodule, "ckpt_path": str(best), "weights_only": True}
-            if getattr(self.datamodule, "has_test", False):
+            if getattr(self.datamodule, "has_test", False) and trainer.limit_test_batches:
                 without = getattr(self.model, "tests_without_labels", False)
                 if without or getattr(self.datamodule, "test_labelled", True):
                     results |= {k: float(v) for k, v in trainer.test(self.model, verbose=False, **again)[0].items()}

@@ -33,6 +33,7 @@ class ClusterAssumption(AdaptationModule):
     argument_ranges = ranges(target_cluster=NOT_NEGATIVE, radius=POSITIVE)
 
     averaged: AveragedWeights | None
+    needs_float32 = "the first step towards a virtual adversarial picture is a millionth of a pixel's range"
 
     def __init__(self, *, target_cluster: float, radius: float, ema_decay: float, **arguments: Any) -> None:
         self.ema_decay, self._in_use = ema_decay, list[nn.Sequential]()  # for `build`

@@ -219,7 +219,7 @@ class AutoEncoder(ReconstructionModule):
             raise ValueError(f"network={self.kind!r} has no latent vector to draw: take conv or linear")
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         noise = torch.randn(count, self.latent, generator=generator).to(self.device)
-        latents = noise if self.beta else self.latent_mean + noise @ self.latent_factor.T
+        latents = noise if self.beta else self.latent_mean + noise.to(self.latent_factor) @ self.latent_factor.T
         with evaluation_mode(self):
             return self.decode(latents)
 

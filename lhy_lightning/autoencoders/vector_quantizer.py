@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from lhy_lightning.autoencoders.code_use import perplexity, usage
 from lhy_lightning.autoencoders.kmeans import drawn_vectors, kmeans, sums_by_code
 from lhy_lightning.autoencoders.nearest_codes import nearest_codes
 from lhy_lightning.autoencoders.straight_through import rotation_trick, straight_through
+from lhy_lightning.layers.precision import keeping_precision
 from lhy_lightning.ranks import sum_over_ranks
 
 
@@ -207,6 +209,10 @@ class VectorQuantizer(nn.Module):
             return {}
         counts = self.step_counts
         return {"perplexity": perplexity(counts), "codes_used": usage(counts), "restarts": self.restarts.float()}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], *rest: Any) -> Self:
+        # Moved with the network, but not brought to its precision: averages over steps need float32.
+        return super()._apply(keeping_precision(fn), *rest)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)

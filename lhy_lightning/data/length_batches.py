@@ -5,12 +5,12 @@ By number of rows here; by number of tokens `TokenBatches` does it, which `lengt
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from torch.utils.data import DistributedSampler
 
 from lhy_lightning.data import samplers
-from lhy_lightning.data.samplers import TrainBatches, epoch_permutation
+from lhy_lightning.data.samplers import OwnBatches, TrainBatches, epoch_permutation
 from lhy_lightning.data.token_batches import TokenBatches, fill_batches, padded_widths, round_up
 
 SHUFFLE, STEPS = 5, 6  # streams of random order
@@ -68,7 +68,7 @@ class LengthBatches(TrainBatches):
         return [step[rank::world].tolist() for step in self.epoch_steps(epoch)]
 
 
-class LengthEvalBatches(DistributedSampler):
+class LengthEvalBatches(OwnBatches):
     """Every row exactly once over all ranks, rows of like length together, the longest first.
 
     The longest come first so that memory that does not suffice is noticed at once; batches carry `index`, by which
@@ -122,7 +122,7 @@ class LengthEvalBatches(DistributedSampler):
     def __len__(self) -> int:
         return len(self._own())
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[Any]:
         return (batch.tolist() for batch in self._own())
 
 

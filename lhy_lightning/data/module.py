@@ -136,6 +136,7 @@ class CourseDataModule(LightningDataModule):
             num_workers=num_workers,
             pin_memory=self._on_gpu(),
         )
+        sampler.same_every_epoch = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         if self._place is not None:
             loader.load_state_dict(self._place)
         self._loader, self._place = loader, None
@@ -214,4 +215,9 @@ class PictureDataModule(CourseDataModule):
         return self._rows_once("predict")
 
     def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
-        return self.prepare_batch(batch, training=self.trainer is not None and bool(self.trainer.training))
+        if self.trainer is None:
+            return self.prepare_batch(batch, training=False)
+        prepared = self.prepare_batch(batch, training=bool(self.trainer.training))
+        # Lightning gave the batch its precision before there were pictures in it, only bytes.
+        converted: dict[str, Tensor] = self.trainer.precision_plugin.convert_input(prepared)
+        return converted

@@ -1,7 +1,6 @@
 """Samplers that yield whole batches of row numbers, the same for a given (seed, epoch) on every machine.
 
-They subclass `DistributedSampler` because Lightning replaces every other sampler under DDP (and shuffles it) and
-calls `set_epoch` on this one; with `batch_size=None` a loader hands each list of rows to the dataset in one call.
+With `batch_size=None` a loader hands each list of rows to the dataset in one call.
 """
 
 import math
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import DistributedSampler
+from torch.utils.data import DistributedSampler, SequentialSampler
 
 from lhy_lightning.determinism import derive_seed, run_seed
 from lhy_lightning.ranks import rank_and_world
@@ -30,10 +29,19 @@ def epoch_permutation(rows: int, epoch: int, *, stream: int = 0) -> np.ndarray:
     return np.random.Generator(np.random.PCG64(derive_seed(run_seed(), epoch, stream))).permutation(rows)
 
 
-class TrainBatches(DistributedSampler):
+class OwnBatches(DistributedSampler, SequentialSampler):
+    """Base of samplers that Lightning is to leave as they are.
+
+    Under DDP it replaces (and shuffles) every sampler but a `DistributedSampler`, on which it calls `set_epoch`; for
+    `overfit_batches` every one but a `SequentialSampler`, whose single rows our datasets do not take.
+    """
+
+
+class TrainBatches(OwnBatches):
     """Shuffled training batches: each row at most once an epoch over all ranks, every rank the same number of batches.
 
     `resume_at` is (epoch, batches): in that epoch the first batches are left out, as a killed run has trained on them.
+    With `same_every_epoch` all epochs take the batches of the first, for a Trainer that is to overfit.
 
     Args:
         rows: size of the training set.
@@ -61,7 +69,7 @@ class TrainBatches(DistributedSampler):
             raise ValueError(f"rows={rows} and batch_size={batch_size}: both must be at least 1.")
         self.rows, self.batch_size, self.drop_last, self.steps = rows, batch_size, drop_last, steps
         self.weights = None if weights is None else weights.double().numpy() / float(weights.double().sum())
-        self.epoch, self.resume_at = 0, (0, 0)
+        self.epoch, self.resume_at, self.same_every_epoch = 0, (0, 0), False
 
     def __len__(self) -> int:
         _, world = rank_and_world()
@@ -100,7 +108,8 @@ class TrainBatches(DistributedSampler):
     def __iter__(self) -> Iterator[Any]:
         # Not used up by being read: a loader with workers asks for the iterator twice.
         epoch, batches = self.resume_at
-        return iter(self.epoch_batches(self.epoch)[batches if epoch == self.epoch else 0 :])
+        order = self.epoch_batches(0 if self.same_every_epoch else self.epoch)
+        return iter(order[batches if epoch == self.epoch else 0 :])
 
 
 def endless_rows(rows: int, *, first: int, count: int, stream: int = 1) -> np.ndarray:
@@ -116,7 +125,7 @@ def endless_rows(rows: int, *, first: int, count: int, stream: int = 1) -> np.nd
     return joined[offset : offset + count]
 
 
-class EvalBatches(DistributedSampler):
+class EvalBatches(OwnBatches):
     """Every row exactly once over all ranks, in order: rank r takes rows r, r + world, r + 2 · world …
 
     Uneven last batches are fine (nothing is gathered a batch); metrics must be torchmetrics objects, as a mean of
@@ -138,6 +147,6 @@ class EvalBatches(DistributedSampler):
     def __len__(self) -> int:
         return math.ceil(len(self._own()) / self.batch_size)
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[Any]:
         own = self._own()
         return (list(own[i : i + self.batch_size]) for i in range(0, len(own), self.batch_size))

@@ -7,12 +7,12 @@ import heapq
 import math
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
-from torch.utils.data import DistributedSampler
 
 from lhy_lightning.data import samplers
-from lhy_lightning.data.samplers import TrainBatches, endless_rows, epoch_permutation
+from lhy_lightning.data.samplers import OwnBatches, TrainBatches, endless_rows, epoch_permutation
 
 SHUFFLE, SYNTHETIC, STEPS = 2, 3, 4  # streams of random order; a redrawn epoch counts on from REDRAWN
 REDRAWN, REDRAWS = 16, 8
@@ -219,7 +219,7 @@ class TokenBatches(TrainBatches):
         return [step[rank].tolist() for step in self.epoch_steps(epoch)]
 
 
-class TokenEvalBatches(DistributedSampler):
+class TokenEvalBatches(OwnBatches):
     """Every row exactly once over all ranks, rows of similar length together; batches are dealt in turn.
 
     The order is by length, the longest last; batches carry `index`, by which results are put in order again.
@@ -262,5 +262,5 @@ class TokenEvalBatches(DistributedSampler):
     def __len__(self) -> int:
         return len(self._own())
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[Any]:
         return (batch.tolist() for batch in self._own())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+
+from lhy_lightning.layers.precision import keeping_precision, take_any_input
 
 
 class AveragedWeights(nn.Module):
@@ -15,7 +18,8 @@ class AveragedWeights(nn.Module):
     average <- d average + (1 - d) weight after every optimizer step, with d = min(decay, (1 + t) / (10 + t)) at
     update t, so that the random start is forgotten early (Polyak and Juditsky 1992; the ramp is TensorFlow's).
     Batch statistics are averaged like weights: they are those of the averaged network, nearly. Whole-number buffers
-    are copied. As a submodule it lies in the state dict beside the raw network and never replaces it.
+    are copied. It stays in float32 where the network is brought to half precision. As a submodule it lies in the state
+    dict beside the raw network and never replaces it.
 
     Args:
         network: the network to follow; it is copied here.
@@ -30,9 +34,14 @@ class AveragedWeights(nn.Module):
         if not 0 <= decay < 1:
             raise ValueError(f"decay of averaged weights lies in [0, 1), not {decay}")
         self.network = deepcopy(network).requires_grad_(False)
+        take_any_input(self.network)
         self.decay = decay
         # a whole number on the CPU's side would cost a wait for the GPU; as extra state it stays a Python int
         self.count = 0
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], *rest: Any) -> Self:
+        # Steps of a thousandth of the way would be rounded off in half precision.
+        return super()._apply(keeping_precision(fn), *rest)
 
     def get_extra_state(self) -> Tensor:
         return torch.tensor(self.count)
@@ -54,7 +63,7 @@ class AveragedWeights(nn.Module):
         averaged = [*self.network.parameters(), *self.network.buffers()]
         current = [*network.parameters(), *network.buffers()]
         floats = [(a, c) for a, c in zip(averaged, current, strict=True) if a.is_floating_point()]
-        torch._foreach_lerp_([a for a, _ in floats], [c.detach() for _, c in floats], 1 - decay)
+        torch._foreach_lerp_([a for a, _ in floats], [c.detach().to(a.dtype) for a, c in floats], 1 - decay)
         for a, c in zip(averaged, current, strict=True):
             if not a.is_floating_point():
                 a.copy_(c)
