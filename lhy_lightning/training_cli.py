@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
 
 import lhy_lightning
@@ -34,6 +34,7 @@ from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
 from lhy_lightning.callbacks.pictures import run_directory
 from lhy_lightning.callbacks.results import print_results, write_results
 from lhy_lightning.checkpoint_fit import check_resumable
+from lhy_lightning.callbacks.wandb_record import WandbRecord, record_id
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.command_errors import CommandParser, message_for_user, report
 from lhy_lightning.data.controls import beside
@@ -284,6 +285,7 @@ class TrainingCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         folder, subcommand = self.command.folder, str(self.subcommand)
+        self.at_start: list[Callback] = [CleanStart(folder)] if self.command.clears else []
         trainer_settings = self._get(self.config_init, "trainer")
         check_trainer_numbers(trainer_settings.as_dict())
         check_settings(trainer_settings)
@@ -296,8 +298,7 @@ class TrainingCLI(LightningCLI):
         trainer = super().instantiate_trainer(**kwargs)
         trainer.callbacks.insert(0, self.phase)  # type: ignore[attr-defined]
         if subcommand == "fit":
-            first = [CleanStart(folder)] if self.command.clears else []
-            trainer.callbacks = [*first, *trainer.callbacks, Curves()]  # type: ignore[attr-defined]
+            trainer.callbacks = [*self.at_start, *trainer.callbacks, Curves()]  # type: ignore[attr-defined]
         else:
             trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, Checkpoint)]  # type: ignore[attr-defined]
         if isinstance(self.model, CourseModule):
@@ -312,7 +313,12 @@ class TrainingCLI(LightningCLI):
             from lightning.pytorch.loggers import WandbLogger
 
             make_folder(folder)
-            loggers.append(WandbLogger(project=project, name=folder.name, save_dir=str(folder)))
+            record: dict[str, Any] = {}
+            if subcommand == "fit":
+                goes_on = bool(self.command.checkpoints) and not self.command.clears
+                record = {"id": record_id(folder, goes_on=goes_on), "resume": "allow"}
+                self.at_start.append(WandbRecord(folder, record["id"]))
+            loggers.append(WandbLogger(project=project, name=folder.name, save_dir=str(folder), **record))
         return loggers
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:

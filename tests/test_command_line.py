@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 
 from lhy_lightning import FixMatchClassifier, ImageClassifier
+from lhy_lightning.callbacks.wandb_record import record_id
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.cli import main
 
@@ -149,6 +150,22 @@ def test_bf16_mixed_precision_and_weights_and_biases_offline(root: Path) -> None
     assert list((root / "bf16" / "wandb").glob("offline-run-*"))
     weights = read_checkpoint(root / "bf16/checkpoints/last.ckpt")["state_dict"]
     assert weights["network.head.weight"].dtype == torch.float32
+
+
+def test_a_run_that_goes_on_does_so_in_its_record_of_weights_and_biases(root: Path) -> None:
+    wandb = pytest.importorskip("wandb")
+    command = ["fit", "--name", "recorded", "--trainer.limit_train_batches", "2", "--evaluate", "false", "--wandb", "p"]
+
+    for more in (TINY, ["--ckpt_path", "last", "--trainer.max_epochs", "2"]):
+        wandb.finish()  # what the end of a process does
+        lhy(root, *command, *more)
+    wandb.finish()
+    folder = root / "recorded"
+    first, second = (path.name.rpartition("-")[2] for path in (folder / "wandb").glob("offline-run-*"))
+    assert first == second == (folder / "wandb_id.txt").read_text().strip()
+    assert record_id(folder, goes_on=False) != first
+    (folder / "wandb_id.txt").unlink()  # of a run of an earlier version
+    assert record_id(folder, goes_on=True) == first
 
 
 def test_resuming_keeps_to_the_run_folder_and_settings_of_the_checkpoint(root: Path) -> None:
