@@ -7,25 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from lhy_lightning import run_folder
+from lhy_lightning.asked_settings import Resolve, check_same
 from lhy_lightning.callbacks.results import read_results
 from lhy_lightning.whole_file import csv_text, write_whole
 
 FOLD = "fold-{}"
 
 
-def run_folds(argv: list[str], run_one: Callable[[list[str]], int]) -> int | None:
+def run_folds(argv: list[str], run_one: Callable[[list[str]], int], resolve: Resolve) -> int | None:
     """Runs every fold that is not done yet, going on with the one that was cut off, and writes `folds.csv`.
 
     Args:
         argv: the command line.
         run_one: runs the command line of one fold and returns its exit code.
+        resolve: tells all settings of a `fit`.
 
     Returns:
         The exit code, or None if the command line asks for no cross-validation (no `--data.folds`, or one fold
         by `--data.fold`).
 
     Raises:
-        ValueError: fewer than two folds, a checkpoint given, or several processes that `torchrun` or SLURM started.
+        ValueError: fewer than two folds, a checkpoint given, several processes that `torchrun` or SLURM started, or a
+            fold that is there with other settings.
     """
     folds, _ = option(argv, "--data.folds")
     fold, _ = option(argv, "--data.fold")
@@ -44,19 +47,26 @@ def run_folds(argv: list[str], run_one: Callable[[list[str]], int]) -> int | Non
     recipe, _ = option(argv, "--config")
     root = Path(option(argv, "--trainer.default_root_dir")[0] or "runs")
     name = name or f"{run_folder.name_of_recipe(recipe or 'run')}-folds"
+    overwrite, rest = overwrites(rest)
+    asked: dict[str, Any] = {}
     results = []
     for number in range(int(folds)):
         folder = root / name / FOLD.format(number)
-        done = read_results(folder / "results.json")
-        if done is None:
+        if run_folder.is_run(folder) and not overwrite:
+            asked = asked or resolve([*rest, "--data.fold", "0"])
+            asked["data"]["init_args"]["fold"] = number
+            check_same(folder, asked, "a fold of this run,")
+        if overwrite or not run_folder.is_finished(folder):
             last = folder / "checkpoints" / "last.ckpt"
             os.environ.pop(run_folder.ENVIRONMENT_KEY, None)
-            go_on = ["--ckpt_path", str(last)] if last.is_file() else ["--overwrite", "true"]
-            print(f"fold {number} of {folds}{' (resumed)' if last.is_file() else ''}", flush=True)
-            code = run_one([*rest, "--name", f"{name}/{folder.name}", "--data.fold", str(number), *go_on])
-            done = read_results(folder / "results.json")
-            if code or done is None:
+            resumed = last.is_file() and not overwrite
+            more = ["--ckpt_path", str(last)] if resumed else ["--overwrite", "true"] if overwrite else []
+            print(f"fold {number} of {folds}{' (resumed)' if resumed else ''}", flush=True)
+            code = run_one([*rest, "--name", f"{name}/{folder.name}", "--data.fold", str(number), *more])
+            if code or not run_folder.is_finished(folder):
                 return code or 1
+        done = read_results(folder / "results.json")
+        assert done is not None
         results.append(done)
     if os.environ.get("LOCAL_RANK", "0") == "0":
         write_folds(root / name / "folds.csv", results)
@@ -75,6 +85,23 @@ def write_folds(path: Path, results: list[dict[str, float]]) -> None:
         ["deviation", *(f"{statistics.stdev(columns[n]):.6f}" for n in names)],
     ]
     write_whole(path, csv_text(rows))
+
+
+def overwrites(argv: list[str]) -> tuple[bool, list[str]]:
+    """Whether a command line says `--overwrite`, with or without a value, and the arguments without it."""
+    rest, found = [], "false"
+    words = iter(range(len(argv)))
+    for place in words:
+        flag, equals, value = argv[place].partition("=")
+        if flag != "--overwrite":
+            rest.append(argv[place])
+        elif equals:
+            found = value
+        elif place + 1 < len(argv) and not argv[place + 1].startswith("-"):
+            found = argv[next(words)]
+        else:
+            found = "true"
+    return found.lower() in ("true", "1", "yes"), rest
 
 
 def option(argv: list[str], name: str) -> tuple[str | None, list[str]]:

@@ -35,8 +35,11 @@ def plain(value: Any) -> Any:
 
 
 def same_value(one: Any, other: Any) -> bool:
-    """Whether two values of a setting mean the same; the same place may be written in two ways."""
+    """Whether two values of a setting mean the same: one place written in two ways, a square size as one number."""
     one, other = plain(one), plain(other)
+    if isinstance(one, list) != isinstance(other, list):
+        several, single = (one, other) if isinstance(one, list) else (other, one)
+        return len(several) == 2 and several == [single, single]
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(same_value, one, other))
     if isinstance(one, str) and isinstance(other, str) and one != other:

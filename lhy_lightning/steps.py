@@ -5,24 +5,32 @@
       - predict --ckpt_path {root}/{name}-reverse --data.predict_source {data.monolingual}
 
 `{name}` is the run's name, `{root}` the folder of runs, and `{data.monolingual}` any setting of the command line or of
-the recipe. A step that is done is not run again, one that was cut off goes on. A `fit` gets the `--trainer` and
-`--data` flags of the command line too, but for those that a placeholder takes; a `predict` gets the `--trainer` flags.
+the recipe. A step that is done with the settings asked for is not run again (but by `--overwrite`), one that was cut
+off goes on, the last one too. A `fit` gets the `--trainer` flags of the command line, the `--data` flags that its data
+module has, and, where the last step starts from its weights (`start_from`), the `--model` flags of what both have
+alike, such as the network's width; but for those that a placeholder takes. A `predict` gets the `--trainer` flags.
 """
 
+import json
 import os
 import re
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lhy_lightning import run_folder
-from lhy_lightning.folds import option
+from lhy_lightning.asked_settings import Resolve, check_same, differences, flat
+from lhy_lightning.folds import option, overwrites
 from lhy_lightning.recipes import find_recipe
+from lhy_lightning.resumed_settings import same_value
 from lhy_lightning.settings_file import read_settings
+from lhy_lightning.whole_file import write_whole
 
 PLACEHOLDER = re.compile(r"\{([a-z_.]+)\}")
 DONE = {"fit": "results.json", "predict": "predictions.tsv"}
+NOTE = "predict_step.json"
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
@@ -89,62 +97,192 @@ def last_recipe(argv: list[str]) -> tuple[dict[str, Any], str] | None:
     return recipe, option(argv, "--name")[0] or run_folder.name_of_recipe(config)
 
 
-def run_steps(argv: list[str], run_one: Callable[[list[str]], int]) -> int:
-    """Runs the steps before a `fit`. Returns 0, or the exit code of the step that failed.
+def run_steps(argv: list[str], run_one: Callable[[list[str]], int], resolve: Resolve) -> int:
+    """Runs the steps before a `fit` that are not done. Returns 0, or the exit code of the step that failed.
 
     Args:
         argv: the command line.
         run_one: runs one command line and returns its exit code.
+        resolve: tells all settings of a `fit`.
 
     Raises:
-        ValueError: a placeholder without a value, or several processes that `torchrun` or SLURM started.
+        ValueError: a placeholder without a value, a step that is there with other settings, or several processes that
+            `torchrun` or SLURM started.
     """
     if not argv or argv[0] != "fit" or {"--help", "-h", "--print_config"} & set(argv):
         return 0
-    if option(argv, "--ckpt_path")[0] is not None or (found := last_recipe(argv)) is None:
+    if option(argv, "--ckpt_path")[0] is not None or run_folder.started_by_another_process():
+        return 0
+    if (found := last_recipe(argv)) is None:
         return 0
     recipe, name = found
     look_up = settings_of(argv, recipe, name)
-    commands = [[fill(word, look_up) for word in shlex.split(line)] for line in recipe["before"]]
-    if run_folder.launched_from_outside():
+    overwrite, _ = overwrites(argv)
+    resolve(argv)  # a flag that the last step cannot take is told of before the first one
+    steps = [
+        Step.of([fill(word, look_up) for word in shlex.split(line)], argv, look_up, resolve)
+        for line in recipe["before"]
+    ]
+    to_do = [step for step in steps if overwrite or not step.is_done()]
+    if to_do and run_folder.launched_from_outside():
         raise ValueError(
             "this recipe has steps before it, which start processes of their own; under torchrun or SLURM run them one "
-            "by one: " + " · ".join("lhy " + shlex.join(command) for command in commands)
+            "by one: " + " · ".join("lhy " + shlex.join(step.words(overwrite)) for step in to_do)
         )
-    taken = {f"--{key}" for line in recipe["before"] for key in PLACEHOLDER.findall(line)}
-    for place, command in enumerate(commands, 1):
-        print(f"step {place} of {len(commands) + 1}: lhy {shlex.join(command)}", flush=True)
-        if code := run_step(command, passed_on(argv, command, taken), look_up("root"), run_one):
+    tell_of_flags(argv, steps)
+    for place, step in enumerate(steps, 1):
+        words = step.words(overwrite)
+        print(f"step {place} of {len(steps) + 1}: lhy {shlex.join(words)}", flush=True)
+        if step not in to_do and step.is_done():  # what an earlier step replaces is no longer there
+            print(f"    done before: {step.result}", flush=True)
+            continue
+        os.environ.pop(run_folder.ENVIRONMENT_KEY, None)
+        if code := run_one(words):
             return code
-    print(f"step {len(commands) + 1} of {len(commands) + 1}: {name}", flush=True)
+        step.note_done()
+    print(f"step {len(steps) + 1} of {len(steps) + 1}: lhy {shlex.join(argv)}", flush=True)
     return 0
 
 
-def passed_on(argv: list[str], command: list[str], taken: set[str]) -> list[str]:
-    """The flags of the command line that a step gets too."""
-    kinds = ("--trainer.", "--data.") if command[0] == "fit" else ("--trainer.",)
-    flags: list[str] = ["--traceback"] if "--traceback" in argv else []
+def go_on(argv: list[str], resolve: Resolve) -> list[str]:
+    """The command line of a recipe with steps, going on from its checkpoint where its last step was cut off.
+
+    Raises:
+        ValueError: the last step of the name given was cut off with other settings.
+    """
+    if not argv or argv[0] != "fit" or option(argv, "--ckpt_path")[0] is not None or overwrites(argv)[0]:
+        return argv
+    if (found := last_recipe(argv)) is None:
+        return argv
+    folder = Path(option(argv, "--trainer.default_root_dir")[0] or "runs") / found[1]
+    last = folder / "checkpoints" / "last.ckpt"
+    if not last.is_file() or run_folder.is_finished(folder):
+        return argv
+    asked = resolve(argv)
+    if option(argv, "--name")[0] is not None:
+        check_same(folder, asked, "the run that was cut off in")
+    elif differences(folder, asked):
+        return argv  # another run of this recipe, which gets a number
+    return [*argv, "--ckpt_path", str(last)]
+
+
+@dataclass
+class Step:
+    """One step of a recipe.
+
+    Attributes:
+        command: as the recipe has it, filled.
+        flags: of the command line that it gets too.
+        folder: the run that it makes, or predicts with.
+        asked: all settings of a `fit`.
+    """
+
+    command: list[str]
+    flags: list[str]
+    folder: Path
+    asked: dict[str, Any]
+
+    @classmethod
+    def of(cls, command: list[str], argv: list[str], look_up: Callable[[str], str], resolve: Resolve) -> "Step":
+        """A step with the flags of the command line that it has settings for."""
+        root = look_up("root")
+        name, checkpoint = option(command, "--name")[0], option(command, "--ckpt_path")[0]
+        folder = Path(root) / name if name else Path(checkpoint or root)
+        here = {argument.split("=")[0] for argument in command}
+        recipe = last_recipe(argv)
+        taken = {f"--{key}" for line in (recipe[0]["before"] if recipe else []) for key in PLACEHOLDER.findall(line)}
+        flags = [(flag, words) for flag, words in flags_of(argv) if flag not in taken | here]
+        if command[0] != "fit":
+            return cls(
+                command, [w for flag, words in flags if flag.startswith("--trainer.") for w in words], folder, {}
+            )
+        own_settings = resolve(command)
+        own = dict(flat(own_settings))
+        kinds: tuple[str, ...] = ("--trainer.", "--data.")
+        if gives_weights(argv, folder, look_up):
+            kinds = (*kinds, "--model.")
+            of_network = [word for flag, words in flags_of(argv) if flag.startswith("--model.") for word in words]
+            last = dict(flat(resolve([word for word in argv if word not in of_network])))
+            own = {key: value for key, value in own.items() if "data." in key or same_value(last.get(key), value)}
+        passed = [
+            words
+            for flag, words in flags
+            if flag.startswith(kinds) and (flag.startswith("--trainer.") or setting(flag) in own)
+        ]
+        together = [word for words in passed for word in words]
+        return cls(command, together, folder, resolve([*command, *together]) if together else own_settings)
+
+    @property
+    def result(self) -> Path:
+        """The file that is there when the step is done."""
+        return self.folder / DONE.get(self.command[0], "results.json")
+
+    def is_done(self) -> bool:
+        """Whether the step was done before, as it is asked for now.
+
+        Raises:
+            ValueError: a `fit` that was done, or was cut off, with other settings.
+        """
+        if self.command[0] != "fit":
+            return self.result.is_file() and self._note() == _read(self.folder / NOTE)
+        if run_folder.is_run(self.folder):
+            check_same(self.folder, self.asked, "a step of this recipe,")
+        return run_folder.is_finished(self.folder)
+
+    def words(self, overwrite: bool) -> list[str]:
+        """The whole command; a `fit` that was cut off goes on."""
+        last = self.folder / "checkpoints" / "last.ckpt"
+        cut_off = self.command[0] == "fit" and run_folder.is_run(self.folder) and not self.result.is_file()
+        more: list[str] = []
+        if self.command[0] == "fit" and (overwrite or (cut_off and not last.is_file())):
+            more = ["--overwrite", "true"]
+        elif cut_off:
+            more = ["--ckpt_path", str(last)]
+        return [*self.command, *self.flags, *more]
+
+    def note_done(self) -> None:
+        """Notes beside predictions what made them; a `fit` has its config.yaml."""
+        if self.command[0] != "fit":
+            write_whole(self.folder / NOTE, json.dumps(self._note(), indent=2) + "\n")
+
+    def _note(self) -> dict[str, Any]:
+        return {"command": self.command, "of": _read(self.folder / "results.json")}
+
+
+def _read(path: Path) -> Any:
+    """What a JSON file holds; None where there is none, or it was cut off."""
+    try:
+        return json.loads(path.read_text("utf8"))
+    except (OSError, ValueError):
+        return None
+
+
+def flags_of(argv: list[str]) -> list[tuple[str, list[str]]]:
+    """The `--trainer`, `--data` and `--model` flags of a command line, each with its words."""
+    found = []
     for place, argument in enumerate(argv):
-        flag = argument.split("=")[0]
-        if not flag.startswith(kinds) or flag in taken or flag in command:
-            continue
-        value = [] if "=" in argument or place + 1 == len(argv) else [argv[place + 1]]
-        flags += [argument, *value]
-    return flags
+        if argument.startswith(("--trainer.", "--data.", "--model.")):
+            value = [] if "=" in argument or place + 1 == len(argv) else [argv[place + 1]]
+            found.append((argument.split("=")[0], [argument, *value]))
+    return found
 
 
-def run_step(command: list[str], flags: list[str], root: str, run_one: Callable[[list[str]], int]) -> int:
-    """Runs one step unless it is done; a `fit` that was cut off goes on."""
-    name = option(command, "--name")[0]
-    checkpoint = option(command, "--ckpt_path")[0]
-    folder = Path(root) / name if name else Path(checkpoint or root)
-    done = folder / DONE.get(command[0], "results.json")
-    if done.is_file():
-        print(f"    done before: {done}", flush=True)
-        return 0
-    os.environ.pop(run_folder.ENVIRONMENT_KEY, None)
-    go_on: list[str] = []
-    if command[0] == "fit":
-        last = folder / "checkpoints" / "last.ckpt"
-        go_on = ["--ckpt_path", str(last)] if last.is_file() else ["--overwrite", "true"]
-    return run_one([*command, *flags, *go_on])
+def setting(flag: str) -> str:
+    """`model.width` of `--model.width` or `--model.init_args.width`."""
+    return flag[2:].replace(".init_args.", ".")
+
+
+def gives_weights(argv: list[str], folder: Path, look_up: Callable[[str], str]) -> bool:
+    """Whether the recipe's training starts from the weights of the run in `folder`: then both are one network."""
+    found = last_recipe(argv)
+    arguments = found[0].get("model", {}).get("init_args", {}) if found else {}
+    start = arguments.get("start_from")
+    return start is not None and Path(fill(str(start), look_up)).is_relative_to(folder)
+
+
+def tell_of_flags(argv: list[str], steps: list[Step]) -> None:
+    """Prints which flags no step before the last one gets."""
+    before = {word for step in steps for word in (*step.flags, *step.command)}
+    only = [flag for flag, words in flags_of(argv) if words[0] not in before and flag not in before]
+    if only:
+        print(f"only the last step gets {', '.join(dict.fromkeys(only))}", flush=True)

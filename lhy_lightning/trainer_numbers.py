@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from lightning.pytorch import Trainer
+
 SMALLEST = {
     "accumulate_grad_batches": 1, "check_val_every_n_epoch": 1, "num_nodes": 1, "log_every_n_steps": 0,
     "reload_dataloaders_every_n_epochs": 0, "num_sanity_val_steps": -1, "gradient_clip_val": 0, "max_epochs": -1,
@@ -51,3 +53,17 @@ def devices_of(accelerator: str) -> int | None:
     if accelerator in ("gpu", "cuda"):
         return torch.cuda.device_count() or None
     return max(os.cpu_count() or 1, 4) if accelerator == "cpu" else None
+
+
+def refuse_no_steps(trainer: Trainer) -> None:
+    """Refuses a fit that trains on nothing, which would leave results without a checkpoint.
+
+    Raises:
+        ValueError: no epoch, no step or no batch is asked for.
+    """
+    for name in ("max_epochs", "max_steps", "limit_train_batches"):
+        if getattr(trainer, name) == 0:
+            raise ValueError(
+                f"--trainer.{name} 0 trains on nothing: give at least 1. To evaluate a checkpoint there are `lhy "
+                "validate` and `lhy test`."
+            )

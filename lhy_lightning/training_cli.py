@@ -44,10 +44,10 @@ from lhy_lightning.library_errors import Phase, in_library_words
 from lhy_lightning.metrics_file import RunLogger
 from lhy_lightning.module import CourseModule, plain
 from lhy_lightning.recipes import find_recipe
-from lhy_lightning.steps import filled, read_recipe, run_steps, settings_of
+from lhy_lightning.steps import filled, go_on, read_recipe, run_steps, settings_of
 from lhy_lightning.stop_signals import WHOLE_COMMAND, Stopped, ended_by_signals, told
 from lhy_lightning.trainer_flags import check_settings
-from lhy_lightning.trainer_numbers import check_trainer_numbers
+from lhy_lightning.trainer_numbers import check_trainer_numbers, refuse_no_steps
 from lhy_lightning.whole_file import write_whole
 from lhy_lightning.writable import check_writable, make_folder
 
@@ -78,13 +78,7 @@ def prepare(argv: list[str]) -> Command:
         ValueError: several checkpoints for another command than `predict`.
     """
     subcommand, *rest = argv
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--config", "-c", action="append", default=[])
-    first.add_argument("--name")
-    first.add_argument("--overwrite", nargs="?", const="true", default="false")
-    first.add_argument("--ckpt_path")
-    first.add_argument("--trainer.default_root_dir", dest="root", default="runs")
-    own, flags = first.parse_known_args(rest)
+    own, flags = _own_flags(rest)
     if "--help" in flags or "-h" in flags:
         return Command(subcommand, [subcommand, *flags], Path())
 
@@ -139,6 +133,17 @@ def prepare(argv: list[str]) -> Command:
     command.arguments += [part for file in with_files for part in ("--config", file)]
     command.arguments += ["--trainer.default_root_dir", str(root), *flags, *_nodes(flags)]
     return command
+
+
+def _own_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The flags that the command line answers before it is parsed, and all others."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--config", "-c", action="append", default=[])
+    first.add_argument("--name")
+    first.add_argument("--overwrite", nargs="?", const="true", default="false")
+    first.add_argument("--ckpt_path")
+    first.add_argument("--trainer.default_root_dir", dest="root", default="runs")
+    return first.parse_known_args(arguments)
 
 
 def _without_steps(recipe: str, argv: list[str], name: str | None) -> str:
@@ -232,10 +237,14 @@ class RunConfig(SaveConfigCallback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        folder = run_directory(trainer)
-        settings = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
-        text = yaml.safe_dump({k: v for k, v in settings.items() if k not in NOT_IN_RECIPES}, sort_keys=False)
-        write_whole(folder / "config.yaml", text)
+        text = yaml.safe_dump(recipe_of(self.parser, self.config), sort_keys=False)
+        write_whole(run_directory(trainer) / "config.yaml", text)
+
+
+def recipe_of(parser: Any, config: Any) -> dict[str, Any]:
+    """Parsed settings as config.yaml has them: all that are there, without those of one call only."""
+    settings = yaml.safe_load(parser.dump(config, skip_none=False))
+    return {name: value for name, value in settings.items() if name not in NOT_IN_RECIPES}
 
 
 class TrainingCLI(LightningCLI):
@@ -420,18 +429,23 @@ class TrainingCLI(LightningCLI):
         self.trainer.test(**arguments | {"verbose": False})
 
 
-def refuse_no_steps(trainer: Trainer) -> None:
-    """Refuses a fit that trains on nothing, which would leave results without a checkpoint.
+class _Settings(TrainingCLI):
+    """Reads a command line and does nothing more."""
 
-    Raises:
-        ValueError: no epoch, no step or no batch is asked for.
-    """
-    for name in ("max_epochs", "max_steps", "limit_train_batches"):
-        if getattr(trainer, name) == 0:
-            raise ValueError(
-                f"--trainer.{name} 0 trains on nothing: give at least 1. To evaluate a checkpoint there are `lhy "
-                "validate` and `lhy test`."
-            )
+    def _set_seed(self) -> None: ...
+
+    def instantiate_classes(self) -> None: ...
+
+    def _run_subcommand(self, subcommand: str) -> None: ...
+
+
+def settings_of_fit(argv: list[str]) -> dict[str, Any]:
+    """All settings of a `fit` that starts from nothing, as the config.yaml of its run has them."""
+    own, flags = _own_flags(argv[1:])
+    recipes = [part for name in own.config for part in ("--config", _without_steps(name, argv, own.name))]
+    arguments = ["fit", *recipes, "--trainer.default_root_dir", own.root, *flags, *_nodes(flags)]
+    cli = _Settings(Command("fit", arguments, Path()), Phase())
+    return recipe_of(cli._parser("fit"), cli.config["fit"])
 
 
 def quiet() -> None:
@@ -473,11 +487,11 @@ def main(argv: list[str]) -> int:
     phase, command = Phase(), None
     try:
         with ended_by_signals():
-            if (code := run_folds(argv, in_new_process)) is not None:
+            if (code := run_folds(argv, in_new_process, settings_of_fit)) is not None:
                 return code
-            if code := run_steps(argv, in_new_process):
+            if code := run_steps(argv, in_new_process, settings_of_fit):
                 return code
-            command = prepare(argv)
+            command = prepare(go_on(argv, settings_of_fit))
             TrainingCLI(command, phase)
     except Stopped as stopped:
         if run_folder.started_by_another_process():

@@ -12,9 +12,11 @@ import yaml
 from PIL import Image
 
 from lhy_lightning import FixMatchClassifier, ImageClassifier
+from lhy_lightning.asked_settings import differences
 from lhy_lightning.callbacks.wandb_record import record_id
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.cli import main
+from lhy_lightning.training_cli import settings_of_fit
 
 TINY = [
     "--model", "ImageClassifier", "--model.network", "vgg", "--model.depth", "3", "--model.width", "8",
@@ -175,6 +177,14 @@ def test_resuming_keeps_to_the_run_folder_and_settings_of_the_checkpoint(root: P
         steps = [int(row["step"]) for row in csv.DictReader(file)]
     assert steps == sorted(set(steps))
     assert steps[0] == 9
+
+
+def test_a_run_has_the_settings_that_its_command_line_asks_for(root: Path) -> None:
+    assert differences(root / "digits", settings_of_fit(["fit", *TINY])) == []
+    more = ["--seed_everything", "1", "--evaluate", "false", "--trainer.max_epochs", "2"]
+    assert differences(root / "second", settings_of_fit(["fit", *TINY, *more])) == []  # has gone on
+    other = settings_of_fit(["fit", *TINY, *more, "--model.width", "4", "--data.num_workers", "2"])
+    assert differences(root / "second", other) == ["model.width is 8, not 4"]
 
 
 def test_class_folders_and_a_corrupt_picture(root: Path, tmp_path: Path) -> None:

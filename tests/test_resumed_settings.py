@@ -12,8 +12,9 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 import lhy_lightning
 from lhy_lightning import GAN, ImageClassifier, ImageDataModule
-from lhy_lightning.data.module import CourseDataModule
-from lhy_lightning.resumed_settings import INITIAL, check_data
+from lhy_lightning.asked_settings import LEARNT
+from lhy_lightning.data.module import CourseDataModule, PictureDataModule
+from lhy_lightning.resumed_settings import INITIAL, check_data, same_value
 
 DATA_MODULES = [getattr(lhy_lightning, name) for name in lhy_lightning.__all__ if name.endswith("DataModule")]
 ACT = {
@@ -46,6 +47,26 @@ def test_every_argument_of_a_data_module_is_of_one_kind(cls: type[CourseDataModu
     assert set().union(*kinds) == arguments_of(cls), "say whether a run that goes on may change a new argument"
     assert sum(map(len, kinds)) == len(arguments_of(cls)), "an argument is of two kinds"
     assert {"source", "val_fraction", "split_seed"} <= set(cls.split_settings)
+
+
+@pytest.mark.parametrize("cls", [cls for cls in DATA_MODULES if issubclass(cls, PictureDataModule)])
+def test_what_a_data_module_learns_from_its_data_is_known_as_such(cls: type[CourseDataModule]) -> None:
+    data = cls()
+    before = dict(data.hparams)
+    data.setup("fit")
+    assert {name for name, value in data.hparams.items() if not same_value(before[name], value)} <= set(LEARNT)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ((1, 2), [1, 2], True), (16, (16, 16), True), ([16, 8], 16, False), (None, [None], False), ([], 1, False),
+        ("a/", "a", True), (["a/"], ["a"], True), ("a", "b", False), (1, 1.0, True), (None, "None", False),
+    ],
+)  # fmt: skip
+def test_values_that_mean_the_same(one: Any, other: Any, same: bool) -> None:
+    assert same_value(one, other) is same
+    assert same_value(other, one) is same
 
 
 def checkpoint_of(data: CourseDataModule, *, batches: int = 0, **changed: Any) -> dict[str, Any]:
