@@ -31,6 +31,7 @@ from lhy_lightning.whole_file import write_whole
 PLACEHOLDER = re.compile(r"\{([a-z_.]+)\}")
 DONE = {"fit": "results.json", "predict": "predictions.tsv"}
 NOTE = "predict_step.json"
+OF_THE_CALL = ("--config", "--name", "--overwrite", "--ckpt_path", "--traceback", "--trainer.default_root_dir")
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
@@ -119,8 +120,9 @@ def run_steps(argv: list[str], run_one: Callable[[list[str]], int], resolve: Res
     look_up = settings_of(argv, recipe, name)
     overwrite, _ = overwrites(argv)
     resolve(argv)  # a flag that the last step cannot take is told of before the first one
+    taken = {f"--{key}" for line in recipe["before"] for key in PLACEHOLDER.findall(line)}
     steps = [
-        Step.of([fill(word, look_up) for word in shlex.split(line)], argv, look_up, resolve)
+        Step.of([fill(word, look_up) for word in shlex.split(line)], argv, taken, look_up, resolve)
         for line in recipe["before"]
     ]
     to_do = [step for step in steps if overwrite or not step.is_done()]
@@ -129,7 +131,7 @@ def run_steps(argv: list[str], run_one: Callable[[list[str]], int], resolve: Res
             "this recipe has steps before it, which start processes of their own; under torchrun or SLURM run them one "
             "by one: " + " · ".join("lhy " + shlex.join(step.words(overwrite)) for step in to_do)
         )
-    tell_of_flags(argv, steps)
+    tell_of_flags(argv, steps, taken)
     for place, step in enumerate(steps, 1):
         words = step.words(overwrite)
         print(f"step {place} of {len(steps) + 1}: lhy {shlex.join(words)}", flush=True)
@@ -183,14 +185,14 @@ class Step:
     asked: dict[str, Any]
 
     @classmethod
-    def of(cls, command: list[str], argv: list[str], look_up: Callable[[str], str], resolve: Resolve) -> "Step":
-        """A step with the flags of the command line that it has settings for."""
+    def of(
+        cls, command: list[str], argv: list[str], taken: set[str], look_up: Callable[[str], str], resolve: Resolve
+    ) -> "Step":
+        """A step with the flags of the command line that it has settings for, but for those that placeholders take."""
         root = look_up("root")
         name, checkpoint = option(command, "--name")[0], option(command, "--ckpt_path")[0]
         folder = Path(root) / name if name else Path(checkpoint or root)
         here = {argument.split("=")[0] for argument in command}
-        recipe = last_recipe(argv)
-        taken = {f"--{key}" for line in (recipe[0]["before"] if recipe else []) for key in PLACEHOLDER.findall(line)}
         flags = [(flag, words) for flag, words in flags_of(argv) if flag not in taken | here]
         if command[0] != "fit":
             return cls(
@@ -280,9 +282,9 @@ def gives_weights(argv: list[str], folder: Path, look_up: Callable[[str], str]) 
     return start is not None and Path(fill(str(start), look_up)).is_relative_to(folder)
 
 
-def tell_of_flags(argv: list[str], steps: list[Step]) -> None:
-    """Prints which flags no step before the last one gets."""
-    before = {word for step in steps for word in (*step.flags, *step.command)}
-    only = [flag for flag, words in flags_of(argv) if words[0] not in before and flag not in before]
-    if only:
-        print(f"only the last step gets {', '.join(dict.fromkeys(only))}", flush=True)
+def tell_of_flags(argv: list[str], steps: list[Step], taken: set[str]) -> None:
+    """Prints which flags no step before the last one gets, nor a placeholder."""
+    before = {word.split("=")[0] for step in steps for word in (*step.flags, *step.command)} | taken | set(OF_THE_CALL)
+    flags = [argument.split("=")[0] for argument in argv if argument.startswith("--")]
+    if only := [flag for flag in dict.fromkeys(flags) if flag not in before]:
+        print(f"only the last step gets {', '.join(only)}", flush=True)

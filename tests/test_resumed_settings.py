@@ -121,7 +121,8 @@ def classifier(**changed: Any) -> ImageClassifier:
 
 
 def gan(**changed: Any) -> GAN:
-    return GAN(**{"latent": 4, "width": 4, "picture_every": None, "samples": 0, "image_size": (8, 8), **changed})
+    few = {"latent": 4, "width": 4, "picture_every": None, "samples": 4, "allow_few_samples": True}
+    return GAN(**{**few, "image_size": (8, 8), **changed})
 
 
 @pytest.fixture(scope="module")

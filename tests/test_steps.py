@@ -134,15 +134,24 @@ def test_flags_of_the_network_go_where_its_weights_come_from(
 ) -> None:
     root = tmp_path / "runs"
     for start, expected in (("{root}/{name}-first/checkpoints/best.ckpt", ["--model.width", "8"]), (None, [])):
-        settings = {"before": RECIPE["before"][:1], "model": {"init_args": {"start_from": start}}}
+        settings = {"before": [*RECIPE["before"]], "model": {"init_args": {"start_from": start}}}
         path = tmp_path / "second.yaml"
         path.write_text(yaml.safe_dump(settings))
-        flags = ["--model.width", "8", "--model.selection=last", "--model.other", "1", "--data.folder", "f"]
+        flags = [
+            "--model.width",
+            "8",
+            "--model.selection=last",
+            "--model.other",
+            "1",
+            "--data.folder",
+            "f",
+            "--seed_everything=1",
+        ]
         steps = Steps(root)
         assert run_steps([*command(path, root), *flags, "--overwrite"], steps, resolve) == 0
         assert [word for word in steps.calls[0] if word in ("--model.width", "8")] == expected
         only = "" if expected else "--model.width, "
-        told = f"only the last step gets --data.text, {only}--model.selection, --model.other, --data.folder\n"
+        told = f"only the last step gets {only}--model.selection, --model.other, --data.folder, --seed_everything\n"
         assert capsys.readouterr().out.startswith(told)
 
 
