@@ -33,8 +33,8 @@ from lhy_lightning.callbacks.curves import Curves
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
 from lhy_lightning.callbacks.pictures import run_directory
 from lhy_lightning.callbacks.results import print_results, write_results
-from lhy_lightning.checkpoint_fit import check_resumable
 from lhy_lightning.callbacks.wandb_record import WandbRecord, record_id
+from lhy_lightning.checkpoint_fit import check_resumable
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.command_errors import CommandParser, message_for_user, report
 from lhy_lightning.data.controls import beside
