@@ -3,12 +3,12 @@
 import importlib
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
 import torch
 from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from lhy_lightning.checksums import check_archive
 from lhy_lightning.whole_file import whole_file
 
 
@@ -36,15 +36,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is no checkpoint, or is cut off.
+        ValueError: the file is no checkpoint, is cut off or damaged.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}.")
-    if not is_zipfile(path):  # what torch says of it is about its own old formats
-        raise ValueError(
-            f"{path} ({path.stat().st_size:,} bytes) cannot be read as a checkpoint: it is another file, or is cut off."
-        )
+    check_archive(path)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
@@ -73,6 +70,8 @@ def tensor_bytes(value: Any) -> int:
 class WholeFileCheckpointIO(TorchCheckpointIO):
     """Writes beside the target, flushes to disk, then renames: a full disk or a kill leaves the old file as it was.
 
+    Reads only files that are what was written.
+
     Lightning's own way goes through the system's temporary folder; from another disk that is a copy over the old
     file in place.
     """
@@ -88,3 +87,8 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
         except Exception as error:
             kept = "; the one that was there is untouched" if target.exists() else ""
             raise OSError(f"the checkpoint {target} could not be written{kept}: {error}") from error
+
+    def load_checkpoint(self, path: _PATH, *arguments: Any, **settings: Any) -> dict[str, Any]:
+        if (local := Path(str(path).removeprefix("file://"))).is_file():
+            check_archive(local)
+        return super().load_checkpoint(path, *arguments, **settings)

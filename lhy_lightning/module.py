@@ -23,6 +23,7 @@ from lhy_lightning.argument_ranges import Names, Range, check_arguments, ranges
 from lhy_lightning.callbacks.finiteness import stop_at_non_finite_losses
 from lhy_lightning.checkpoint_fit import json_settings, load_safetensors, mismatch
 from lhy_lightning.checkpoints import WholeFileCheckpointIO, class_path, read_checkpoint
+from lhy_lightning.checksums import check_archive, check_tensors, tensor_checksums
 from lhy_lightning.data_fit import check_data_module
 from lhy_lightning.determinism import reseed_for_batch, run_seed
 from lhy_lightning.exact_resume import resume_exactly
@@ -96,8 +97,8 @@ class CourseModule(LightningModule, ModelHubMixin):
     def __init__(self) -> None:
         super().__init__()
         self.finite_losses = FiniteLosses()
-        self.open_buffers: set[str] = set()
-        """Buffers that are not finite before training: masks of -inf, or numbers that are still to be found."""
+        self.open_buffers: set[str] | None = None
+        """Buffers that are not finite before training, once known: masks of -inf, or numbers still to be found."""
 
     loaded_settings: Mapping[str, Any] = {}
     """Those of the checkpoint that is being loaded."""
@@ -207,7 +208,13 @@ class CourseModule(LightningModule, ModelHubMixin):
     def find_open_buffers(self) -> None:
         """Notes which buffers are not finite in a module that has not been trained or loaded yet."""
         names, bad = non_finite(dict(self.named_buffers()))
-        self.open_buffers = {name for name, found in zip(names, bad, strict=True) if found}
+        self.open_buffers = (self.open_buffers or set()) | {n for n, found in zip(names, bad, strict=True) if found}
+
+    def checked(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What of a state dict has to be finite: all but `open_buffers`."""
+        if self.open_buffers is None:
+            self.find_open_buffers()
+        return {name: value for name, value in state.items() if name not in (self.open_buffers or ())}
 
     def check_weights(self, state: Mapping[str, Tensor], then: str | None = None) -> None:
         """Waits for the device and stops all ranks where weights of a state dict are not finite.
@@ -220,7 +227,7 @@ class CourseModule(LightningModule, ModelHubMixin):
             NonFiniteError: names the first such tensor.
         """
         check_weights(
-            {name: value for name, value in state.items() if name not in self.open_buffers},
+            self.checked(state),
             self.trainer.world_size,
             device=self.trainer.strategy.root_device,
             then=then or f"{self.cures('')}. No checkpoint is written of it",
@@ -242,7 +249,11 @@ class CourseModule(LightningModule, ModelHubMixin):
 
         Raises:
             TypeError: another class made the checkpoint.
+            ValueError: the file is damaged.
+            NonFiniteError: its weights are not finite.
         """
+        if isinstance(checkpoint_path, str | Path) and Path(checkpoint_path).is_file():
+            check_archive(Path(checkpoint_path))
         try:
             return super().load_from_checkpoint(checkpoint_path, *places, **arguments)
         except TypeError as error:
@@ -267,11 +278,23 @@ class CourseModule(LightningModule, ModelHubMixin):
                 raise
             raise ValueError(said) from error
 
+    def check_loaded(self, state: Mapping[str, Tensor], source: str) -> None:
+        """Refuses weights that are not finite, on each rank alike, as all read them from one file.
+
+        Raises:
+            NonFiniteError: names the first such tensor.
+        """
+        then = f"{source} is of a run that diverged. Take a checkpoint from before"
+        check_weights(self.checked(state), then=then)
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.loaded_settings = checkpoint.get("hyper_parameters", {})
         made_by, own = checkpoint.get("class_path"), class_path(type(self))
         if made_by is not None and made_by != own:
             raise TypeError(f"this checkpoint was made by {made_by}, not by {own}: load it with its own class.")
+        self.find_open_buffers()  # nothing of it is loaded yet
+        source = getattr(self._trainer, "ckpt_path", None) or "this checkpoint"
+        self.check_loaded(checkpoint["state_dict"], str(source))
         if self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING:
             before, now = checkpoint.get("processes"), self._trainer.world_size
             if before not in (None, now):
@@ -318,7 +341,7 @@ class CourseModule(LightningModule, ModelHubMixin):
         return super().from_pretrained(pretrained_model_name_or_path, **arguments)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        save_model(self, str(save_directory / "model.safetensors"))
+        save_model(self, str(save_directory / "model.safetensors"), tensor_checksums(self.state_dict()))
 
     @classmethod
     def _from_pretrained(
@@ -344,5 +367,8 @@ class CourseModule(LightningModule, ModelHubMixin):
             raise TypeError(f"{model_id} was saved by {made_by}, not by {class_path(cls)}: load it with its own class.")
         given = {name: value for name, value in arguments.items() if name in settings and value is not None}
         module = cls(**{name: tuples(value) for name, value in {**settings, **given}.items()})
+        check_tensors(files[1])
+        module.find_open_buffers()
         load_safetensors(module, files[1])
+        module.check_loaded(module.state_dict(), str(files[1]))
         return module.eval()

@@ -30,6 +30,7 @@ from lhy_lightning.bert.optimization import layer_groups
 from lhy_lightning.bert.pictures import AttentionPictures
 from lhy_lightning.checkpoint_fit import json_settings
 from lhy_lightning.checkpoints import class_path
+from lhy_lightning.checksums import add_checksums, check_tensors
 from lhy_lightning.data.encoder_source import loaded
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.module import CourseModule, plain, saved_file, tuples
@@ -310,6 +311,8 @@ class BertModule(CourseModule):
         if self.network is None:
             raise RuntimeError("there is no network yet: fit first, or load a checkpoint.")
         without_lora(self.network).save_pretrained(str(save_directory))
+        for file in save_directory.glob("*.safetensors"):
+            add_checksums(file)
         self.vocabulary.transformers().save_pretrained(str(save_directory))
         settings = {"class_path": class_path(type(self)), **plain(dict(self.hparams)), "lora_rank": 0}
         (save_directory / OWN_SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=1), "utf8")
@@ -348,9 +351,13 @@ class BertModule(CourseModule):
             name: v for name, v in arguments.items() if name in settings and v is not None and theirs.get(name) != v
         }
         module = cls(**{name: tuples(value) for name, value in {**settings, **given}.items()})
+        for file in own.parent.glob("*.safetensors"):
+            check_tensors(file)
         kind = getattr(transformers, HEADS[cls.head])
         saved = loaded(
             kind.from_pretrained, model_id, "weights", dtype=torch.float32, **({} if Path(model_id).is_dir() else place)
         )
+        module.find_open_buffers()
         module.network.load_state_dict(saved.state_dict())
+        module.check_loaded(module.state_dict(), model_id)
         return module.eval()
