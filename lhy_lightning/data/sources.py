@@ -144,13 +144,22 @@ def _open_file(path: Path, how: ReadAs) -> OpenedSplit:
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError) as error:
-            raise ValueError(f"{path} is not a plain numpy array of pictures: {error}") from error
+            raise ValueError(f"{path} ({path.stat().st_size:,} bytes) is no {not_plain(path)}.") from error
         if array.dtype != np.uint8 and array.dtype.kind in "fiub":
             return OpenedSplit(FloatPictures(array, str(path), fingerprint, how.value_range), None, None)
         return OpenedSplit(ArrayPictures(array, str(path), fingerprint, file=path), None, None)
     if path.suffix.lower() not in TABLES:
         raise ValueError(f"{path}: pictures come from {', '.join([*TABLES, '.npy'])} files, folders or hub ids.")
     return _open_table(read_table(path), str(path), fingerprint, how)
+
+
+def not_plain(path: Path) -> str:
+    """What lacks a file that numpy does not read: its own message advises to read Python objects, which run code."""
+    with path.open("rb") as file:
+        start = file.read(6)
+    if start != b"\x93NUMPY":
+        return "numpy array: it is empty" if not start else "numpy array: it is another file, or holds Python objects"
+    return "plain numpy array of pictures: it is cut off, or holds Python objects, which are never read"
 
 
 def _open_hub(source: str, how: ReadAs) -> dict[Role, OpenedSplit]:

@@ -56,7 +56,8 @@ def _read_typed(path: Path, kind: str) -> Any:
             return load_dataset(kind, data_files=str(path), split="train")
     except Exception as error:  # each format has its own
         why = error.__cause__ or error
-        if "corresponds to no data" in str(why):
+        no_rows = ("corresponds to no data", "BatchSize must be greater than 0")  # the latter is of parquet
+        if not path.stat().st_size or not str(why) or any(said in str(why) for said in no_rows):
             raise ValueError(f"{path} ({path.stat().st_size:,} bytes) has no rows.") from error
         if isinstance(why, UnicodeDecodeError):
             raise ValueError(f"{path} is not UTF-8 ({why.reason}): save it as UTF-8.") from error
