@@ -144,7 +144,9 @@ def _open_file(path: Path, how: ReadAs) -> OpenedSplit:
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError) as error:
-            raise ValueError(f"{path} ({path.stat().st_size:,} bytes) is no {not_plain(path)}.") from error
+            raise ValueError(
+                f"{path} ({path.stat().st_size:,} bytes) is not a plain numpy array of pictures: {not_plain(path)}."
+            ) from error
         if array.dtype != np.uint8 and array.dtype.kind in "fiub":
             return OpenedSplit(FloatPictures(array, str(path), fingerprint, how.value_range), None, None)
         return OpenedSplit(ArrayPictures(array, str(path), fingerprint, file=path), None, None)
@@ -158,8 +160,8 @@ def not_plain(path: Path) -> str:
     with path.open("rb") as file:
         start = file.read(6)
     if start != b"\x93NUMPY":
-        return "numpy array: it is empty" if not start else "numpy array: it is another file, or holds Python objects"
-    return "plain numpy array of pictures: it is cut off, or holds Python objects, which are never read"
+        return "it is empty" if not start else "it is another file, or holds Python objects"
+    return "it is cut off, or holds Python objects, which are never read"
 
 
 def _open_hub(source: str, how: ReadAs) -> dict[Role, OpenedSplit]:
