@@ -15,6 +15,8 @@ TAG_HEADERS = {
     "pos_tag",
 }  # fmt: skip
 """What the first line of a file calls words and tags, where it is a header."""
+SAMPLED_LINES = 100_000
+"""Lines that tell how many columns most have."""
 UNSPECIFIED = "_"
 """What CoNLL writes where a column is not filled in."""
 
@@ -45,12 +47,11 @@ def check_widths(rows: Sequence[Row], width: int, path: Path, *, header: int | N
         ValueError: a row has fewer or more: a tab in a text shifts what stands behind it into other columns.
     """
     odd: list[Row] = []
-    for number, row in rows:
-        if len(row) != width:
-            if len(row) > width and not any(map(str.strip, row[width:])):
-                del row[width:]
-            else:
-                odd.append((number, row))
+    for number, row in [item for item in rows if len(item[1]) != width]:
+        if len(row) > width and not any(map(str.strip, row[width:])):
+            del row[width:]
+        else:
+            odd.append((number, row))
     if odd:
         number, row = odd[0]
         why = "as most lines have" if header is None else f"as the header (line {header}) has"
@@ -95,58 +96,71 @@ def word_columns(path: Path, tag_column: int | None = None) -> WordColumns:
         ValueError: a line has no word, no tag, or another number of columns than most; it is named.
     """
     lines = open_lines(path)
-    rows = [(number, line, _cells(line)) for number, line in enumerate(lines, 1) if line.strip()]
-    plain = [(number, cells) for number, line, cells in rows if not line.startswith(("#", " ", "-DOCSTART-"))]
-    width = usual_width(plain) if plain else 0
+    sampled = [(0, _cells(line)) for line in _plain(lines[:SAMPLED_LINES])]
+    width = usual_width(sampled) if sampled else 0
     place = width - 1 if tag_column is None else tag_column
-    tags = Counter(cells[place].strip() for _, cells in plain if place < len(cells))
+    tags: Counter[str] | None = None  # of all words, counted where a line may be none
     found = WordColumns([], [], width)
     gold: list[list[str]] = []
+    words_here: list[str] = []
+    tags_here: list[str] = []
     comments: list[str] = []
-    before = -1  # the last line that is one of words
-    first = True
-    for number, line, cells in rows:
-        if line.startswith("-DOCSTART-"):
-            before = -1
+    begins = first = True
+    for number, line in enumerate(lines, 1):
+        if not line or line.isspace() or line.startswith("-DOCSTART-"):
+            begins = True
             continue
-        begins = before != number - 1
-        if line.startswith("#") and begins and not (len(cells) == width and tags[cells[place].strip()]):
-            comments.append(line)
-            continue
-        if first and _is_header(cells, place, tags):
-            found.told.append(f"line {number} read as a header ({' '.join(cells)})")
-            first = False
-            continue
+        cells = _cells(line)
+        if begins and (line[0] == "#" or (first and _names_columns(cells, place))):
+            tags = tags or Counter(row[place].strip() for row in map(_cells, _plain(lines)) if place < len(row))
+            times = tags[cells[place].strip()] if len(cells) == width > place else 0
+            if line[0] == "#" and not times:
+                comments.append(line)
+                continue
+            if line[0] != "#" and times == 1:
+                found.told.append(f"line {number} read as a header ({' '.join(cells)})")
+                first = False
+                continue
         first = False
-        if line.startswith(" ") and "\t" not in line and len(cells) == width - 1:
+        if len(cells) != width and line[0] == " " and "\t" not in line and len(cells) == width - 1:
             cells = [" ", *cells]  # a blank is a word in Chinese text
-        word, tag = _word_and_tag(cells, place, width, f"{path}, line {number}", line, tag_column)
+        word, tag = cells[0].strip() or cells[0], cells[place].strip() if place < len(cells) else ""
+        if len(cells) != width or not word or not tag:
+            _check_line(cells, place, width, f"{path}, line {number}", line, tag_column)
         if begins:
-            found.words.append([])
-            gold.append([])
-        found.words[-1].append(word)
-        gold[-1].append(tag)
-        before = number
+            words_here, tags_here = [], []
+            found.words.append(words_here)
+            gold.append(tags_here)
+            begins = False
+        words_here.append(word)
+        tags_here.append(tag)
     if comments:
         count = f"{len(comments):,} comment line{'s' * (len(comments) > 1)} passed over"
         found.told.append(f"{count} ({comments[0][:40]!r}{' …' if len(comments) > 1 else ''})")
-    labelled = width > 1 and not all(tag == UNSPECIFIED for tags in gold for tag in tags)
+    labelled = width > 1 and not all(tag == UNSPECIFIED for row in gold for tag in row)
     found.tags = gold if labelled else None
     return found
 
 
 def _cells(line: str) -> list[str]:
-    return line.split("\t") if "\t" in line else [cell for cell in line.split(" ") if cell]
+    if "\t" in line:
+        return line.split("\t")
+    cells = line.split(" ")
+    return [cell for cell in cells if cell] if "" in cells else cells
 
 
-def _is_header(cells: Sequence[str], place: int, tags: Counter[str]) -> bool:
+def _plain(lines: Sequence[str]) -> list[str]:
+    """The lines that are words for certain."""
+    return [line for line in lines if line and not line.isspace() and not line.startswith(("#", " ", "-DOCSTART-"))]
+
+
+def _names_columns(cells: Sequence[str], place: int) -> bool:
     named = len(cells) > place > 0 and cells[0].strip().lower() in WORD_HEADERS
-    return named and cells[place].strip().lower() in TAG_HEADERS and tags[cells[place].strip()] == 1
+    return named and cells[place].strip().lower() in TAG_HEADERS
 
 
-def _word_and_tag(
-    cells: list[str], place: int, width: int, where: str, line: str, tag_column: int | None
-) -> tuple[str, str]:
+def _check_line(cells: list[str], place: int, width: int, where: str, line: str, tag_column: int | None) -> None:
+    """Raises ValueError where a line has no word, no tag or another number of columns; blank ones behind are none."""
     if len(cells) > width and any(map(str.strip, cells[width:])):
         raise ValueError(f"{where}: {line[:40]!r} has {len(cells)} columns where most lines have {width}.")
     if len(cells) < width or place >= len(cells):
@@ -155,9 +169,7 @@ def _word_and_tag(
             f"{where}: {line[:40]!r} has no tag in column {column}: it has {len(cells)} "
             f"column{'s' * (len(cells) != 1)}, most lines have {width}."
         )
-    word, tag = cells[0].strip() or cells[0], cells[place].strip()
-    if not word:
+    if not cells[0]:
         raise ValueError(f"{where}: {line[:40]!r} has no word before its tag.")
-    if not tag:
-        raise ValueError(f"{where}: the tag of {word!r} is empty.")
-    return word, tag
+    if not cells[place].strip():
+        raise ValueError(f"{where}: the tag of {cells[0]!r} is empty.")

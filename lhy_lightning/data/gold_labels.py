@@ -30,9 +30,14 @@ def read_labels(values: Sequence[Any], where: str, classes: Sequence[str] | None
     Raises:
         ValueError: a list or an object, or a number that stands for no class; the row is named.
     """
-    labels = [_label(value, row, where, classes) for row, value in enumerate(values)]
-    hidden = all(label in (None, HIDDEN) for label in labels)
-    return None if hidden else labels
+    known: dict[Any, str | None] = {}  # labels recur
+    labels: Labels = []
+    for row, value in enumerate(values):
+        key = value if isinstance(value, str | int) else None
+        if key is None or key not in known:
+            known[key] = _label(value, row, where, classes)
+        labels.append(known[key])
+    return None if all(label in (None, HIDDEN) for label in labels) else labels
 
 
 def _label(value: Any, row: int, where: str, classes: Sequence[str] | None) -> str | None:

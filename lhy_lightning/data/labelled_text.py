@@ -9,7 +9,7 @@ import numpy as np
 
 from lhy_lightning.data.column_files import check_widths, tabbed_rows, usual_width
 from lhy_lightning.data.gold_labels import Labels, classes_of, read_labels
-from lhy_lightning.data.table_reader import TABLES, read_table
+from lhy_lightning.data.table_reader import TABLES, column_values, read_table
 from lhy_lightning.data.text_sources import Split, files_by_split, open_embedded, open_splits
 
 Task = Literal["rows", "answer_sentences"]
@@ -246,17 +246,16 @@ def _from_table(table: Any, origin: str, columns: Columns) -> LabelledText:
         found.append(given or next((name for name in names if name in there and name not in found), None))
     if found[0] is None:
         raise ValueError(f"{origin} has the columns {', '.join(there)}: which holds the text? Set --data.text_column.")
-    first, second = (None if name is None else _texts(table[name], origin, name) for name in found[:2])
+    first, second = (None if name is None else _texts(column_values(table, name), origin, name) for name in found[:2])
     assert first is not None
     if found[2] is None:
         return LabelledText(first, second, None, origin, unlabelled=unlabelled)
     classes = getattr(table.features[found[2]], "names", None)
-    labels = read_labels(table[found[2]], origin, classes)
+    labels = read_labels(column_values(table, found[2]), origin, classes)
     return LabelledText(first, second, labels, origin, tuple(classes) if classes else None)
 
 
-def _texts(values: Any, origin: str, name: str) -> list[str]:
-    texts = list(values)
+def _texts(texts: list[Any], origin: str, name: str) -> list[str]:
     wrong = next((row for row, value in enumerate(texts) if not isinstance(value, str | None)), None)
     if wrong is not None:
         raise ValueError(f"{origin}, row {wrong}: {name} is {texts[wrong]!r}, not text.")

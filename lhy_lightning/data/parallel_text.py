@@ -10,7 +10,7 @@ from lhy_lightning.data.column_files import check_widths, tabbed_rows, usual_wid
 from lhy_lightning.data.folders import nearest_existing, role_of
 from lhy_lightning.data.line_alignment import parting_line
 from lhy_lightning.data.sources import open_hub
-from lhy_lightning.data.table_reader import TABLES, read_table
+from lhy_lightning.data.table_reader import TABLES, column_values, read_table
 from lhy_lightning.data.utf8_files import open_lines
 
 Split = Literal["train", "val", "test"]
@@ -184,7 +184,7 @@ def _open_file(path: Path, langs: tuple[str, str], columns: tuple[str | None, st
 def _open_tabbed(path: Path, langs: tuple[str, str], columns: tuple[str | None, str | None]) -> ParallelText:
     """Source and target, further columns are ignored; with one column alone there are no targets."""
     rows = tabbed_rows(path)
-    filled = [(number, row) for number, row in rows if row != [""]]  # an empty line is an empty pair
+    filled = [item for item in rows if item[1] != [""]]  # an empty line is an empty pair
     header = _header(filled[0][1], langs, columns)
     unknown = next((g for g in columns if g is not None and g not in header and not g.isdecimal()), None)
     if unknown is not None:
@@ -203,8 +203,8 @@ def _open_tabbed(path: Path, langs: tuple[str, str], columns: tuple[str | None, 
         return _paired([row[0] for _, row in rows], None, str(path))
     if max(places) >= width:
         raise ValueError(f"{path}, line 1: {width} tab-separated columns where {max(places) + 1} are needed.")
-    cells = [row if row != [""] else [""] * width for _, row in rows]
-    return _paired([row[places[0]] for row in cells], [row[places[1]] for row in cells], str(path))
+    sides = [[row[place] if len(row) == width else "" for _, row in rows] for place in places]
+    return _paired(sides[0], sides[1], str(path))
 
 
 def _header(cells: list[str], langs: tuple[str, str], columns: tuple[str | None, str | None]) -> list[str]:
@@ -244,7 +244,7 @@ def _open_table(
             raise ValueError(
                 f"{origin} has translations of {', '.join(there) or 'no language'}, but not {' and '.join(missing)}."
             )
-        rows = list(table["translation"])
+        rows = column_values(table, "translation")
         if (without := next((place for place, row in enumerate(rows) if row is None), None)) is not None:
             raise ValueError(f"{origin}, row {without}: the translation is missing.")
         texts = [[row[lang] for row in rows] for lang in langs]
@@ -257,7 +257,7 @@ def _open_table(
                     f"{origin} has the columns {', '.join(names)}: which holds the {kind} ({lang})? "
                     f"Set --data.{kind}_column."
                 )
-            texts.append(list(table[name]))
+            texts.append(column_values(table, name))
     for text, lang in zip(texts, langs, strict=True):
         wrong = next((row for row, value in enumerate(text) if not isinstance(value, str | None)), None)
         if wrong is not None:

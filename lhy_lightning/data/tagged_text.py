@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lhy_lightning.data.column_files import UNSPECIFIED, word_columns
-from lhy_lightning.data.table_reader import TABLES, read_table
+from lhy_lightning.data.table_reader import TABLES, column_values, read_table
 from lhy_lightning.data.text_sources import Split, files_by_split, open_embedded, open_splits
 from lhy_lightning.data.utf8_files import open_lines
 
@@ -162,12 +162,12 @@ def _from_table(table: Any, origin: str, tag_column: str | None) -> TaggedText:
             _cell(word, f"{origin}, row {row}: word {place}")
             for place, word in enumerate(_listed(cells, origin, row, words))
         ]
-        for row, cells in enumerate(table[words])
+        for row, cells in enumerate(column_values(table, words))
     ]
     if tags is None:
         return TaggedText(sentences, None, origin)
     classes = getattr(getattr(table.features[tags], "feature", None), "names", None)
-    marked = [_listed(cells, origin, row, tags) for row, cells in enumerate(table[tags])]
+    marked = [_listed(cells, origin, row, tags) for row, cells in enumerate(column_values(table, tags))]
     if classes and all(tag == -1 for cells in marked for tag in cells):
         return TaggedText(sentences, None, origin)
     rows = [
