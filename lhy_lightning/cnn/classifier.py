@@ -263,11 +263,17 @@ class ImageClassifier(CourseModule):
         return averaged_probabilities(self, images, self.test_time_views)
 
     @torch.inference_mode()
-    def classify(self, pictures: Tensor | Sequence[str | Path | Image.Image]) -> list[tuple[str, float]]:
+    def classify(
+        self,
+        pictures: Tensor | Sequence[str | Path | Image.Image],
+        *,
+        value_range: tuple[float, float] | None = None,
+    ) -> list[tuple[str, float]]:
         """Names what is on each picture.
 
         Args:
             pictures: paths, PIL pictures, or a tensor (N, C, H, W) in [-1, 1].
+            value_range: the numbers that stand for black and white in pictures of more than 8 bits.
 
         Returns:
             (class name, its probability) for every picture.
@@ -280,7 +286,8 @@ class ImageClassifier(CourseModule):
             rows = []
             for picture in pictures:
                 image = picture if isinstance(picture, Image.Image) else open_image(picture)
-                array = decode(image, image_size, channels, self.resize or "stretch")  # (H, W, C) uint8
+                resize = self.resize or "stretch"
+                array = decode(image, image_size, channels, resize, value_range=value_range)  # (H, W, C) uint8
                 rows.append(torch.from_numpy(array.copy()).permute(2, 0, 1))
             pictures = torch.stack(rows).float() / 127.5 - 1
         with evaluation_mode(self):

@@ -1,11 +1,14 @@
 """Says before training which classes were found, and which of them look as if nobody meant them."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 NO_GOLD_LABEL = ("-", "")
 """How data sets write that a row has no agreed label: SNLI, MNLI and OCNLI by a hyphen."""
 LONG_NAME = 40
 RARE = 0.01
+MANY = 20
+"""Classes from which on it is remarkable that hardly any has two rows."""
 MOST_CLASSES = 32_768
 """The confusion matrix of more takes over 8 GiB; ImageNet's 21,841 classes are among the most that anyone has."""
 
@@ -27,16 +30,22 @@ def describe_classes(
 
 
 def doubtful_classes(names: Sequence[str], counts: Sequence[int]) -> list[str]:
-    """Returns a sentence for each kind of class that is probably none: empty, nearly empty, long as a sentence.
+    """Returns a sentence for each kind of class that is probably none.
+
+    Empty or nearly empty, long as a sentence, another's name in other letters, hardly a row for each of many.
 
     Args:
         names: of the classes, in the order of their numbers.
         counts: training rows of each.
     """
     even = sum(counts) / max(len(names), 1)
+    alike = Counter(map(_without_case_and_zeros, names))
     kinds = {
         "have no training row, so they can never be learnt": [n == 0 for n in counts],
         "have hardly a training row (below 1 % of an even share)": [0 < n < max(RARE * even, 1.5) for n in counts],
+        "differ from another in capitals or in zeros in front alone": [
+            alike[_without_case_and_zeros(name)] > 1 for name in names
+        ],
         "are as long as a sentence: is a text read as a label?": [len(name) > LONG_NAME for name in names],
     }
     found = []
@@ -47,7 +56,16 @@ def doubtful_classes(names: Sequence[str], counts: Sequence[int]) -> list[str]:
                 f"{len(listed)} of {len(names)} classes {words}: {', '.join(listed[:5])}"
                 f"{' …' if len(listed) > 5 else ''}"
             )
+    if len(names) > MANY and even < 2:
+        found.append(
+            f"{len(names):,} classes in {sum(counts):,} training rows are fewer than two rows a class: are the labels "
+            "classes, or numbers of another kind (identities, dates, values to predict)?"
+        )
     return found
+
+
+def _without_case_and_zeros(name: str) -> str:
+    return name.casefold().lstrip("0") or "0"
 
 
 def check_number_of_classes(number: int) -> None:

@@ -294,11 +294,13 @@ class DomainDataModule(PictureDataModule):
         if self._given.source_transform == self._given.target_transform == "none":
             source, target = self._splits["source_train"], self._splits["target_train"]
             common = int(duplicates_between(source.content, target.content).sum())
-            known = set(self._split("source_train").content) | set(self._split("source_val").content)
-            if known.issuperset(self._split("target_train").content):
-                self._report("source and target are the same images, pixel by pixel: there is nothing to adapt to.")
-            elif common:
-                self._report(f"{common:,} target training pictures are in the source too, pixel by pixel.")
+            known = set(source.content) | set(self._splits["source_val"].content)
+            same = known.issuperset(target.content)
+            if common:
+                self._report(
+                    f"{common:,} target training pictures are in the source too, pixel by pixel"
+                    f"{': source and target are the same images, there is nothing to adapt to' if same else ''}."
+                )
 
     def _split(self, name: str) -> Split:
         if name not in self._splits:

@@ -117,16 +117,26 @@ def divide(
     rows = {"train": train, "val": val, "unlabelled": unlabelled} | ({} if test is None else {"test": test})
     for name in ("train", "val", *(["test"] if test is not None else [])):
         if not len(rows[name]):
-            all_rows = np.concatenate([*rows.values()])
-            different = len(np.unique(pool.content[all_rows]))
-            why = "; check val_fraction, test_fraction and folds."
-            if name not in handed and 2 * different <= len(all_rows):
-                why = (
-                    f": equal images stay in one split, and of {len(all_rows):,} images {different:,} are different. "
-                    "Are they read as they are meant?"
-                )
-            raise ValueError(f"the {name} split is empty{why}")
+            why = "" if name in handed else _why_empty(pool, labels, np.concatenate([*rows.values()]))
+            raise ValueError(f"the {name} split is empty{why or '; check val_fraction, test_fraction and folds.'}")
     return {name: Split(pool, chosen, labels[chosen]) for name, chosen in rows.items()}
+
+
+def _why_empty(pool: Pool, labels: np.ndarray, rows: np.ndarray) -> str:
+    """What in the images or labels at these rows leaves nothing to hold out; "" if nothing can be seen."""
+    different = len(np.unique(pool.content[rows]))
+    if 2 * different <= len(rows):
+        return (
+            f": equal images stay in one split, and of {len(rows):,} images {different:,} are different. Are they read "
+            "as they are meant?"
+        )
+    known = labels[rows][labels[rows] >= 0]
+    if len(known) and np.bincount(known).max() < 3:
+        return (
+            f": one image of a class is held out where it has three, and none of the {len(np.unique(known)):,} classes "
+            "has. Are the labels classes, or numbers of another kind (identities, dates, values to predict)?"
+        )
+    return ""
 
 
 def report_duplicates(splits: dict[str, Split], report: Callable[[str], None]) -> None:

@@ -177,6 +177,21 @@ INPUTS = [
         if name != "halves"
     ],
     images(
+        "an archive's own folder round trainA and trainB",
+        both(bars("set/zip/trainA", png), bars("set/zip/trainB", png), bars("set/zip/testA", png, 2),
+             bars("set/zip/testB", png, 2)),
+        read(UnpairedImageDataModule), "domain A, .*set/zip/trainA: 2[0-9] train", "counted", "folders of images",
+    ),
+    images(
+        "classes that differ in capitals alone", table("image,label", "raw/{}.png,Cat", "raw/{}.png,cat"),
+        read(source="set.csv", classes=("Cat", "cat")), "2 of 2 classes differ from another in capitals", "counted",
+        "tables of images",
+    ),
+    images(
+        "an identity as the label", table("image,label", "raw/{}.png,{}"), read(source="set.csv"),
+        "val split is empty: .* none of the 30 classes has. Are the labels classes", kind="tables of images",
+    ),
+    images(
         "splits one level down, beside other folders",
         both(bars("set/mnist/train", png, 2), bars("set/mnist/test", png, 2), bars("set/notes", png, 2)),
         read(), r"has mnist/test, mnist/train one level down\. Is mnist the data set\? Give .*set/mnist",

@@ -21,3 +21,10 @@ def test_classes_that_nobody_meant_are_told_of() -> None:
 def test_usual_classes_raise_no_doubt() -> None:
     assert doubtful_classes(("cat", "dog"), (3, 4)) == []
     assert doubtful_classes([f"class {n}" for n in range(100)], [5] * 100) == []
+
+
+def test_names_that_differ_in_capitals_or_zeros_and_hardly_a_row_for_each_class_are_doubted() -> None:
+    [told] = doubtful_classes(["Cat", "cat", "01", "1", "dog"], [20] * 5)
+    assert told.startswith("4 of 5 classes differ from another in capitals or in zeros in front alone: 'Cat' (20)")
+    [told] = doubtful_classes([f"id{number}" for number in range(30)], [1] * 30)
+    assert told.startswith("30 classes in 30 training rows are fewer than two rows a class")
