@@ -384,7 +384,8 @@ class TrainingCLI(LightningCLI):
             write_results(
                 folder / "results.json", results, step=trainer.global_step, checkpoint=best, controls=controls
             )
-            print_results(folder, results, of=of, remarks=lines)
+            drawn = getattr(self.model, "drawn_figures", None)
+            print_results(folder, results, of=of, remarks=lines, drawn=drawn)
 
     def _validate_candidates(self, best: Path, monitor: str, mode: str) -> tuple[str, Path, dict[str, float]]:
         """Validates the best epoch and, where there is one, the average of the last: the better one is evaluated."""
@@ -417,6 +418,7 @@ class TrainingCLI(LightningCLI):
                 self.command.folder,
                 {k: float(v) for k, v in self.trainer.callback_metrics.items()},
                 of=f"{self.command.checkpoints[0].name} of {self.command.folder.name}",
+                drawn=getattr(self.model, "drawn_figures", None),
             )
 
     def fit(self, **arguments: Any) -> None:

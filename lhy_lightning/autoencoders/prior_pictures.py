@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from lhy_lightning.callbacks.pictures import picture_grid, save_picture
+from lhy_lightning.callbacks.pictures import picture_grid, save_picture, with_column_names
 from lhy_lightning.determinism import derive_seed, run_seed
 from lhy_lightning.metrics.nearest_pictures import nearest_pictures
 
@@ -27,8 +27,12 @@ class DrawnPictures(Callback):
         module: Any = pl_module
         columns = module.classes if module.conditional else COLUMNS
         drawn = module.sample(ROWS * columns, seed=derive_seed(run_seed(), 8, 0))
-        save_picture(trainer, "drawn", picture_grid(drawn, columns=columns))
         data: Any = getattr(trainer, "datamodule", None)
+        grid = picture_grid(drawn, columns=columns)
+        if module.conditional:
+            known = getattr(data, "class_names", ())
+            grid = with_column_names(grid, known if len(known) == columns else [str(label) for label in range(columns)])
+        save_picture(trainer, "drawn", grid)
         if hasattr(data, "pictures"):
             training, shown = data.pictures("train"), drawn[:SHOWN]
             rows = nearest_pictures(shown, training).rows[:, 0].cpu().numpy()

@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from lhy_lightning.callbacks.glyphs import use_installed_fonts
 from lhy_lightning.whole_file import write_whole
+
+LONGEST_NAME = 20  # letters of a column's name
 
 
 def run_directory(trainer: Trainer) -> Path:
@@ -69,6 +72,27 @@ def picture_grid(images: Tensor, *, columns: int = 8, gap: int = 1, at_least: in
         top, left = number // columns * (height + gap), number % columns * (width + gap)
         sheet[top : top + height, left : left + width] = picture  # one channel spreads over three
     return sheet[:-gap, :-gap] if gap else sheet
+
+
+def with_column_names(sheet: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """A grid with a line above that names its columns: (H, W, 3) uint8 to (H + line, W, 3).
+
+    Args:
+        sheet: made by `picture_grid` with as many columns.
+        names: of the columns; they stand upright where there is no room beside each other.
+    """
+    width, dots = sheet.shape[1], 100  # dots per inch: an 8 point letter is about 7 pixels wide
+    shown = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names]
+    longest = 7 * max(map(len, shown))
+    upright = longest > width / len(names)
+    figure = Figure(figsize=(width / dots, (longest + 10 if upright else 20) / dots), dpi=dots)
+    for number, name in enumerate(shown):
+        place = ((number + 0.5) / len(names), 0.05)
+        figure.text(*place, name, fontsize=8, ha="center", va="bottom", rotation=90 if upright else 0)
+    drawn = figure_to_array(figure)[:, :width]
+    line = np.full((len(drawn), width, 3), 255, dtype=np.uint8)  # a figure's width may be a pixel off
+    line[:, : drawn.shape[1]] = drawn
+    return np.concatenate((line, sheet))
 
 
 def save_picture(trainer: Trainer, name: str, picture: Figure | np.ndarray) -> None:

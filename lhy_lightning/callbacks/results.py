@@ -76,16 +76,34 @@ def write_scores(
     write_table(trainer, filename, ["figure", *scores], rows, title=title)
 
 
-def print_results(folder: Path, results: dict[str, float], *, of: str, remarks: Sequence[str] = ()) -> None:
-    """Prints one row per quantity, one column per split, remarks on them, and where the files are."""
+def print_results(
+    folder: Path,
+    results: dict[str, float],
+    *,
+    of: str,
+    remarks: Sequence[str] = (),
+    drawn: tuple[frozenset[str], str] | None = None,
+) -> None:
+    """Prints one row per quantity, one column per split, remarks on them, and where the files are.
+
+    Args:
+        folder: of the run.
+        results: figures by split and quantity.
+        of: title of the table.
+        remarks: lines below it.
+        drawn: quantities of samples, which are no figures of a split, and what the samples are compared with: they
+            have a column of their own.
+    """
     figures: dict[str, dict[str, float]] = {}
     for name, value in results.items():
         split, _, quantity = name.partition("/")
         if quantity:
-            figures.setdefault(quantity, {})[split] = value
+            figures.setdefault(quantity, {})["samples" if drawn and quantity in drawn[0] else split] = value
     splits = [s for s in ("train", "val", "test") if any(s in row for row in figures.values())]
     splits += sorted({s for row in figures.values() for s in row} - set(splits))
-    table = Table(title=of, title_justify="left")
+    table = Table(title=of, title_justify="left", caption_justify="left")
+    if drawn and "samples" in splits:
+        table.caption = drawn[1]
     table.add_column("")
     for split in splits:
         table.add_column(split, justify="right")

@@ -30,7 +30,16 @@ from lhy_lightning.metrics.precision_recall import ImprovedPrecisionRecall
 
 INCEPTION = "inception:"
 AT_ONCE = 250
+HALVES = "half of the real against the other"
 NEIGHBOURS_SHOWN = 16
+POOR_RECALL = 0.1
+"""Share of the recall of real pictures below which samples show nearly one picture for each class."""
+
+FIGURES = frozenset((
+    "frechet_classifier", "frechet_inception", "fid", "classifier_score", "inception_score", "precision", "recall",
+    "modes_covered", "effective_modes", "recognised", "class_agreement",
+))  # fmt: skip
+"""What `SampleEvaluation` logs. Validation and test draw the same samples and compare them with training pictures."""
 
 Features = ClassifierFeatures | InceptionFeatures
 
@@ -183,6 +192,13 @@ class SampleEvaluation(Callback):
             return
         title = f"{self.count:,} samples, features: {self.features}"
         write_scores(trainer, "sample_scores.csv", rows, title=title)
+        recall, of_real = (float(rows[name]["recall"]) for name in ("samples", HALVES))
+        if recall < min(POOR_RECALL * of_real, float(figures["precision"])):  # else they are no pictures yet
+            rank_zero_warn(
+                f"mode collapse: recall {recall:.3f}, where one half of the real pictures has {of_real:.3f} of the "
+                "other: samples hardly vary, as with one picture for each class. Look at samples/nearest.png; "
+                "augmentation of real and fake (--model.augmentation color,translation) or another loss may help."
+            )
         samples = module.sample(NEIGHBOURS_SHOWN, seed=run_seed())
         places = nearest_pictures(samples, (batch.to(samples.device) for batch in training)).rows[:, 0]
         beside = torch.stack([samples.cpu(), training.take(places.cpu().numpy())], 1).flatten(0, 1)
@@ -205,7 +221,7 @@ class SampleEvaluation(Callback):
             return pictures[trainer.global_rank :: trainer.world_size].split(AT_ONCE)
 
         return {
-            "half of the real against the other": halves(own(half)),
+            HALVES: halves(own(half)),
             "noise": self.scores(own(noise)),
             "shuffled pixels": self.scores(own(shuffled)),
         }

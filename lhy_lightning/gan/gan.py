@@ -14,7 +14,7 @@ from lhy_lightning.callbacks.sampled_pictures import SampledPictures
 from lhy_lightning.determinism import run_seed
 from lhy_lightning.gan.augmentation import augment, policy_changes
 from lhy_lightning.gan.conditioning import auxiliary_loss
-from lhy_lightning.gan.evaluation import INCEPTION, SampleEvaluation
+from lhy_lightning.gan.evaluation import FIGURES, INCEPTION, SampleEvaluation
 from lhy_lightning.gan.losses import discriminator_loss, generator_loss, loss_terms
 from lhy_lightning.gan.networks import discriminator_by_name, generator_by_name, has_batch_norm, pair
 from lhy_lightning.gan.penalties import clip_weights_, gradient_penalty, r1_penalty
@@ -163,6 +163,11 @@ class GAN(SeveralOptimizers):
         self.held_out_loss = Mean()
         if image_size is not None and channels is not None and (num_classes is not None or not self.conditional):
             self.build()
+
+    @property
+    def drawn_figures(self) -> tuple[frozenset[str], str]:
+        """The figures that are of samples, and what these are compared with: `print_results` shows them once."""
+        return FIGURES, f"{self.samples:,} samples against training pictures, the same ones in validation and test"
 
     @property
     def conditional(self) -> bool:

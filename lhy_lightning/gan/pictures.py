@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from lhy_lightning.callbacks.drawn_every import DrawnEvery
-from lhy_lightning.callbacks.pictures import picture_grid, save_picture
+from lhy_lightning.callbacks.pictures import picture_grid, save_picture, with_column_names
 from lhy_lightning.determinism import derive_seed, run_seed
 
 COLUMNS = 8
@@ -35,7 +35,7 @@ def slerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
 class GeneratorPictures(DrawnEvery):
     """`samples/grid_<step>.png` from the same noise throughout, `samples/interpolation.png` when training ends.
 
-    Of a conditional generator a column is a class. Both show the generator that is used at inference.
+    Of a conditional generator a column is a class, named above it. Both show the generator that is used at inference.
 
     Args:
         every: discriminator steps between two grids; the last step has one as well.
@@ -63,4 +63,7 @@ class GeneratorPictures(DrawnEvery):
         columns = module.num_classes if module.conditional else COLUMNS
         count = self.rows * columns
         images = module.generate(module.noise(count, seed=self.seed(0)), module.labels_in_turn(count))
-        save_picture(trainer, f"grid_{trainer.global_step:06d}", picture_grid(images, columns=columns))
+        grid = picture_grid(images, columns=columns)
+        if module.conditional:
+            grid = with_column_names(grid, module.class_names or [str(label) for label in range(columns)])
+        save_picture(trainer, f"grid_{trainer.global_step:06d}", grid)

@@ -10,6 +10,7 @@ from lightning.pytorch import seed_everything
 from torch import Tensor
 
 from lhy_lightning import GAN, ImageClassifier, ImageDataModule
+from lhy_lightning.callbacks.results import print_results
 from tests.cnn.pictures_to_fit import silent_trainer
 
 DIGITS: dict[str, Any] = {"batch_size": 64, "cache_limit_gb": 0.1}
@@ -94,3 +95,34 @@ def test_features_that_are_not_there_are_told_before_training(tmp_path: Path) ->
         silent_trainer(tmp_path).fit(GAN(width=4, features="no.ckpt"), datamodule=ImageDataModule(**DIGITS))
     with pytest.raises(FileNotFoundError, match="there are no Inception weights at"):
         silent_trainer(tmp_path).fit(GAN(width=4, features="inception:no.pth"), datamodule=ImageDataModule(**DIGITS))
+
+
+def test_one_picture_for_each_class_is_remarked_on(classifier: Path, tmp_path: Path) -> None:
+    class OnePictureEach(Copies):
+        def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+            return super().generate(torch.zeros_like(noise), labels)
+
+    module = OnePictureEach(width=4, latent=3, features=str(classifier), samples=200, condition="concat")
+    with pytest.warns(
+        UserWarning, match=r"mode collapse: recall 0\.0\d\d, where one half .* has 0\.\d"
+    ):
+        figures, rows = figures_of(module, tmp_path)
+    assert figures["test/precision"] > 0.8  # which alone tells nothing
+    assert rows["samples"]["recall"] < 0.1 * rows["half of the real against the other"]["recall"]
+
+
+def test_figures_of_samples_are_shown_once_with_what_they_are_compared_with(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    results = {"val/loss": 1.0, "test/loss": 2.0, "val/recall": 0.25, "test/recall": 0.25}
+    print_results(tmp_path, results, of="best epoch", drawn=GAN(width=4, samples=300).drawn_figures)
+    printed = capsys.readouterr().out
+    [row] = [line for line in printed.splitlines() if "recall" in line]
+    assert row.count("0.2500") == 1
+    assert "300 samples against training pictures" in printed
+
+
+def test_everything_that_is_logged_of_samples_is_known_as_such(classifier: Path, tmp_path: Path) -> None:
+    module = Copies(width=4, latent=3, features=str(classifier), samples=200, condition="concat")
+    figures, _ = figures_of(module, tmp_path)
+    assert {name.removeprefix("test/") for name in figures} - {"loss"} <= module.drawn_figures[0]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from lhy_lightning.callbacks.pictures import picture_grid
+from lhy_lightning.callbacks.pictures import picture_grid, with_column_names
 from lhy_lightning.gan.gan import GAN
 from lhy_lightning.gan.pictures import slerp
 from tests.cnn.pictures_to_fit import BrightOrDark, silent_trainer
@@ -42,3 +42,16 @@ def test_a_run_leaves_grids_from_the_same_noise_and_an_interpolation(tmp_path: P
     trainer.fit(module, datamodule=BrightOrDark())
     found = sorted(path.name for path in (tmp_path / "samples").iterdir())
     assert found == ["grid_000002.png", "grid_000003.png", "interpolation.png"]
+
+
+def test_columns_are_named_above_the_grid_upright_where_names_are_long() -> None:
+    sheet = picture_grid(torch.zeros(4, 1, 8, 8), columns=4)
+    named = with_column_names(sheet, ["a", "b", "c", "d"])
+    line = len(named) - len(sheet)
+    assert (named[line:] == sheet).all()
+    assert 10 < line < 30
+    column = sheet.shape[1] // 4
+    for number in range(4):
+        assert (named[:line, number * column : (number + 1) * column] < 128).any()
+    long = with_column_names(sheet, ["automobile accessories of all kinds"] * 4)
+    assert len(long) - len(sheet) > 100
