@@ -145,6 +145,13 @@ class CourseModule(LightningModule, ModelHubMixin):
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         return batch_idx == 0 or bool(every and (self.trainer.global_step + 1) % every == 0)
 
+    def teardown(self, stage: str) -> None:
+        # The next stage brings its own anew: those that are still there would be called overridden each time.
+        brought = self.configure_callbacks()
+        own = {type(callback) for callback in (brought if isinstance(brought, Sequence) else [brought])}
+        kept = [callback for callback in self.trainer.callbacks if type(callback) not in own]  # type: ignore[attr-defined]
+        self.trainer.callbacks = kept  # type: ignore[attr-defined]
+
     def on_train_start(self) -> None:
         if getattr(getattr(self.trainer, "datamodule", None), "hparams", {}).get("batch_size") == 1:
             refuse_single_values(self)

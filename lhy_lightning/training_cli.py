@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
 
 import lhy_lightning
@@ -32,6 +32,7 @@ from lhy_lightning.callbacks.clean_start import CleanStart
 from lhy_lightning.callbacks.curves import Curves
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
 from lhy_lightning.callbacks.pictures import run_directory
+from lhy_lightning.callbacks.progress_bar import RunProgressBar
 from lhy_lightning.callbacks.results import print_results, write_results
 from lhy_lightning.callbacks.wandb_record import WandbRecord, record_id
 from lhy_lightning.checkpoint_fit import check_resumable
@@ -237,8 +238,9 @@ class RunConfig(SaveConfigCallback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        text = yaml.safe_dump(recipe_of(self.parser, self.config), sort_keys=False)
-        write_whole(run_directory(trainer) / "config.yaml", text)
+        folder, step = run_directory(trainer), trainer.global_step
+        print(f"run folder {folder}" + (f", resumed at step {step}" if step else ""))
+        write_whole(folder / "config.yaml", yaml.safe_dump(recipe_of(self.parser, self.config), sort_keys=False))
 
 
 def recipe_of(parser: Any, config: Any) -> dict[str, Any]:
@@ -301,8 +303,7 @@ class TrainingCLI(LightningCLI):
         if trainer_settings.get("logger") in (None, True):
             kwargs["logger"] = self._loggers(folder, subcommand)
         if trainer_settings.get("enable_progress_bar") is not False:
-            # Lightning draws the bar 100 times a second, which costs a small network more than a step.
-            self.trainer_defaults["callbacks"] = [RichProgressBar(refresh_rate=4)]
+            self.trainer_defaults["callbacks"] = [RunProgressBar()]
         kwargs["default_root_dir"] = str(folder)  # where pictures and checkpoints go without a logger
         trainer = super().instantiate_trainer(**kwargs)
         trainer.callbacks.insert(0, self.phase)  # type: ignore[attr-defined]
@@ -342,9 +343,6 @@ class TrainingCLI(LightningCLI):
         return arguments
 
     def before_fit(self) -> None:
-        if self.trainer.is_global_zero:
-            resumed = f", resumed at step {self.command.resumed_step}" if self.command.checkpoints else ""
-            print(f"run folder {self.command.folder}{resumed}")
         refuse_no_steps(self.trainer)
 
     def after_fit(self) -> None:
@@ -452,6 +450,7 @@ def settings_of_fit(argv: list[str]) -> dict[str, Any]:
 
 def quiet() -> None:
     """Turns off remarks of the stack that ask for nothing of the user."""
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # `Generating train split: 0 examples`
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     for text in (

@@ -27,6 +27,17 @@ def run_directory(trainer: Trainer) -> Path:
     return Path(trainer.default_root_dir)
 
 
+def leaves_files(trainer: Trainer) -> bool:
+    """Whether this rank writes a run's figures and tables: not in a `fast_dev_run`, nor without any folder for them.
+
+    Nor in a sanity check, when the folder may still be an earlier run's. `Trainer(logger=False)` in a script has no
+    folder: its `default_root_dir` is the one that the script is run in.
+    """
+    if not trainer.is_global_zero or trainer.fast_dev_run or trainer.sanity_checking:  # type: ignore[attr-defined]
+        return False
+    return bool(trainer.loggers) or Path(trainer.default_root_dir).resolve() != Path.cwd()
+
+
 def figure_to_array(figure: Figure) -> np.ndarray:
     """Renders a figure, its texts in fonts that have their characters. Returns (H, W, 3) uint8."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -98,8 +109,7 @@ def with_column_names(sheet: np.ndarray, names: Sequence[str]) -> np.ndarray:
 def save_picture(trainer: Trainer, name: str, picture: Figure | np.ndarray) -> None:
     """Writes `samples/<name>.png` in the run folder and logs it to Weights & Biases.
 
-    Does nothing on other ranks than 0, in a `fast_dev_run`, which has no folder, and in a sanity check, when the folder
-    may still be an earlier run's.
+    Does nothing where `leaves_files` says so.
 
     Args:
         trainer: the trainer at work.
@@ -109,7 +119,7 @@ def save_picture(trainer: Trainer, name: str, picture: Figure | np.ndarray) -> N
     Raises:
         TypeError: the array is not uint8.
     """
-    if not trainer.is_global_zero or trainer.fast_dev_run or trainer.sanity_checking:  # type: ignore[attr-defined]
+    if not leaves_files(trainer):
         return
     pixels = figure_to_array(picture) if isinstance(picture, Figure) else picture
     if pixels.dtype != np.uint8:

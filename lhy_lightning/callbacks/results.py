@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 from rich.console import Console
 from rich.table import Table
 
-from lhy_lightning.callbacks.pictures import run_directory
+from lhy_lightning.callbacks.pictures import leaves_files, run_directory
 from lhy_lightning.whole_file import csv_text, write_whole
 
 WORTH_A_LOOK = (
@@ -49,7 +49,8 @@ def write_table(
     trainer: Trainer, filename: str, header: list[str], rows: list[list[str]], *, title: str | None = None
 ) -> None:
     """Writes a table into the run folder as csv, and prints it unless the trainer is told to be quiet."""
-    write_whole(run_directory(trainer) / filename, csv_text([header, *rows]))
+    if leaves_files(trainer):
+        write_whole(run_directory(trainer) / filename, csv_text([header, *rows]))
     if trainer.progress_bar_callback is not None:
         table = Table(*header, title=title)
         for row in rows:

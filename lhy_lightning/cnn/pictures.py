@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor
 
-from lhy_lightning.callbacks.pictures import run_directory, save_picture
+from lhy_lightning.callbacks.pictures import leaves_files, run_directory, save_picture
 from lhy_lightning.layers.table import layer_table
 from lhy_lightning.whole_file import csv_text, write_whole
 
@@ -130,7 +130,8 @@ class ClassificationPictures(Callback):
             return
         rows = per_class_rows(confusion, names)
         table_rows = [("class", "rows", "accuracy"), *((name, count, f"{share:.4f}") for name, count, share in rows)]
-        write_whole(run_directory(trainer) / "per_class.csv", csv_text(table_rows))
+        if leaves_files(trainer):
+            write_whole(run_directory(trainer) / "per_class.csv", csv_text(table_rows))
         if trainer.progress_bar_callback is not None:
             table = Table("class", "rows", "accuracy", title="test accuracy by class")
             for name, count, accuracy in rows:

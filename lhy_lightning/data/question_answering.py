@@ -21,6 +21,7 @@ from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitNa
 from lhy_lightning.data.window_batches import EvaluationWindows, TrainingWindows, WindowMaker
 from lhy_lightning.metrics.answer_texts import Definition
 
+MANY_CUT = 0.05  # share of the questions
 QUESTIONS_AT_ONCE = 4  # times the windows of a chunk: their windows are then divided into chunks of like length
 
 
@@ -227,7 +228,15 @@ class QuestionAnsweringDataModule(CourseTextDataModule):
     def _cut(self, name: str, opened: OpenedQuestions) -> None:
         asked = opened.maker.questions.lengths
         if cut := int((asked > self.max_question).sum()):
-            self._said.append(f"{cut:,} {name} questions cut to {self.max_question} tokens (longest {asked.max()}).")
+            told = f"{cut:,} {name} questions cut to {self.max_question} tokens (longest {asked.max()})"
+            if cut > MANY_CUT * len(asked):  # the setting is of other questions
+                whole = int(np.quantile(asked, 0.99))
+                length = self.max_length + whole - self.max_question
+                told += (
+                    f": --data.max_question {whole} leaves 99 of 100 whole, with --data.max_length {length} beside "
+                    "windows as long as now"
+                )
+            self._said.append(f"{told}.")
 
     def _report_training(self, opened: OpenedQuestions) -> None:
         sampler, answers, maker = self._sampler(opened), opened.answers, opened.maker

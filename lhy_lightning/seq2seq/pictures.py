@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from matplotlib.figure import Figure
 
-from lhy_lightning.callbacks.pictures import run_directory, save_picture
+from lhy_lightning.callbacks.pictures import leaves_files, run_directory, save_picture
 from lhy_lightning.whole_file import write_whole
 
 
@@ -43,7 +43,7 @@ class TranslationPictures(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data = getattr(trainer, "datamodule", None)
-        if trainer.sanity_checking or trainer.fast_dev_run or not trainer.is_global_zero or data is None:  # type: ignore[attr-defined]
+        if not leaves_files(trainer) or data is None:
             return
         module: Any = pl_module
         sources, references = data.sources("val")[: self.sentences], data.references("val")

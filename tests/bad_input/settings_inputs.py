@@ -1,5 +1,6 @@
 """Settings that cannot mean anything: refused by the class that owns them, or as soon as the data is known."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from lhy_lightning import (
     AutoEncoder,
     ImageClassifier,
     ImageDataModule,
+    QuestionAnsweringDataModule,
     TranslationDataModule,
     Translator,
 )
-from tests.bad_input.case import BadInput, command, nothing, text
+from tests.bad_input.case import BadInput, command, nothing, set_up, text
 
 
 def made(cls: Callable[..., Any], **arguments: Any) -> Callable[[Path], None]:
@@ -68,6 +70,23 @@ REFUSED: list[tuple[str, Callable[..., Any], dict[str, Any], str]] = [
     ("half a layer", Translator, {"layers": 1.5}, r"^layers=1\.5: must be a whole number"),
 ]
 
+LONG_QUESTION = "Which of the many words that stand in this paragraph is the one that comes before the number"
+QUESTIONS = {
+    "paragraphs": [
+        {
+            "context": f"The word {letter * 3} comes before {number}.",
+            "qas": [
+                {
+                    "id": f"q{number}",
+                    "question": f"{LONG_QUESTION} {number} and after nothing else at all?",
+                    "answers": [{"text": letter * 3, "answer_start": 9}],
+                }
+            ],
+        }
+        for number, letter in enumerate("abcdefghijklmnopqrst")
+    ]
+}
+
 INPUTS = [
     *(
         BadInput(f"{cls.__name__}: {what}", nothing, made(cls, **arguments), says, kind="settings")
@@ -104,6 +123,16 @@ INPUTS = [
         nothing,
         command("fit", "--config", "quickstart", "--model.width", "0"),
         r"^width=0: must be at least 1\.$",
+        kind="settings",
+    ),
+    BadInput(
+        "questions longer than the recipe's",
+        text("own.json", json.dumps({"data": [QUESTIONS]})),
+        set_up(
+            QuestionAnsweringDataModule, "own.json", max_length=96, max_question=16, window_overlap=16, val_fraction=0.3
+        ),
+        r"questions cut to 16 tokens \(longest \d+\): --data.max_question \d+ .*--data.max_length \d+",
+        ends="counted",
         kind="settings",
     ),
 ]

@@ -103,9 +103,7 @@ def test_one_picture_for_each_class_is_remarked_on(classifier: Path, tmp_path: P
             return super().generate(torch.zeros_like(noise), labels)
 
     module = OnePictureEach(width=4, latent=3, features=str(classifier), samples=200, condition="concat")
-    with pytest.warns(
-        UserWarning, match=r"mode collapse: recall 0\.0\d\d, where one half .* has 0\.\d"
-    ):
+    with pytest.warns(UserWarning, match=r"mode collapse: recall 0\.0\d\d, where one half .* has 0\.\d"):
         figures, rows = figures_of(module, tmp_path)
     assert figures["test/precision"] > 0.8  # which alone tells nothing
     assert rows["samples"]["recall"] < 0.1 * rows["half of the real against the other"]["recall"]
