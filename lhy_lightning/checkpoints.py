@@ -1,14 +1,18 @@
-"""Checkpoints that are written whole or not at all, and that say which classes rebuild them."""
+"""Checkpoints that are written whole or not at all, that say which classes rebuild them, and that run no code."""
 
-import importlib
+import pickle
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.utilities.types import _PATH
+from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from lhy_lightning.checksums import check_archive
+from lhy_lightning.trusted_classes import check_settings, class_from_file
 from lhy_lightning.whole_file import whole_file
 
 
@@ -17,18 +21,54 @@ def class_path(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def import_class(path: str) -> type:
-    """The class that a checkpoint names.
+def load_plain(path: str | Path, what: str, *, mmap: bool = False) -> Any:
+    """Reads on the CPU what torch has saved in a file, as long as it is numbers, texts and tensors.
+
+    Args:
+        path: the file.
+        what: "a checkpoint", for the message.
+        mmap: leave tensors in the file until they are used.
 
     Raises:
-        ImportError: there is no such module or class here.
+        ValueError: it holds other objects, which could run code when they are made, or cannot be read.
     """
-    module, _, name = path.rpartition(".")
     try:
-        found: type = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ImportError(f"the checkpoint was made by {path}, which cannot be imported here: {error}") from error
-    return found
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{path} cannot be read as {what}: {why_not_read(error)}") from None
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as {what}: {why_not_read(error)}") from error
+
+
+def why_not_read(error: BaseException) -> str:
+    """What torch says of a file that it does not read, without its advice to run what the file holds."""
+    text = str(error)
+    if not isinstance(error, pickle.UnpicklingError) and "weights_only" not in text:
+        return text
+    found = re.search(r"GLOBAL (\S+)|(?:class|instantiate) `?([\w.]+)", text)
+    named = f" ({next(filter(None, found.groups()))})" if found else ""
+    return f"it holds Python objects{named}, which can run code; only numbers, texts and tensors are read."
+
+
+def without_code(load: Callable[..., Any], path: Any, *places: Any, **arguments: Any) -> Any:
+    """Calls Lightning's `load_from_checkpoint` such that the file runs no code, unless the caller asks for that.
+
+    Args:
+        load: the method.
+        path: file, address or open file.
+        places: further arguments, in Lightning's order.
+        arguments: the same by name. Where `weights_only` is left out, it is true, for addresses too.
+
+    Raises:
+        ValueError: the file holds objects that could run code.
+    """
+    if len(places) < 4 and arguments.get("weights_only") is None:
+        arguments["weights_only"] = True
+    try:
+        # A checkpoint may name the function that makes the object. Ours do not.
+        return load(path, *places, **{**arguments, "_instantiator": None})
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{path} cannot be read as a checkpoint: {why_not_read(error)}") from None
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -42,18 +82,28 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}.")
     check_archive(path)
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:
-        raise ValueError(f"{path} cannot be read as a checkpoint: {error}") from error
+    loaded = load_plain(path, "a checkpoint", mmap=True)
     if not isinstance(loaded, dict) or "state_dict" not in loaded:
         raise ValueError(f"{path} is no Lightning checkpoint: it holds no state_dict.")
     return loaded
 
 
-def load_modules(paths: list[Path]) -> list[Any]:
-    """The modules of several checkpoints, each of the class that made it, on the CPU."""
-    classes: list[Any] = [import_class(read_checkpoint(path)["class_path"]) for path in paths]
+def load_modules(paths: list[Path], kind: type = LightningModule) -> list[Any]:
+    """The modules of several checkpoints, each of the class that made it, on the CPU.
+
+    Args:
+        paths: the files.
+        kind: base class of what is wanted.
+
+    Raises:
+        ImportError, TypeError: a checkpoint names a class that it may not name, or that is not of this kind, or
+            settings which the class does not have (`trusted_classes`).
+    """
+    classes: list[Any] = []
+    for path in paths:
+        checkpoint = read_checkpoint(path)
+        classes.append(class_from_file(checkpoint.get("class_path"), kind, path))
+        check_settings(checkpoint.get("hyper_parameters", {}), classes[-1], path)
     return [
         made_by.load_from_checkpoint(path, map_location="cpu") for made_by, path in zip(classes, paths, strict=True)
     ]
@@ -70,11 +120,20 @@ def tensor_bytes(value: Any) -> int:
 class WholeFileCheckpointIO(TorchCheckpointIO):
     """Writes beside the target, flushes to disk, then renames: a full disk or a kill leaves the old file as it was.
 
-    Reads only files that are what was written.
-
     Lightning's own way goes through the system's temporary folder; from another disk that is a copy over the old
-    file in place.
+    file in place. Reads only files that are what was written, and plain
+    content only, unless asked otherwise.
     """
+
+    def load_checkpoint(
+        self, path: _PATH, map_location: Any = lambda storage, _: storage, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        if (local := Path(str(path).removeprefix("file://"))).is_file():
+            check_archive(local)
+        try:
+            return super().load_checkpoint(path, map_location, weights_only is not False)
+        except pickle.UnpicklingError as error:
+            raise ValueError(f"{path} cannot be read as a checkpoint: {why_not_read(error)}") from None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None) -> None:
         if "://" in str(path) and not str(path).startswith("file://"):
@@ -87,8 +146,3 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
         except Exception as error:
             kept = "; the one that was there is untouched" if target.exists() else ""
             raise OSError(f"the checkpoint {target} could not be written{kept}: {error}") from error
-
-    def load_checkpoint(self, path: _PATH, *arguments: Any, **settings: Any) -> dict[str, Any]:
-        if (local := Path(str(path).removeprefix("file://"))).is_file():
-            check_archive(local)
-        return super().load_checkpoint(path, *arguments, **settings)

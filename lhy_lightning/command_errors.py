@@ -12,13 +12,14 @@ from typing import Any, NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lhy_lightning.checkpoints import import_class
+from lhy_lightning.trusted_classes import find_class
 
 PACKAGE = Path(__file__).parent
 
 ELSEWHERE = {
     "doc_stride": " It means the overlap of two windows in transformers and the step between them in homework 7: set "
     "--data.window_overlap, the overlap in tokens.",
+    "import": " Modules are imported by `--import my_module` on the command line alone; no file may ask for it.",
 }
 """Settings that other packages have and this one calls, or counts, otherwise."""
 
@@ -84,13 +85,8 @@ def wrong_value(message: str) -> str | None:
 
 def parameters(path: str) -> list[str]:
     """Names of the constructor arguments of a class given by its path or its public short name."""
-    import lhy_lightning
-
-    try:
-        cls = import_class(path) if "." in path else getattr(lhy_lightning, path)
-    except (ImportError, AttributeError):
-        return []
-    return [name for name in inspect.signature(cls).parameters if name != "self"]
+    cls = find_class(path)
+    return [] if cls is None else [name for name in inspect.signature(cls).parameters if name != "self"]
 
 
 def report(message: str) -> NoReturn:

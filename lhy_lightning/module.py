@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 from lhy_lightning.argument_ranges import Names, Range, check_arguments, ranges
 from lhy_lightning.callbacks.finiteness import stop_at_non_finite_losses
 from lhy_lightning.checkpoint_fit import json_settings, load_safetensors, mismatch
-from lhy_lightning.checkpoints import WholeFileCheckpointIO, class_path, read_checkpoint
+from lhy_lightning.checkpoints import WholeFileCheckpointIO, class_path, read_checkpoint, without_code
 from lhy_lightning.checksums import check_archive, check_tensors, tensor_checksums
 from lhy_lightning.data_fit import check_data_module
 from lhy_lightning.determinism import reseed_for_batch, run_seed
@@ -34,6 +34,7 @@ from lhy_lightning.optim.optimizers import NAMES
 from lhy_lightning.resumed_settings import ResumedSettings, check_data
 from lhy_lightning.trainer_flags import check_numbers
 from lhy_lightning.true_precision import check_precision, take_true_precision
+from lhy_lightning.trusted_classes import check_settings
 
 
 def plain(value: Any) -> Any:
@@ -61,6 +62,19 @@ def saved_file(model_id: str, name: str, **place: Any) -> Path:
     """
     folder = Path(model_id)
     return folder / name if folder.is_dir() else Path(hf_hub_download(model_id, name, **place))
+
+
+def saved_settings(file: Path, cls: type) -> dict[str, Any]:
+    """The constructor arguments in a file that `save_pretrained` wrote.
+
+    Raises:
+        TypeError: another class wrote it, or it has settings that the class does not have.
+    """
+    settings = json_settings(file)
+    if (made_by := settings.pop("class_path", class_path(cls))) != class_path(cls):
+        raise TypeError(f"{file.parent} was saved by {made_by}, not by {class_path(cls)}: load it with its own class.")
+    check_settings(settings, cls, file)
+    return settings
 
 
 class CourseModule(LightningModule, ModelHubMixin):
@@ -254,15 +268,17 @@ class CourseModule(LightningModule, ModelHubMixin):
     def load_from_checkpoint(cls, checkpoint_path: Any, *places: Any, **arguments: Any) -> Self:
         """As Lightning has it; a checkpoint of another class is called so, where its arguments do not fit this one.
 
+        The file runs no code: `weights_only` is true where it is left out.
+
         Raises:
             TypeError: another class made the checkpoint.
-            ValueError: the file is damaged.
+            ValueError: the file is damaged, or holds objects that could run code.
             NonFiniteError: its weights are not finite.
         """
         if isinstance(checkpoint_path, str | Path) and Path(checkpoint_path).is_file():
             check_archive(Path(checkpoint_path))
         try:
-            return super().load_from_checkpoint(checkpoint_path, *places, **arguments)
+            return without_code(super().load_from_checkpoint, checkpoint_path, *places, **arguments)
         except TypeError as error:
             path = Path(checkpoint_path) if isinstance(checkpoint_path, str | Path) else None
             made_by = read_checkpoint(path).get("class_path") if path is not None and path.is_file() else None
@@ -368,10 +384,7 @@ class CourseModule(LightningModule, ModelHubMixin):
             "local_files_only": local_files_only,
         }  # fmt: skip
         files = [saved_file(model_id, name, **place) for name in ("config.json", "model.safetensors")]
-        settings = json_settings(files[0])
-        made_by = settings.pop("class_path", class_path(cls))
-        if made_by != class_path(cls):
-            raise TypeError(f"{model_id} was saved by {made_by}, not by {class_path(cls)}: load it with its own class.")
+        settings = saved_settings(files[0], cls)
         given = {name: value for name, value in arguments.items() if name in settings and value is not None}
         module = cls(**{name: tuples(value) for name, value in {**settings, **given}.items()})
         check_tensors(files[1])

@@ -31,7 +31,15 @@ from lhy_lightning.whole_file import write_whole
 PLACEHOLDER = re.compile(r"\{([a-z_.]+)\}")
 DONE = {"fit": "results.json", "predict": "predictions.tsv"}
 NOTE = "predict_step.json"
-OF_THE_CALL = ("--config", "--name", "--overwrite", "--ckpt_path", "--traceback", "--trainer.default_root_dir")
+OF_THE_CALL = (
+    "--config",
+    "--name",
+    "--overwrite",
+    "--ckpt_path",
+    "--traceback",
+    "--trainer.default_root_dir",
+    "--import",
+)
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
@@ -194,10 +202,10 @@ class Step:
         folder = Path(root) / name if name else Path(checkpoint or root)
         here = {argument.split("=")[0] for argument in command}
         flags = [(flag, words) for flag, words in flags_of(argv) if flag not in taken | here]
+        imports = [word for flag, words in flags_of(argv, ("--import",)) if flag == "--import" for word in words]
         if command[0] != "fit":
-            return cls(
-                command, [w for flag, words in flags if flag.startswith("--trainer.") for w in words], folder, {}
-            )
+            trainer = [word for flag, words in flags if flag.startswith("--trainer.") for word in words]
+            return cls(command, [*imports, *trainer], folder, {})
         own_settings = resolve(command)
         own = dict(flat(own_settings))
         kinds: tuple[str, ...] = ("--trainer.", "--data.")
@@ -211,7 +219,7 @@ class Step:
             for flag, words in flags
             if flag.startswith(kinds) and (flag.startswith("--trainer.") or setting(flag) in own)
         ]
-        together = [word for words in passed for word in words]
+        together = [*imports, *(word for words in passed for word in words)]
         return cls(command, together, folder, resolve([*command, *together]) if together else own_settings)
 
     @property
@@ -259,11 +267,13 @@ def _read(path: Path) -> Any:
         return None
 
 
-def flags_of(argv: list[str]) -> list[tuple[str, list[str]]]:
-    """The `--trainer`, `--data` and `--model` flags of a command line, each with its words."""
+def flags_of(
+    argv: list[str], kinds: tuple[str, ...] = ("--trainer.", "--data.", "--model.")
+) -> list[tuple[str, list[str]]]:
+    """The flags of a command line that begin so, each with its words."""
     found = []
     for place, argument in enumerate(argv):
-        if argument.startswith(("--trainer.", "--data.", "--model.")):
+        if argument.startswith(kinds):
             value = [] if "=" in argument or place + 1 == len(argv) else [argv[place + 1]]
             found.append((argument.split("=")[0], [argument, *value]))
     return found

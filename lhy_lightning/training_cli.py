@@ -5,11 +5,11 @@ parsed: recipes first, then what the checkpoint says of its classes, then the fl
 """
 
 import argparse
-import contextlib
 import logging
 import math
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,10 +45,12 @@ from lhy_lightning.library_errors import Phase, in_library_words
 from lhy_lightning.metrics_file import RunLogger
 from lhy_lightning.module import CourseModule, plain
 from lhy_lightning.recipes import find_recipe
+from lhy_lightning.run_settings import check_run_settings
 from lhy_lightning.steps import filled, go_on, read_recipe, run_steps, settings_of
 from lhy_lightning.stop_signals import WHOLE_COMMAND, Stopped, ended_by_signals, told
 from lhy_lightning.trainer_flags import check_settings
 from lhy_lightning.trainer_numbers import check_trainer_numbers, refuse_no_steps
+from lhy_lightning.user_modules import import_for_user, import_named_classes
 from lhy_lightning.whole_file import write_whole
 from lhy_lightning.writable import check_writable, make_folder
 
@@ -83,6 +85,7 @@ def prepare(argv: list[str]) -> Command:
     if "--help" in flags or "-h" in flags:
         return Command(subcommand, [subcommand, *flags], Path())
 
+    import_for_user(own.modules)
     root = Path(own.root)
     recipes = [_without_steps(name, argv, own.name) for name in own.config]
     recipe = None if not own.config else run_folder.name_of_recipe(own.config[-1])
@@ -95,7 +98,9 @@ def prepare(argv: list[str]) -> Command:
     if again is not None:
         own.ckpt_path, own.name = None, str(again.relative_to(root))
         if not recipes and (again / "config.yaml").is_file():
-            recipes = with_files = [_as_file(_without(again / "config.yaml", NOT_IN_RECIPES))]
+            settings = _without(again / "config.yaml", NOT_IN_RECIPES)
+            check_run_settings(settings, again / "config.yaml")
+            recipes = with_files = [_as_file(settings)]
     if own.ckpt_path is not None:
         command.checkpoints = [
             run_folder.find_checkpoint(which.strip(), root, own.name, recipe) for which in own.ckpt_path.split(",")
@@ -104,9 +109,11 @@ def prepare(argv: list[str]) -> Command:
             raise ValueError(
                 f"--ckpt_path names {len(command.checkpoints)} files; only `lhy predict` averages several."
             )
+        import_named_classes([read_recipe(recipe) for recipe in recipes], flags)
         run = run_folder.run_of(command.checkpoints[0])
         if not recipes and run is not None and (run / "config.yaml").is_file():
             settings = _without(run / "config.yaml", NOT_IN_RECIPES)
+            check_run_settings(settings, run / "config.yaml")
             if subcommand == "predict" and _other_source(flags):
                 # a homework's submission is of the homework's pictures
                 (settings.get("trainer") or {}).pop("callbacks", None)
@@ -115,7 +122,9 @@ def prepare(argv: list[str]) -> Command:
         command.folder = (run if run and named in (None, run) else named) or root / command.checkpoints[0].stem
         checkpoint = read_checkpoint(command.checkpoints[0])
         _check_class(checkpoint, recipes, command.checkpoints[0])
-        with_files.append(_as_file(_settings_of(checkpoint, subcommand, flags)))
+        settings = _settings_of(checkpoint, subcommand, flags)
+        check_run_settings(settings, command.checkpoints[0])
+        with_files.append(_as_file(settings))
         if subcommand == "fit":
             check_resumable(checkpoint, command.checkpoints[0])
             command.resumed_step = int(checkpoint["global_step"])
@@ -144,6 +153,7 @@ def _own_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     first.add_argument("--overwrite", nargs="?", const="true", default="false")
     first.add_argument("--ckpt_path")
     first.add_argument("--trainer.default_root_dir", dest="root", default="runs")
+    first.add_argument("--import", dest="modules", action="append", default=[])
     return first.parse_known_args(arguments)
 
 
@@ -165,21 +175,23 @@ def _without(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _as_file(settings: dict[str, Any]) -> str:
-    """Settings as a temporary YAML file that is removed when it is read, or this process ends."""
-    handle, name = tempfile.mkstemp(suffix=".yaml", prefix="lhy-")
-    with os.fdopen(handle, "w", encoding="utf8") as file:
-        yaml.safe_dump(settings, file)
-    _temporary_files.append(name)
-    return name
+    """Settings as a temporary YAML file that is removed when it is read, or this process ends.
+
+    It lies in a folder of its own: a value such as `auto` may be the name of a file of settings beside it.
+    """
+    folder = tempfile.mkdtemp(prefix="lhy-")
+    _temporary_folders.append(folder)
+    file = Path(folder) / "settings.yaml"
+    file.write_text(yaml.safe_dump(settings), "utf8")
+    return str(file)
 
 
-_temporary_files: list[str] = []
+_temporary_folders: list[str] = []
 
 
 def _remove_temporary_files() -> None:
-    while _temporary_files:
-        with contextlib.suppress(OSError):
-            os.unlink(_temporary_files.pop())
+    while _temporary_folders:
+        shutil.rmtree(_temporary_folders.pop(), ignore_errors=True)
 
 
 def _check_class(checkpoint: dict[str, Any], recipes: list[str], path: Path) -> None:
@@ -442,6 +454,7 @@ class _Settings(TrainingCLI):
 def settings_of_fit(argv: list[str]) -> dict[str, Any]:
     """All settings of a `fit` that starts from nothing, as the config.yaml of its run has them."""
     own, flags = _own_flags(argv[1:])
+    import_for_user(own.modules)
     recipes = [part for name in own.config for part in ("--config", _without_steps(name, argv, own.name))]
     arguments = ["fit", *recipes, "--trainer.default_root_dir", own.root, *flags, *_nodes(flags)]
     cli = _Settings(Command("fit", arguments, Path()), Phase())

@@ -6,7 +6,7 @@ from unittest.mock import patch
 import pytest
 import torch
 
-from lhy_lightning.checkpoints import WholeFileCheckpointIO, import_class, read_checkpoint
+from lhy_lightning.checkpoints import WholeFileCheckpointIO, load_modules, read_checkpoint
 
 
 def test_a_disk_that_fills_half_way_leaves_the_old_checkpoint_and_no_partial_file(tmp_path: Path) -> None:
@@ -37,6 +37,7 @@ def test_a_file_that_is_no_checkpoint_says_so(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "other.pt")
 
 
-def test_a_class_that_is_not_here_is_named() -> None:
-    with pytest.raises(ImportError, match=r"made by nowhere\.Model, which cannot be imported here"):
-        import_class("nowhere.Model")
+def test_a_class_that_is_not_here_is_named(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}, "class_path": "nowhere.Model"}, tmp_path / "other.ckpt")
+    with pytest.raises(ImportError, match=r"other\.ckpt names nowhere\.Model, which .*--import nowhere"):
+        load_modules([tmp_path / "other.ckpt"])

@@ -17,8 +17,10 @@ from lhy_lightning.argument_ranges import COUNT, ranges
 from lhy_lightning.autoencoders.code_transformer import CodeTransformer
 from lhy_lightning.autoencoders.pixelcnn import GatedPixelCNN
 from lhy_lightning.autoencoders.prior_pictures import DrawnPictures
+from lhy_lightning.autoencoders.vqvae import VQVAE
 from lhy_lightning.callbacks.sampled_pictures import SampledPictures
-from lhy_lightning.checkpoints import class_path, import_class, load_modules
+from lhy_lightning.checkpoints import class_path, load_modules
+from lhy_lightning.cnn.classifier import ImageClassifier
 from lhy_lightning.determinism import derive_seed, run_seed
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Mean
@@ -26,6 +28,7 @@ from lhy_lightning.metrics.classifier_features import ClassifierFeatures
 from lhy_lightning.module import CourseModule, plain
 from lhy_lightning.optim import build_optimizer, parameter_groups
 from lhy_lightning.ranks import rank_and_world, sum_over_ranks
+from lhy_lightning.trusted_classes import check_settings, class_from_file
 
 Batch = dict[str, Tensor]
 AT_ONCE = 250
@@ -132,14 +135,16 @@ class CodePrior(CourseModule):
         """The VQ-VAE, frozen: from its checkpoint the first time, later from what this module's checkpoint holds."""
         if config is None:
             assert vqvae is not None
-            module = load_modules([Path(vqvae)])[0]
-            if not hasattr(module, "codes_of"):
-                raise ValueError(f"vqvae={vqvae!r} is a {type(module).__name__}, not a VQVAE")
+            module = load_modules([Path(vqvae)], VQVAE)[0]
             config = json.dumps({"class_path": class_path(type(module)), **plain(dict(module.hparams))})
             self.hparams["vqvae_config"] = config
         else:
             settings = json.loads(config)
-            module = import_class(settings.pop("class_path"))(**settings)
+            if not isinstance(settings, dict):
+                raise TypeError("vqvae_config is no JSON of a VQVAE's settings")
+            kind = class_from_file(settings.pop("class_path", None), VQVAE, "vqvae_config")
+            check_settings(settings, kind, "vqvae_config")
+            module = kind(**settings)
         return module.requires_grad_(False).eval()
 
     def build_network(self) -> CodeTransformer | GatedPixelCNN:
@@ -279,7 +284,8 @@ class CodePrior(CourseModule):
     def on_test_epoch_end(self) -> None:
         self.report("test")
         if self.classifier is not None and self.conditional:
-            accuracy = self.class_accuracy(load_modules([Path(self.classifier)])[0].to(self.device))
+            [classifier] = load_modules([Path(self.classifier)], ImageClassifier)
+            accuracy = self.class_accuracy(classifier.to(self.device))
             self.log("test/class_accuracy", accuracy, sync_dist=True)
 
     def class_accuracy(self, classifier: nn.Module) -> Tensor:

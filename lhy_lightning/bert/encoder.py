@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 
-from lhy_lightning.data.encoder_source import loaded
+from lhy_lightning.data.encoder_source import loaded, without_code
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 
 Head = Literal["classification", "tagging", "question_answering"]
@@ -109,7 +109,7 @@ def _check_fit(name: str, config: Any, tokenizer: EncoderTokenizer) -> None:
 def _written(config: Any, dropout: float | None) -> str:
     if dropout is not None and not 0 <= dropout < 1:
         raise ValueError(f"dropout={dropout}: a share of the features in [0, 1).")
-    values = config.to_dict()
+    values = without_code(config.to_dict())
     if dropout is not None:  # each family has its own names for its own places
         values |= {key: dropout for key in values if "drop" in key and not key.startswith("layerdrop")}
     for of_another_head in ("id2label", "label2id", "num_labels", "problem_type", "architectures"):
@@ -148,7 +148,7 @@ def build_encoder(
     """
     import transformers
 
-    values = json.loads(settings)
+    values = without_code(json.loads(settings))  # they may come out of a checkpoint
     config = transformers.AutoConfig.for_model(values.pop("model_type"), **values)
     if regression:
         config.num_labels, config.problem_type = 1, "regression"

@@ -49,7 +49,7 @@ class QuestionAnsweringEnsemble(LightningModule):
     @classmethod
     def from_checkpoints(cls, paths: list[Path]) -> "QuestionAnsweringEnsemble":
         """Loads each checkpoint with the class that made it."""
-        return cls(load_modules(paths))
+        return cls(load_modules(paths, BertQuestionAnswering))
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         """As `BertQuestionAnswering.predict_step`."""

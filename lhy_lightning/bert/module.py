@@ -28,12 +28,11 @@ from lhy_lightning.bert.encoder import (
 from lhy_lightning.bert.lora import add_lora, without_lora
 from lhy_lightning.bert.optimization import layer_groups
 from lhy_lightning.bert.pictures import AttentionPictures
-from lhy_lightning.checkpoint_fit import json_settings
 from lhy_lightning.checkpoints import class_path
 from lhy_lightning.checksums import add_checksums, check_tensors
 from lhy_lightning.data.encoder_source import loaded
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
-from lhy_lightning.module import CourseModule, plain, saved_file, tuples
+from lhy_lightning.module import CourseModule, plain, saved_file, saved_settings, tuples
 from lhy_lightning.optim import build_optimizer, build_schedule
 from lhy_lightning.optim.token_normalization import TokenNormalization
 
@@ -342,9 +341,7 @@ class BertModule(CourseModule):
                 f"{own.parent} has no {OWN_SETTINGS}: {cls.__name__}.save_pretrained did not write it. To train an "
                 f"encoder further give {cls.__name__}(encoder={model_id!r}) to a Trainer."
             )
-        settings = json_settings(own)
-        if (made_by := settings.pop("class_path")) != class_path(cls):
-            raise TypeError(f"{model_id} was saved by {made_by}, not by {class_path(cls)}: load it with its own class.")
+        settings = saved_settings(own, cls)
         # the mixin hands on what the encoder's own configuration has under a name of ours, such as `dropout`
         theirs = config or {}
         given = {
@@ -355,7 +352,12 @@ class BertModule(CourseModule):
             check_tensors(file)
         kind = getattr(transformers, HEADS[cls.head])
         saved = loaded(
-            kind.from_pretrained, model_id, "weights", dtype=torch.float32, **({} if Path(model_id).is_dir() else place)
+            kind.from_pretrained,
+            model_id,
+            "weights",
+            config=module.network.config,
+            dtype=torch.float32,
+            **({} if Path(model_id).is_dir() else place),
         )
         module.find_open_buffers()
         module.network.load_state_dict(saved.state_dict())

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lhy_lightning.data.encoder_source import loaded, without_code
+
 # What nearly every pre-trained backbone was trained with; used where the folder says nothing else.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
@@ -26,7 +28,7 @@ def backbone_settings(name: str, *, channels: int, image_size: tuple[int, int], 
     from transformers import AutoConfig
     from transformers.utils import cached_file
 
-    config = AutoConfig.from_pretrained(name)
+    config = loaded(AutoConfig.from_pretrained, name, "configuration", role="backbone")
     if not pretrained:
         if hasattr(config, "num_channels"):
             config.num_channels = channels
@@ -42,7 +44,7 @@ def backbone_settings(name: str, *, channels: int, image_size: tuple[int, int], 
             deviation = tuple(settings.get("image_std", deviation))
         else:
             mean, deviation = (0.0,), (1.0,)
-    return json.dumps({"config": config.to_dict(), "mean": mean, "deviation": deviation}, default=str)
+    return json.dumps({"config": without_code(config.to_dict()), "mean": mean, "deviation": deviation}, default=str)
 
 
 class TransformersClassifier(nn.Module):
@@ -83,13 +85,15 @@ class TransformersClassifier(nn.Module):
 
         super().__init__()
         described = json.loads(settings)
-        values = dict(described["config"])
+        values = without_code(described["config"])  # it may come out of a checkpoint
         config = AutoConfig.for_model(values.pop("model_type"), **values)
         self.takes = int(getattr(config, "num_channels", 3))
         if channels not in (1, self.takes):
             raise ValueError(f"this backbone takes pictures of {self.takes} channels, the data has {channels}")
         self.backbone: nn.Module = (
-            AutoModel.from_pretrained(weights, config=config) if weights else AutoModel.from_config(config)
+            loaded(AutoModel.from_pretrained, weights, "weights", role="backbone", config=config)
+            if weights
+            else AutoModel.from_config(config)
         )
         self.freeze = freeze
         if freeze:

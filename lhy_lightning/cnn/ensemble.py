@@ -34,7 +34,9 @@ class ProbabilityAverage(LightningModule):
     @classmethod
     def from_checkpoints(cls, paths: list[Path]) -> "ProbabilityAverage":
         """Loads each checkpoint with the class that made it."""
-        return cls(load_modules(paths))
+        from lhy_lightning.cnn.classifier import ImageClassifier
+
+        return cls(load_modules(paths, ImageClassifier))
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         members: list[Any] = list(self.members)

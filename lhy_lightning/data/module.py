@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Self
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 from lightning.pytorch.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -19,6 +20,7 @@ from lhy_lightning.argument_ranges import (
     check_arguments,
     ranges,
 )
+from lhy_lightning.checkpoints import without_code
 from lhy_lightning.data.controls import Control
 from lhy_lightning.data.samplers import EvalBatches, TrainBatches
 from lhy_lightning.determinism import reseed_for_batch
@@ -123,6 +125,16 @@ class CourseDataModule(LightningDataModule):
     def control(self, split: str) -> Control | None:
         """What a rule without a network reaches on `val` or `test`; None where there is none."""
         return None
+
+    @_restricted_classmethod  # as Lightning has it
+    def load_from_checkpoint(cls, checkpoint_path: Any, *places: Any, **arguments: Any) -> Self:
+        """As Lightning has it, and the file runs no code: `weights_only` is true where it is left out.
+
+        Raises:
+            ValueError: it holds objects that could run code.
+        """
+        made: Self = without_code(super().load_from_checkpoint, checkpoint_path, *places, **arguments)
+        return made
 
     def _stage(self) -> str:
         """What the Trainer is at; "fit" without one."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from lhy_lightning.callbacks.pictures import picture_grid, save_picture
 from lhy_lightning.callbacks.results import write_scores
 from lhy_lightning.checkpoints import load_modules
+from lhy_lightning.cnn.classifier import ImageClassifier
 from lhy_lightning.data.picture_batches import PlainPictures
 from lhy_lightning.determinism import derive_seed, run_seed
 from lhy_lightning.metrics.averages import Mean
@@ -60,7 +61,7 @@ def feature_network(name: str) -> Features:
             f"features={name!r}: there is no such file; give a checkpoint of an ImageClassifier that was trained on "
             f"pictures of this size, or {INCEPTION}WEIGHTS, the published Inception's."
         )
-    return ClassifierFeatures(load_modules([Path(name)])[0])
+    return ClassifierFeatures(load_modules([Path(name)], ImageClassifier)[0])
 
 
 class SampleScores:

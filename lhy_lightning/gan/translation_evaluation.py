@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lhy_lightning.callbacks.results import write_scores
 from lhy_lightning.checkpoints import load_modules
+from lhy_lightning.cnn.classifier import ImageClassifier
 from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.metrics.classifier_features import ClassifierFeatures
 
@@ -53,7 +54,7 @@ class TranslationEvaluation(Callback):
                     f"{argument}={path!r}: there is no such file; give a checkpoint of an ImageClassifier that was "
                     "trained on pictures of this size and these channels."
                 )
-            [classifier] = load_modules([Path(path)])
+            [classifier] = load_modules([Path(path)], ImageClassifier)
             if figure == "target_domain":
                 self.class_of = domain_classes(classifier, trainer.datamodule)  # type: ignore[attr-defined]
             self.classifiers[figure] = ClassifierFeatures(classifier).to(device)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 from pathlib import Path
 from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
 
+from lhy_lightning.checkpoints import load_plain
 from lhy_lightning.metrics.inception_network import NUM_CLASSES, NUM_FEATURES, InceptionV3, tensorflow_input
 
 PUBLISHED_SHA256 = "6726825d"  # first digits of the file's; they are in its name too
@@ -67,8 +67,8 @@ class InceptionFeatures(nn.Module):
         _check(path, sha256)
         network = InceptionV3()
         try:
-            network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        except (RuntimeError, TypeError, pickle.UnpicklingError) as error:
+            network.load_state_dict(load_plain(path, "weights"))
+        except (RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f"{path} does not hold the weights of this Inception ({error}); {WHERE}") from error
         return cls(network, published=sha256.lower().startswith(PUBLISHED_SHA256))
 

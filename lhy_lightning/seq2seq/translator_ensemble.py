@@ -38,7 +38,7 @@ class TranslatorEnsemble(LightningModule):
     @classmethod
     def from_checkpoints(cls, paths: list[Path]) -> "TranslatorEnsemble":
         """Loads each checkpoint with the class that made it."""
-        return cls(load_modules(paths))
+        return cls(load_modules(paths, Translator))
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         """As `Translator.predict_step`."""

@@ -1,0 +1,238 @@
+"""Which classes and settings a file may name that travels with weights: the one place that decides it.
+
+Checkpoints, `save_pretrained` folders and the `config.yaml` of a run folder may come from anyone, so what they name
+must not run code: neither by being imported, nor by being called with arguments from the file. A recipe that the user
+names by `--config`, and a module that the user imports, are the user's own word and are not asked here.
+"""
+
+import difflib
+import enum
+import inspect
+import os
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from importlib import import_module
+from pathlib import PurePath
+from typing import Any
+
+import yaml
+
+PACKAGES = ("lhy_lightning", "lightning")
+"""Whose modules a file may have imported. All others must have been imported by the user."""
+
+PLAIN = (
+    str, bytes, int, float, complex, types.NoneType, list, tuple, set, frozenset, dict, os.PathLike, PurePath, date,
+    timedelta, enum.Enum,
+)  # fmt: skip
+"""Types whose values are no objects of a class that a file could choose."""
+
+
+def find_class(path: str) -> type | None:
+    """The class of a dotted path or public short name, without importing a module that is not ours or Lightning's.
+
+    Returns:
+        None where there is none, where the name means something else than a class, or where its module is another's and
+        has not been imported.
+    """
+    module, _, name = path.rpartition(".")
+    if not module:
+        import lhy_lightning
+
+        found = getattr(lhy_lightning, name) if name in lhy_lightning.__all__ else None
+    elif module.split(".")[0] in PACKAGES:
+        try:
+            found = getattr(import_module(module), name, None)
+        except ImportError:
+            return None
+    else:  # not by getattr: a module may import others when it is asked for a name
+        found = vars(sys.modules.get(module, types.ModuleType(module))).get(name)
+    return found if isinstance(found, type) else None
+
+
+def class_from_file(path: object, kinds: type | tuple[type, ...], file: object) -> type:
+    """The class that a file names, found before anything else is imported.
+
+    Args:
+        path: what stands in the file.
+        kinds: what the class must be a subclass of.
+        file: for the message.
+
+    Raises:
+        ImportError: the name is not of this package or of Lightning, and its module has not been imported.
+        TypeError: the name is that of a function, a module, or a class of another kind.
+    """
+    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    wanted = " or ".join(kind.__name__ for kind in kinds)
+    if not isinstance(path, str):
+        raise TypeError(f"{file} has {path!r} where the name of a {wanted} is expected.")
+    module = path.rpartition(".")[0]
+    found = find_class(path)
+    if found is not None and issubclass(found, kinds):
+        return found
+    if found is not None or module in sys.modules:
+        raise TypeError(f"{file} names {path}, which is no {wanted}.")
+    if module.split(".")[0] in PACKAGES or not module:
+        raise ImportError(f"{file} names {path}, and there is no such class in the versions installed here.")
+    where = (
+        "It was made in a script or notebook: move the class into a module, and save again."
+        if module == "__main__"
+        else f"If {module} is yours, import it first: `--import {module}` on the command line, `import {module}` in "
+        "Python."
+    )
+    raise ImportError(f"{file} names {path}, which a file from elsewhere may not have imported. {where}")
+
+
+class _Unreadable:
+    """Stands for a class that an annotation names and that only a type checker knows: no file can name one of it."""
+
+
+@dataclass(frozen=True)
+class Takes:
+    """What a parameter takes by its annotation.
+
+    Attributes:
+        kinds: classes of which a file may name a subclass.
+        text: any text.
+        code: functions, modules, or classes as such.
+        anything: there is no annotation, or one that allows any value.
+    """
+
+    kinds: tuple[type, ...] = ()
+    text: bool = False
+    code: bool = False
+    anything: bool = False
+
+
+def takes(annotation: Any) -> Takes:
+    """Reads an annotation; containers and unions take what their parts take."""
+    if annotation in (inspect.Parameter.empty, Any, object) or isinstance(annotation, typing.TypeVar):
+        return Takes(anything=True)
+    if isinstance(annotation, str | typing.ForwardRef):  # could not be resolved
+        return Takes(kinds=(_Unreadable,), code="Callable" in str(annotation))
+    origin = typing.get_origin(annotation)
+    if origin is typing.Literal:
+        return Takes()
+    if annotation in (Callable, typing.Callable, type, type[Any], types.ModuleType, types.FunctionType) or origin in (
+        Callable,
+        type,
+    ):
+        return Takes(code=True)
+    if hasattr(annotation, "__supertype__") or isinstance(annotation, getattr(typing, "TypeAliasType", ())):
+        return takes(getattr(annotation, "__supertype__", None) or annotation.__value__)
+    if origin is not None:
+        parts = [takes(part) for part in typing.get_args(annotation)[: 1 if origin is typing.Annotated else None]]
+        if isinstance(origin, type) and not issubclass(origin, Iterable | types.UnionType):
+            parts.append(takes(origin))
+        return Takes(
+            kinds=tuple(dict.fromkeys(kind for part in parts for kind in part.kinds)),
+            text=any(part.text for part in parts),
+            code=any(part.code for part in parts),
+            anything=any(part.anything for part in parts),
+        )
+    if annotation is None or annotation is ... or not isinstance(annotation, type) or issubclass(annotation, PLAIN):
+        return Takes(text=annotation is str)
+    if getattr(annotation, "_is_protocol", False):
+        return Takes(code=True)
+    return Takes(kinds=(annotation,))
+
+
+def parameters(cls: type) -> dict[str, Any]:
+    """Annotations of the constructor's arguments by name, with those that `**arguments` hands on to base classes."""
+    found: dict[str, Any] = {}
+    for base in cls.__mro__:
+        if "__init__" not in vars(base) or base is object:
+            continue
+        init = vars(base)["__init__"]
+        try:
+            hints = typing.get_type_hints(init)
+        except (NameError, TypeError, AttributeError):  # names that only a type checker knows
+            hints = getattr(init, "__annotations__", {})
+        own = list(inspect.signature(init).parameters.values())[1:]
+        for parameter in own:
+            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                found.setdefault(parameter.name, hints.get(parameter.name, parameter.annotation))
+        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in own):
+            break
+    return found
+
+
+def check_settings(settings: object, cls: type, file: object) -> None:
+    """Refuses settings from a file that the class does not have, and such as name code.
+
+    Args:
+        settings: constructor arguments by name; nested `class_path` and `init_args` are gone through.
+        cls: whose settings they are.
+        file: for the message.
+
+    Raises:
+        ImportError: a nested class is not one that a file may name.
+        TypeError: no such setting; one that names a function; a nested class of another kind.
+    """
+    if not isinstance(settings, Mapping):
+        raise TypeError(f"{file} has {settings!r} where the settings of {cls.__name__} are expected.")
+    known = parameters(cls)
+    for name, value in settings.items():
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, 1, 0.55)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            raise TypeError(f"{file} has the setting {name!r}, which {cls.__name__} has not.{meant}")
+        _check_value(value, takes(known[name]), f"{cls.__name__}.{name}", file)
+
+
+def _check_value(value: object, of: Takes, setting: str, file: object) -> None:
+    """Goes through one value, however deep, of a setting that takes `of`."""
+    if isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            _check_value(item, of, setting, file)
+    elif (of.code and value is not None and not isinstance(value, bool | int | float)) or callable(value):
+        raise TypeError(
+            f"{file} names code, {_short(value)}, as {setting}: files that travel with weights may not. If it is your "
+            "own, say it in a recipe and give that by --config."
+        )
+    elif isinstance(value, str):
+        _check_text(value, of, setting, file)
+    elif isinstance(value, Mapping):
+        _check_mapping(value, of, setting, file)
+
+
+def _check_text(value: str, of: Takes, setting: str, file: object) -> None:
+    if of.kinds and "." in value and all(part.isidentifier() for part in value.split(".")):
+        class_from_file(value, of.kinds, file)
+    elif of.kinds and (set(value) & set("/\\") or os.path.exists(value)):
+        raise TypeError(f"{file} has {_short(value)} as {setting}, which the parser would read as a file of settings.")
+    elif of.kinds and not of.text and not value.replace("_", "").isalnum():
+        raise TypeError(f"{file} has {_short(value)} as {setting}, which is no name of a class.")
+    elif of.kinds or of.anything:  # where a text may be something else, the parser reads it as YAML
+        try:
+            read = yaml.safe_load(value)
+        except yaml.YAMLError:
+            return
+        if not isinstance(read, str):
+            _check_value(read, of, setting, file)
+
+
+def _check_mapping(value: Mapping[Any, Any], of: Takes, setting: str, file: object) -> None:
+    if "class_path" in value or "init_args" in value:
+        if extra := set(value) - {"class_path", "init_args"}:
+            raise TypeError(f"{file} has {', '.join(map(str, sorted(extra, key=str)))} beside the class of {setting}.")
+        if not of.kinds:
+            raise TypeError(f"{file} names a class, {_short(value.get('class_path'))}, as {setting}, which takes none.")
+        found = class_from_file(value.get("class_path"), of.kinds, file)
+        check_settings(value.get("init_args") or {}, found, file)
+    elif of.kinds:  # settings of the class itself, not named
+        fitting = [kind for kind in of.kinds if set(value) <= set(parameters(kind))]
+        if not fitting:
+            raise TypeError(f"{file} has {_short(value)} as {setting}, which is no class and its settings.")
+        check_settings(value, fitting[0], file)
+    else:
+        for item in value.values():
+            _check_value(item, of, setting, file)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
