@@ -91,6 +91,9 @@ class CourseModule(LightningModule, ModelHubMixin):
     argument_ranges: ClassVar[Mapping[str, Range | Names]] = ranges(optimizer=Names(NAMES, any_case=True))
     """What the numbers among the constructor's arguments may be; a subclass says so of its own, beside them."""
 
+    later_metrics: tuple[str, ...] = ()
+    """Patterns of logged figures that the validation batches before training leave out: they are not missed."""
+
     needs_float32: str = ""
     """What of a training step would vanish with weights in half precision, in words; empty if nothing would."""
 

@@ -76,6 +76,7 @@ class AdaptationModule(SeveralOptimizers):
 
     needs_labels = True
     data_modules = ("DomainDataModule",)
+    later_metrics = ("val/information", "val/density", "val/importance", "val/proxy_distance")
 
     argument_ranges = ranges(
         label_hidden=COUNT, entropy_weight=NOT_NEGATIVE, balance_weight=NOT_NEGATIVE, confusion_weight=NOT_NEGATIVE,

@@ -102,6 +102,8 @@ class AnomalyDetector(ReconstructionModule):
     latent_mean: Tensor
     latent_precision: Tensor
 
+    later_metrics = ("val/*",)  # figures of scores, once there is a threshold
+
     def __init__(
         self,
         *,

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from lhy_lightning.callbacks.pictures import picture_grid, save_picture
@@ -16,7 +17,7 @@ ROWS = 8
 
 
 class LatentPictures(Callback):
-    """`samples/samples.png` and `samples/interpolation.png` when training ends."""
+    """`samples/samples.png` and `samples/interpolation.png` when training ends, and of the best epoch behind it."""
 
     def __init__(self) -> None:
         self.images: Tensor | None = None
@@ -27,7 +28,16 @@ class LatentPictures(Callback):
         if batch_idx == 0 and trainer.is_global_zero:
             self.images = batch["image"][: 2 * ROWS]
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Of the best epoch, behind training: also where a run goes on that was cut off after its last validation.
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self.draw(trainer, pl_module)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.draw(trainer, pl_module)
+
+    def draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draws both, on the first rank; the interpolation is between pictures of the last validation."""
         if not trainer.is_global_zero:
             return
         module: Any = pl_module

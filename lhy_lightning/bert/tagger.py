@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.nn import functional
 
@@ -67,6 +68,17 @@ class BertTagger(BertModule):
         self.val_scores, self.test_scores = TaggingScores(self.labels()), TaggingScores(self.labels())
 
     # --- training --------------------------------------------------------------------------------------------------
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        names = self.labels()
+        others = [name for name in names if not are_entity_tags((name, "B-x"))]
+        if others and any(name.startswith(("B-", "I-")) for name in names):
+            named = ", ".join(map(repr, others[:3])) + (" …" if len(others) > 3 else "")
+            rank_zero_warn(
+                f"accuracy over words is reported and chooses the best epoch, not F1 over entities: {named} of the "
+                f"{len(names)} tags marks no entity as O, B-… and I-… do. Look at these rows, or rename the tag."
+            )
 
     def forward(self, **inputs: Tensor) -> Tensor:
         """What the encoder takes, each (N, T), to logits (N, T, tags) float32."""

@@ -1,5 +1,7 @@
 """`best.ckpt`: the epoch with the best headline figure on validation rows."""
 
+import difflib
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,6 +48,25 @@ class BestCheckpoint(ModelCheckpoint):
         if self.dirpath is None:
             self.dirpath = str(run_directory(trainer) / "checkpoints")
         super().setup(trainer, pl_module, stage)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking:
+            self._check_monitor(trainer, pl_module)
+        super().on_validation_end(trainer, pl_module)
+
+    def _check_monitor(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuses a figure that the first validation batches do not log, where all are logged by then.
+
+        Raises:
+            ValueError: names the nearest that are logged.
+        """
+        later = getattr(pl_module, "later_metrics", ("*",))  # of someone's own module nothing is known
+        logged = sorted(trainer.callback_metrics)
+        monitor, others = str(self.monitor), (*later, "train/*", "step", "epoch")
+        if not logged or monitor in logged or any(fnmatch(monitor, name) for name in others):
+            return
+        near = difflib.get_close_matches(monitor, logged, 3, 0.5) or logged
+        raise ValueError(f"--best.monitor {monitor}: nothing of that name is logged; there is {', '.join(near)}.")
 
     def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
         """Whether the epoch is the best so far: never one whose figure, or whose `val/loss`, is infinite or NaN.

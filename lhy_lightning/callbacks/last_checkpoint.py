@@ -27,6 +27,9 @@ class LastCheckpoint(Checkpoint):
         every_n_minutes: time between two checkpoints within an epoch; None for none.
         every_n_steps: optimizer steps between two checkpoints; None for none.
         folder: where to; `checkpoints/` of the run folder if None.
+
+    Raises:
+        ValueError: a number that is not above 0.
     """
 
     CHECK_EVERY = 10
@@ -35,6 +38,10 @@ class LastCheckpoint(Checkpoint):
     def __init__(
         self, every_n_minutes: float | None = 5.0, every_n_steps: int | None = None, folder: str | None = None
     ) -> None:
+        if every_n_minutes is not None and not every_n_minutes > 0:
+            raise ValueError(f"last.every_n_minutes={every_n_minutes}: above 0, or null for the ends of epochs alone.")
+        if every_n_steps is not None and every_n_steps < 1:
+            raise ValueError(f"last.every_n_steps={every_n_steps}: at least 1, or null for none.")
         self.every_n_minutes, self.every_n_steps, self.folder = every_n_minutes, every_n_steps, folder
         self._saved_at, self._saved_step = time.monotonic(), 0
         self._signals = NotedSignals()

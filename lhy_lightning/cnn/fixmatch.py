@@ -50,6 +50,8 @@ class FixMatchClassifier(ImageClassifier):
     counts: Tensor
     truth: Tensor | None
 
+    later_metrics = ("pseudo/*",)
+
     def __init__(self, *, threshold: float = 0.95, lambda_u: float = 1.0, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.threshold, self.lambda_u = threshold, lambda_u

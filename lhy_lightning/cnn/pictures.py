@@ -9,6 +9,7 @@ import numpy as np
 import rich
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor
@@ -92,7 +93,7 @@ class LayerTable(Callback):
 
 
 class ClassificationPictures(Callback):
-    """Saves predictions and confusion matrix of the last validation and of the test, with a table of the classes.
+    """Saves predictions and confusion matrix of the last (or best) epoch's validation and of the test, with a table.
 
     `samples/val_predictions.png`, `samples/val_confusion.png`, the same for the test, and `per_class.csv`.
     """
@@ -122,6 +123,11 @@ class ClassificationPictures(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.draw(trainer, pl_module, "val")  # type: ignore[arg-type]
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Of the best epoch, behind training: also where a run goes on that was cut off after its last validation.
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self.draw(trainer, pl_module, "val")  # type: ignore[arg-type]
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.draw(trainer, pl_module, "test")  # type: ignore[arg-type]

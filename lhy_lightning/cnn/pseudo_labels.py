@@ -31,6 +31,8 @@ class PseudoLabelClassifier(ImageClassifier):
 
     argument_ranges = ranges(relabel_every=COUNT, start_accuracy=SHARE, threshold=SHARE, pseudo_weight=NOT_NEGATIVE)
 
+    later_metrics = ("pseudo/*",)
+
     def __init__(
         self,
         *,

@@ -113,6 +113,7 @@ class CycleGAN(SeveralOptimizers):
     # the way back is best where pictures are copied: without a classifier of the domains the last epoch is kept
     data_modules = ("UnpairedImageDataModule",)
     headline_metric: tuple[str, Literal["max", "min"]] = ("step", "max")
+    later_metrics = ("val/*",)  # figures of samples
 
     def __init__(
         self,

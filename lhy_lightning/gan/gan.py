@@ -92,6 +92,7 @@ class GAN(SeveralOptimizers):
     # no loss tells when samples are best: the last epoch is kept
     data_modules = ("ImageDataModule",)
     headline_metric: tuple[str, Literal["max", "min"]] = ("step", "max")
+    later_metrics = ("val/*",)  # figures of samples
 
     discriminator: nn.Module | None
     generator: nn.Module | None

@@ -76,6 +76,7 @@ class Pix2Pix(SeveralOptimizers):
     )  # fmt: skip
 
     headline_metric: tuple[str, Literal["max", "min"]] = ("val/l1", "min")
+    later_metrics = ("val/*",)  # figures of translations
 
     discriminator: nn.Module | None
     generator: nn.Module | None

@@ -5,9 +5,11 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 
-from lhy_lightning import DANN, VADA, BertTagger, ImageClassifier, ImageDataModule
+from lhy_lightning import DANN, VADA, BertTagger, ImageClassifier, ImageDataModule, TaggingDataModule
+from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
+from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
 from lhy_lightning.trainer_flags import check_settings
-from tests.bad_input.case import BadInput, nothing
+from tests.bad_input.case import BadInput, command, nothing
 from tests.smallest_modules import smallest
 
 
@@ -18,6 +20,34 @@ def fitted(**settings: Any) -> Any:
         Trainer(**{**quiet, **settings}).fit(module, datamodule=ImageDataModule())
 
     return read
+
+
+def kept(**settings: Any) -> Any:
+    """A fit that keeps its best epoch by a figure."""
+
+    def read(folder: Path) -> None:
+        fitted(enable_checkpointing=True, callbacks=[BestCheckpoint(**settings)], max_steps=1)(folder)
+
+    return read
+
+
+def tags(folder: Path) -> None:
+    rows = "".join(
+        f"we O\nsaw O\nOslo{n % 7} B-PLACE\n" + ("x domain=en\n" if n % 9 == 0 else "") + "\n" for n in range(60)
+    )
+    (folder / "tags.conll").write_text(rows)
+
+
+def tagged(folder: Path) -> None:
+    data = TaggingDataModule(str(folder / "tags.conll"), batch_size=4, vocab_size=60, max_length=16)
+    quiet = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_checkpointing": False,
+        "enable_model_summary": False,
+    }
+    module = BertTagger(layers=1, width=8, heads=2, feedforward=8)
+    Trainer(max_steps=1, limit_val_batches=0, accelerator="cpu", **quiet).fit(module, datamodule=data)
 
 
 def set_up(name: str, precision: Any) -> Any:
@@ -55,6 +85,52 @@ INPUTS = [
             (DANN, "16-true", r"DANN cannot .* precision 16-true: .*bf16-mixed"),
             (VADA, "bf16-true", r"VADA cannot .* precision bf16-true: .*virtual adversarial.*bf16-mixed"),
         )
+    ),
+    BadInput(
+        "--best.monitor of a figure that is not logged",
+        nothing,
+        kept(monitor="val/nothing", mode="min"),
+        r"--best.monitor val/nothing: nothing of that name is logged; there is .*val/",
+        kind="checkpoints",
+    ),
+    BadInput(
+        "--best.monitor misspelt",
+        nothing,
+        kept(monitor="val/acuracy", mode="max"),
+        r"--best.monitor val/acuracy: .*; there is val/accuracy",
+        kind="checkpoints",
+    ),
+    BadInput(
+        "--best.mode that is none",
+        nothing,
+        lambda folder: command("fit", "--config", "quickstart", "--best.monitor", "val/loss", "--best.mode", "most")(
+            folder
+        ),
+        r"best.mode is 'max', 'min' or null, not 'most'",
+        kind="checkpoints",
+    ),
+    *(
+        BadInput(
+            f"--last.{name} {value}",
+            nothing,
+            lambda folder, given={name: value}: LastCheckpoint(**given),
+            says,
+            kind="checkpoints",
+        )
+        for name, value, says in (
+            ("every_n_minutes", -1.0, r"last.every_n_minutes=-1.0: above 0"),
+            ("every_n_minutes", 0.0, r"last.every_n_minutes=0.0: above 0"),
+            ("every_n_minutes", float("nan"), r"last.every_n_minutes=nan: above 0"),
+            ("every_n_steps", 0, r"last.every_n_steps=0: at least 1"),
+        )
+    ),
+    BadInput(
+        "a tag that marks no entity among those that do",
+        tags,
+        tagged,
+        r"accuracy over words is reported .*'domain=en' of the 3 tags",
+        "counted",
+        kind="tagged words",
     ),
     BadInput("--trainer.barebones", nothing, flag("barebones", True), r"barebones true .*Leave it out", kind="Trainer"),
     BadInput(
