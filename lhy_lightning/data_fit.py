@@ -28,3 +28,16 @@ def check_data_module(module: LightningModule, stage: str) -> None:
     if missing is not None:
         who = needs if isinstance(needs, str) else name
         raise ValueError(f"{who} needs labelled pictures, the data has no labels. {missing}")
+
+
+def check_batch(module: LightningModule, batch: Any) -> None:
+    """Looks at the first training batch, for data modules and loaders of other packages.
+
+    Raises:
+        ValueError: it has no labels, and the module needs them.
+    """
+    if getattr(module, "needs_labels", False) and isinstance(batch, dict) and not any("label" in key for key in batch):
+        raise ValueError(
+            f"{type(module).__name__} needs labels, but a batch of the data holds {', '.join(map(str, batch))} alone: "
+            "give each its labels (`lhy_lightning.batches` says under which names)."
+        )

@@ -24,7 +24,7 @@ from lhy_lightning.callbacks.finiteness import stop_at_non_finite_losses
 from lhy_lightning.checkpoint_fit import json_settings, load_safetensors, mismatch
 from lhy_lightning.checkpoints import WholeFileCheckpointIO, class_path, read_checkpoint, without_code
 from lhy_lightning.checksums import check_archive, check_tensors, tensor_checksums
-from lhy_lightning.data_fit import check_data_module
+from lhy_lightning.data_fit import check_batch, check_data_module
 from lhy_lightning.determinism import reseed_for_batch, run_seed
 from lhy_lightning.exact_resume import resume_exactly
 from lhy_lightning.layers.batch_norm import refuse_single_values
@@ -174,6 +174,8 @@ class CourseModule(LightningModule, ModelHubMixin):
             refuse_single_values(self)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        if batch_idx == 0:
+            check_batch(self, batch)
         # Dropout and noise draw from here on; augmentation has drawn from the data module's own seed.
         reseed_for_batch(self.trainer, stream=1)
 

@@ -17,7 +17,7 @@ import tempfile
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from lightning.fabric.plugins.environments import SLURMEnvironment
@@ -71,6 +71,13 @@ class Command:
     clears: bool = False
     """Whether an earlier run's files in the folder are removed when training starts."""
     root: Path = Path("runs")
+
+
+class FirstParser(argparse.ArgumentParser):
+    """Errors as the second parser's: one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}.")
 
 
 def prepare(argv: list[str]) -> Command:
@@ -147,7 +154,7 @@ def prepare(argv: list[str]) -> Command:
 
 def _own_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The flags that the command line answers before it is parsed, and all others."""
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first = FirstParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config", "-c", action="append", default=[])
     first.add_argument("--name")
     first.add_argument("--overwrite", nargs="?", const="true", default="false")

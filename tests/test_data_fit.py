@@ -7,7 +7,7 @@ import pytest
 from lightning.pytorch import LightningDataModule, LightningModule
 
 import lhy_lightning
-from lhy_lightning.data_fit import check_data_module
+from lhy_lightning.data_fit import check_batch, check_data_module
 
 PUBLIC = {name: getattr(lhy_lightning, name) for name in lhy_lightning.__all__}
 MODULES = {name: cls for name, cls in PUBLIC.items() if issubclass(cls, LightningModule)}
@@ -57,6 +57,20 @@ def test_no_module_that_needs_labels_is_trained_without(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} needs labelled pictures.*none there"):
         check_data_module(module, "fit")
     check_data_module(module, "predict")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_first_batch_of_any_loader_has_labels_where_they_are_needed(name: str) -> None:
+    module = trained_with(MODULES[name], None)
+    module.condition = "none"
+    if name == "CodePrior":
+        module.conditional = False
+    check_batch(module, {"image": 0, "source_label": 0})
+    if name in NO_LABELS_NEEDED:
+        check_batch(module, {"image": 0})
+        return
+    with pytest.raises(ValueError, match=f"{name} needs labels, but a batch of the data holds image, index alone"):
+        check_batch(module, {"image": 0, "index": 0})
 
 
 def test_data_modules_of_other_packages_are_not_asked() -> None:

@@ -17,4 +17,11 @@ INPUTS = [
         "no recipe.*nearest: quickstart",
         kind="commands",
     ),
+    BadInput(
+        "an option without its value",
+        nothing,
+        command("fit", "--config", "quickstart", "--name"),
+        "argument --name: expected one argument",
+        kind="commands",
+    ),
 ]

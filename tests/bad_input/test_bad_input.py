@@ -5,6 +5,7 @@ The inputs stand in the `*_inputs.py` files beside this one, each with a list `I
 """
 
 import re
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -36,9 +37,15 @@ def line_of_error(case: BadInput, folder: Path, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize("case", all_inputs(), ids=lambda case: f"{case.kind}: {case.what}")
 def test_a_bad_input_is_told_of(
-    case: BadInput, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    case: BadInput,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    temporary = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     case.make(tmp_path)
     before = files_below(tmp_path)
     with warnings.catch_warnings(record=True) as caught:
@@ -48,6 +55,7 @@ def test_a_bad_input_is_told_of(
             assert "\n" not in said, f"more than a line: {said}"
             assert re.search(case.says, said), said
             assert files_below(tmp_path) == before, "an input that is refused leaves no file"
+            assert not files_below(temporary), "nor a temporary one"
             return
         case.read(tmp_path)
     told = [*(str(warning.message) for warning in caught), *capsys.readouterr().out.splitlines()]
