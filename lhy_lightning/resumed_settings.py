@@ -56,6 +56,16 @@ def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> Chang
     }
 
 
+def settings_that_act(given: Mapping[str, Any], hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as they were given, but those that did not act as they were before; what was left out stays so."""
+    return {
+        name: plain(hparams[name])
+        if value is not None and name in hparams and not same_value(value, hparams[name])
+        else value
+        for name, value in given.items()
+    }
+
+
 def told(changes: Changes, names: Iterable[str] | None = None) -> str:
     """`lr=0.1 (0.01 so far), …`."""
     chosen = changes if names is None else {name: changes[name] for name in names}
@@ -86,6 +96,7 @@ def check_data(data: Any, checkpoint: Mapping[str, Any]) -> None:
         )
     if kept := [name for name in changes if name in data.kept_settings]:
         rank_zero_warn(f"{told(changes, kept)}: {_does_not_act(kept)}: the tokenizer is in the checkpoint.")
+        data.hparams.update({name: changes[name][0] for name in kept})
 
 
 def _does_not_act(names: list[str]) -> str:
@@ -112,6 +123,7 @@ class ResumedSettings(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if initial := [name for name in self.changes if name in INITIAL]:
             rank_zero_warn(f"{told(self.changes, initial)}: {_does_not_act(initial)}: the checkpoint has the weights.")
+            self._keep(pl_module, initial)
         for callback, changes in self.given.items():
             now = _arguments(callback)
             if replaced := [name for name, (before, _) in changes.items() if same_value(now[name], before)]:
@@ -143,6 +155,12 @@ class ResumedSettings(Callback):
             f"{told(self.changes, inert)}: {_does_not_act(inert)}: the optimizer goes on with its own numbers, which "
             "are in the checkpoint. Start a new run to change them."
         )
+        self._keep(module, inert)
+
+    def _keep(self, module: LightningModule, names: list[str]) -> None:
+        """Notes in the module, whose checkpoints and config.yaml say so, the settings that act."""
+        for name in names:
+            module.hparams[name] = self.changes[name][0]
 
 
 def _arguments(callback: Callback) -> dict[str, Any]:

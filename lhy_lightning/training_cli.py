@@ -46,6 +46,7 @@ from lhy_lightning.metrics_file import RunLogger
 from lhy_lightning.module import CourseModule, plain
 from lhy_lightning.recipes import find_recipe
 from lhy_lightning.run_settings import check_run_settings
+from lhy_lightning.resumed_settings import settings_that_act
 from lhy_lightning.steps import filled, go_on, read_recipe, run_steps, settings_of
 from lhy_lightning.stop_signals import WHOLE_COMMAND, Stopped, ended_by_signals, told
 from lhy_lightning.trainer_flags import check_settings
@@ -259,7 +260,11 @@ class RunConfig(SaveConfigCallback):
             return
         folder, step = run_directory(trainer), trainer.global_step
         print(f"run folder {folder}" + (f", resumed at step {step}" if step else ""))
-        write_whole(folder / "config.yaml", yaml.safe_dump(recipe_of(self.parser, self.config), sort_keys=False))
+        settings = recipe_of(self.parser, self.config)
+        for of, module in (("model", pl_module), ("data", trainer.datamodule)):  # type: ignore[attr-defined]
+            if module is not None:
+                settings[of]["init_args"] = settings_that_act(settings[of].get("init_args", {}), module.hparams)
+        write_whole(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
 
 
 def recipe_of(parser: Any, config: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import lhy_lightning
 from lhy_lightning import GAN, ImageClassifier, ImageDataModule
 from lhy_lightning.asked_settings import LEARNT
 from lhy_lightning.data.module import CourseDataModule, PictureDataModule
-from lhy_lightning.resumed_settings import INITIAL, check_data, same_value
+from lhy_lightning.resumed_settings import INITIAL, check_data, same_value, settings_that_act
 
 DATA_MODULES = [getattr(lhy_lightning, name) for name in lhy_lightning.__all__ if name.endswith("DataModule")]
 ACT = {
@@ -67,6 +67,12 @@ def test_what_a_data_module_learns_from_its_data_is_known_as_such(cls: type[Cour
 def test_values_that_mean_the_same(one: Any, other: Any, same: bool) -> None:
     assert same_value(one, other) is same
     assert same_value(other, one) is same
+
+
+def test_settings_are_written_as_they_act() -> None:
+    given = {"lr": 0.1, "size": 16, "classes": None, "other": "a", "betas": [0.5, 0.9]}
+    acting = settings_that_act(given, {"lr": 0.01, "size": (16, 16), "classes": ("a",), "betas": (0.5, 0.99)})
+    assert acting == {"lr": 0.01, "size": 16, "classes": None, "other": "a", "betas": [0.5, 0.99]}
 
 
 def checkpoint_of(data: CourseDataModule, *, batches: int = 0, **changed: Any) -> dict[str, Any]:
@@ -159,6 +165,8 @@ def test_what_the_optimizers_state_replaces_is_named_whatever_it_is_called(
     assert "lr=0.1 (0.01 so far), momentum=0.5 (0.9 so far): these do not act: the optimizer goes on" in heard
     assert "dropout" not in heard
     assert changed.trainer.optimizers[0].param_groups[0]["momentum"] == 0.9
+    noted = {name: changed.hparams[name] for name in ("lr", "momentum", "dropout")}
+    assert noted == {"lr": 0.01, "momentum": 0.9, "dropout": 0.2}  # what acts, in checkpoints too
     heard = said(tmp_path, checkpoints[gan], gan(generator_lr=0.3, n_critic=2))
     assert re.search(r"^generator_lr=0\.3 \(.* so far\): this does not act", heard)
 
