@@ -45,8 +45,8 @@ from lhy_lightning.library_errors import Phase, in_library_words
 from lhy_lightning.metrics_file import RunLogger
 from lhy_lightning.module import CourseModule, plain
 from lhy_lightning.recipes import find_recipe
-from lhy_lightning.run_settings import check_run_settings
 from lhy_lightning.resumed_settings import settings_that_act
+from lhy_lightning.run_settings import check_run_settings
 from lhy_lightning.steps import filled, go_on, read_recipe, run_steps, settings_of
 from lhy_lightning.stop_signals import WHOLE_COMMAND, Stopped, ended_by_signals, told
 from lhy_lightning.trainer_flags import check_settings
