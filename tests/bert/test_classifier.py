@@ -298,3 +298,23 @@ def test_without_data_it_says_what_it_needs(tmp_path: Path) -> None:
         module.classify(["good"])
     with pytest.raises(RuntimeError, match="there is no network yet"):
         module.save_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_test_rows_without_a_gold_label_are_predicted_and_not_scored(regression: bool, tmp_path: Path) -> None:
+    good = [(f"good food {n}" if n % 2 else f"bad food {n}", str(n % 2)) for n in range(40)]
+    odd = [(f"odd {n}", "-") for n in range(9)]  # some batches have no row to score
+    for name, rows in (("train", good), ("dev", good[:10]), ("test", [*good[:8], *odd]), ("gold", good[:8])):
+        (tmp_path / f"{name}.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
+    told = {"eval_batch_size": 3, "vocab_size": 60, "regression": regression}
+    module, fitting = BertClassifier(**TINY), trainer(tmp_path, max_epochs=1)
+    data = TextDataModule(str(tmp_path), **told)
+    fitting.fit(module, data)
+    scored = TextDataModule(str(tmp_path), **told)
+    with pytest.warns(match=r"test\.tsv: 9 of 17 rows have no label \(9 '-'\): they are predicted and not scored"):
+        found = fitting.test(module, scored, verbose=False)[0]
+    gold = fitting.test(module, TextDataModule(str(tmp_path), test_source=str(tmp_path / "gold.tsv"), **told))[0]
+    assert found == pytest.approx(gold, rel=1e-5)
+    predicted = fitting.predict(module, scored)
+    assert predicted is not None
+    assert sorted(row for part in predicted for row in part["index"].tolist()) == list(range(17))
