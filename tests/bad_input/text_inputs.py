@@ -2,20 +2,26 @@
 
 import gzip
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pandas as pd
+from datasets import Dataset
 
 from lhy_lightning.data.labelled_text import open_labelled_text
 from lhy_lightning.data.text import TextDataModule
-from tests.bad_input.case import BadInput, set_up, text
+from tests.bad_input.case import BadInput, text
 
 Rows = Sequence[tuple[Any, ...]]
 Make = Callable[[Path], object]
-FORMS = ("tsv", "csv", "json", "jsonl", "parquet", "csv.gz", "tsv.gz", "folder")
-TYPED = ("json", "jsonl", "parquet")
+FORMS = ("tsv", "csv", "jsonl", "parquet", "hub")
+"""Each meets every kind of fault."""
+SHORT = ("json", "csv.gz", "tsv.gz", "folder")
+"""Read by the same code as one of those: they meet the first kinds."""
+TYPED = ("jsonl", "parquet", "hub")
 
 GOOD: list[tuple[Any, ...]] = [(f"row {n}", "pos" if n % 2 else "neg") for n in range(20)]
 
@@ -34,8 +40,8 @@ def table(form: str, rows: Rows, names: Sequence[str] = ("text", "label")) -> Ma
             content = "".join("\t".join("" if cell is None else str(cell) for cell in row) + "\n" for row in cells)
         elif kind == "csv":
             content = pd.DataFrame(told, dtype=object).to_csv(index=False)
-        elif kind == "parquet":
-            pd.DataFrame(told).to_parquet(path)
+        elif kind in ("parquet", "hub"):
+            pd.DataFrame(told, columns=None if told else names).to_parquet(path)
             return
         else:
             content = json.dumps(told) if kind == "json" else "".join(json.dumps(row) + "\n" for row in told)
@@ -54,26 +60,49 @@ def files(**contents: str) -> Make:
     return make
 
 
-def fit(form: str = "", **arguments: Any) -> Callable[[Path], None]:
+@contextmanager
+def source_of(form: str, folder: Path) -> Iterator[str]:
+    """What a user gives as source; a hub id finds the table beside, as there is no hub here."""
+    if form != "hub":
+        yield str(folder / f"rows.{form}") if form else str(folder)
+        return
+
+    def load(name: str) -> Dataset:
+        assert name == "someone/rows"
+        return Dataset.from_pandas(pd.read_parquet(folder / "rows.hub"))
+
+    with patch("datasets.load_dataset", load):
+        yield "someone/rows"
+
+
+def set_up(form: str, folder: Path, **arguments: Any) -> TextDataModule:
     """Sets up for training as the Trainer does, on few pieces."""
-    return set_up(TextDataModule, f"rows.{form}" if form else "", vocab_size=60, **arguments)
+    with source_of(form, folder) as source:
+        data = TextDataModule(source, vocab_size=60, **arguments)
+        data.setup("fit")
+    return data
 
 
-def finds(expected: Any, form: str = "", **arguments: Any) -> Callable[[Path], None]:
+def fit(form: str = "", **arguments: Any) -> Callable[[Path], None]:
+    def read(folder: Path) -> None:
+        set_up(form, folder, **arguments)
+
+    return read
+
+
+def finds(expected: tuple[str, ...], form: str = "", **arguments: Any) -> Callable[[Path], None]:
     """Asserts what is read as classes of the training rows."""
 
     def read(folder: Path) -> None:
-        data = TextDataModule(str(folder / f"rows.{form}") if form else str(folder), vocab_size=60, **arguments)
-        data.setup("fit")
-        assert data.class_names == expected
+        assert set_up(form, folder, **arguments).class_names == expected
 
     return read
 
 
 def texts_are(expected: Sequence[str], form: str) -> Callable[[Path], None]:
     def read(folder: Path) -> None:
-        found = open_labelled_text(str(folder / f"rows.{form}"))["train"]
-        assert found.first == list(expected)
+        with source_of(form, folder) as source:
+            assert open_labelled_text(source)["train"].first == list(expected)
 
     return read
 
@@ -84,7 +113,7 @@ WORDS = ["NA", "null", "nan", "None", "01", "TRUE", "1.0", "#N/A", "-"]
 
 
 def labelled(form: str) -> list[BadInput]:
-    """The same faults in each form of source."""
+    """The same faults in each form of source; the first three are those of all forms."""
     here, kind = f" ({form})", "texts"
     other = [(f"more {n}", "pos" if n % 2 else "neg") for n in range(8)]
     cases = [
@@ -93,6 +122,13 @@ def labelled(form: str) -> list[BadInput]:
             table(form, [(f"row {n}", 1) for n in range(20)]),
             fit(form),
             r"all \d+ training rows are of class '1'.*--data\.label_column",
+            kind=kind,
+        ),
+        BadInput(
+            "words that look like missing values" + here,
+            table(form, [(word, n % 2) for n, word in enumerate(WORDS)]),
+            texts_are(WORDS, form),
+            ends="right",
             kind=kind,
         ),
         BadInput(
@@ -149,21 +185,14 @@ def labelled(form: str) -> list[BadInput]:
         BadInput(
             "a sentence as a label" + here,
             table(form, [*GOOD, ("row a", "this was not meant to be a label at all, but a text")]),
-            fit(form, val_source="{folder}/rows." + form),
+            fit(form, val_fraction=0.05),
             "are as long as a sentence: is a text read as a label",
             ends="counted",
             kind=kind,
         ),
         BadInput(
-            "words that look like missing values" + here,
-            table(form, [(word, n % 2) for n, word in enumerate(WORDS)]),
-            texts_are(WORDS, form),
-            ends="right",
-            kind=kind,
-        ),
-        BadInput(
             "no rows" + here,
-            table(form, []) if form in ("tsv", "csv", "folder", "csv.gz", "tsv.gz") else text(f"rows.{form}", ""),
+            text(f"rows.{form}", "") if form == "jsonl" else table(form, []),
             fit(form),
             "has no rows|has a header and no rows|could not be read as|is empty",
             kind=kind,
@@ -200,7 +229,7 @@ def labelled(form: str) -> list[BadInput]:
         BadInput(
             "a class of the test rows that training lacks" + here,
             lambda folder: (table(form, GOOD)(folder), text("test.tsv", "text\tlabel\na\tpos\nb\tso so\n")(folder)),
-            fit(form, test_source="{folder}/test.tsv"),
+            fit(form, test_source="test.tsv"),
             r"test\.tsv, row 1: the label 'so so' is none of the 2 classes of the training rows \(neg, pos\)",
             kind=kind,
         ),
@@ -224,7 +253,7 @@ def labelled(form: str) -> list[BadInput]:
                 if (folder / "val").mkdir() is None
                 else None
             ),
-            fit(form, val_source="{folder}/val/rows.csv"),
+            fit(form, val_source="val/rows.csv"),
             r"rows\.csv holds single texts, the training rows are pairs of texts",
             kind=kind,
         ),
@@ -348,4 +377,8 @@ def finds_afqmc(folder: Path) -> None:
     assert data.texts("predict") == ([f"left {n}" for n in range(20)], [f"right {n}" for n in range(20)])
 
 
-INPUTS = [case for form in FORMS for case in labelled(form)] + FILES
+INPUTS = [
+    *(case for form in FORMS for case in labelled(form)),
+    *(case for form in SHORT for case in labelled(form)[:3]),
+    *FILES,
+]
