@@ -32,6 +32,7 @@ usage: lhy COMMAND [OPTIONS]
 
 A recipe is a YAML file; --config takes its short name or a path, and every value in it can be overridden:
   lhy fit --config quickstart --model.lr 0.01 --trainer.max_epochs 5
+An own class comes from a module of yours: lhy fit --import my_module --model my_module.Net ...
 A run leaves runs/<recipe>/, or runs/<name>/ by --name, with config.yaml, metrics.csv, curves.png, checkpoints/ and
 samples/. With --ckpt_path last it goes on where it was killed; --ckpt_path also takes best, a run folder, or a file.
 

@@ -68,22 +68,24 @@ def class_from_file(path: object, kinds: type | tuple[type, ...], file: object) 
     kinds = kinds if isinstance(kinds, tuple) else (kinds,)
     wanted = " or ".join(kind.__name__ for kind in kinds)
     if not isinstance(path, str):
-        raise TypeError(f"{file} has {path!r} where the name of a {wanted} is expected.")
-    module = path.rpartition(".")[0]
+        there = "nothing" if path is None else repr(path)
+        raise TypeError(f"{file} has {there} where the name of its class, a {wanted}, is expected.")
+    module, _, name = path.rpartition(".")
     found = find_class(path)
     if found is not None and issubclass(found, kinds):
         return found
-    if found is not None or module in sys.modules:
+    if found is not None or name in vars(sys.modules.get(module, object)):
         raise TypeError(f"{file} names {path}, which is no {wanted}.")
-    if module.split(".")[0] in PACKAGES or not module:
-        raise ImportError(f"{file} names {path}, and there is no such class in the versions installed here.")
-    where = (
-        "It was made in a script or notebook: move the class into a module, and save again."
-        if module == "__main__"
-        else f"If {module} is yours, import it first: `--import {module}` on the command line, `import {module}` in "
-        "Python."
-    )
-    raise ImportError(f"{file} names {path}, which a file from elsewhere may not have imported. {where}")
+    if module == "__main__":
+        where = "was made in a script or notebook: move the class into a module, and save again."
+    elif not module or module.split(".")[0] in PACKAGES or module in sys.modules:
+        where = "is not there in the versions installed here."
+    else:
+        where = (
+            f"a file from elsewhere may not have imported. If {module} is yours, import it first: `--import {module}` "
+            f"on the command line, `import {module}` in Python."
+        )
+    raise ImportError(f"{file} names {path}, which {where}")
 
 
 class _Unreadable:

@@ -92,3 +92,7 @@ class BestCheckpoint(ModelCheckpoint):
             moved = {"dirpath": self.dirpath, "best_model_path": str(here), "kth_best_model_path": str(here)}
             state_dict = {**state_dict, **moved, "best_k_models": {str(here): state_dict["best_model_score"]}}
         super().load_state_dict(state_dict)
+
+    def _should_remove_checkpoint(self, trainer: Trainer, previous: str, current: str) -> bool:
+        """Never: the one file is replaced in place, and the name of any other came out of a checkpoint."""
+        return False

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 
 from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
 from lhy_lightning.checkpoints import read_checkpoint
@@ -63,3 +64,24 @@ def test_the_best_epoch_of_another_run_is_not_that_of_this_one(tmp_path: Path) -
     with pytest.warns(UserWarning, match="The dirpath has changed"):
         keeper.load_state_dict(state("runs/a/checkpoints"))
     assert keeper.best_model_score is None
+
+
+@pytest.mark.parametrize("away", ["../../../thesis.txt", "thesis.txt", "best.ckpt"])
+def test_a_file_that_a_checkpoint_names_is_never_removed(
+    away: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may come from anyone, and say that this run's best epoch is a file which the next better one replaces."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path("runs/a/checkpoints")
+    folder.mkdir(parents=True)
+    victim = folder / away
+    victim.write_text("two years of work")
+    keeper = BestCheckpoint("val/f1", "max", str(folder))
+    found = {"best_model_path": str(victim), "kth_best_model_path": str(victim), "kth_value": torch.tensor(0.7)}
+    keeper.load_state_dict({**state(folder.absolute()), **found, "best_k_models": {str(victim): torch.tensor(0.7)}})
+    trainer = Trainer(logger=False, accelerator="cpu", callbacks=[keeper], enable_progress_bar=False)
+    monkeypatch.setattr(trainer, "save_checkpoint", lambda path, *_: Path(path).write_text("better"))
+    figures = {"val/f1": torch.tensor(0.9), "epoch": torch.tensor(1), "step": torch.tensor(1)}
+    keeper._save_topk_checkpoint(trainer, figures)
+    assert (folder / "best.ckpt").read_text() == "better"
+    assert away == "best.ckpt" or victim.read_text() == "two years of work"
