@@ -39,7 +39,7 @@ class ChangedPictures(PictureSet):
         thresholds = self.canny if change == "edges" else ()
         key = f"{pictures.fingerprint} {change} {thresholds} 2"  # raise it where decoding changes
         self.fingerprint = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
-        self.value_range = pictures.value_range
+        self.value_range, self.always_ranged = pictures.value_range, pictures.always_ranged
 
     @property
     def reach(self) -> dict[int, tuple[str, float, float]]:

@@ -27,6 +27,8 @@ class FloatPictures(PictureSet):
         ValueError: no range, one that is none, an array of another rank, or a value outside of the range.
     """
 
+    always_ranged = True
+
     def __init__(
         self, array: np.ndarray, source: str, fingerprint: str, value_range: tuple[float, float] | None
     ) -> None:

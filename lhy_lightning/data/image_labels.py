@@ -9,7 +9,7 @@ import numpy as np
 
 from lhy_lightning.data.folders import natural
 
-MOST_NAMED = 6
+LONGEST_NUMBER = 18  # digits; longer ones are names
 
 
 def read_labels(values: Sequence[Any], where: str) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
@@ -117,7 +117,7 @@ def places_of(own: Sequence[str], names: Sequence[str]) -> dict[str, int]:
         Classes that are none of the names are left out.
     """
     place = {name: number for number, name in enumerate(names)}
-    if set(own) <= set(names) or not all(name.isdecimal() for name in own):
+    if set(own) <= set(names) or not all(name.isdecimal() and len(name) <= LONGEST_NUMBER for name in own):
         return {name: place[name] for name in own if name in place}
     numbers = [int(name) for name in own]
     if len(set(numbers)) == len(numbers) and max(numbers) < len(names):

@@ -18,6 +18,8 @@ ENLARGED = 2  # times the side
 def tell_of_sources(sets: Iterable[ImageSets], tell: Say, report: Say) -> None:
     """Passes on what was noted while sources were opened."""
     for one in sets:
+        if one.unused_range:
+            report(f"{one.source}: value_range is set, but has no effect: no image has more than 8 bits.")
         for split in one.splits(one.roles):
             for note in split.notes:
                 tell(note)

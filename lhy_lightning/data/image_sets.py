@@ -8,7 +8,7 @@ import numpy as np
 from lhy_lightning.data.bit_depth import range_in_use
 from lhy_lightning.data.class_counts import check_number_of_classes
 from lhy_lightning.data.folders import Role, natural
-from lhy_lightning.data.image_labels import places_of
+from lhy_lightning.data.image_labels import LONGEST_NUMBER, places_of
 from lhy_lightning.data.picture_store import PictureStore, Pool, read_headers
 from lhy_lightning.data.pictures import PictureSet, Resize
 from lhy_lightning.data.sources import OpenedSplit, cache_folder, open_source
@@ -31,6 +31,7 @@ class ImageSets:
     Attributes:
         by_role: the opened splits; only `unlabelled` may have several parts.
         value_range: as given, or what was evident from the images read so far.
+        unused_range: it was given, and none of the images read so far has more than 8 bits.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class ImageSets:
         cache_dir: str | None = None,
     ) -> None:
         self.source, self.cache, self.value_range = source, cache_folder(cache_dir), value_range
+        self.unused_range = value_range is not None
 
         def opened(place: str) -> dict[Role, OpenedSplit]:
             return open_source(
@@ -245,6 +247,8 @@ class ImageSets:
     def _check_range(self, pool: Pool) -> None:
         """Refuses images of more than 8 bits whose range is not known; all that are read together share one."""
         deep = np.flatnonzero(~np.isnan(pool.facts.reach[:, 0]))
+        if len(deep) or any(store.pictures.always_ranged for store in pool.stores):
+            self.unused_range = False
         if not len(deep):
             return
         reach = pool.facts.reach[deep]
@@ -280,4 +284,4 @@ def common_range(given: tuple[float, float] | None, sets: Sequence[ImageSets]) -
 
 def _is_number(name: str) -> bool:
     """Whether a class is called by its number: 1, not 01."""
-    return name.isdecimal() and name == str(int(name))
+    return name.isdecimal() and len(name) <= LONGEST_NUMBER and name == str(int(name))

@@ -25,7 +25,7 @@ class HalfPictures(PictureSet):
     def __init__(self, whole: PictureSet, *, right: bool) -> None:
         self.whole, self.right = whole, right
         self.fingerprint = f"{whole.fingerprint}-{'right' if right else 'left'}"
-        self.value_range = whole.value_range
+        self.value_range, self.always_ranged = whole.value_range, whole.always_ranged
 
     def __len__(self) -> int:
         return len(self.whole)

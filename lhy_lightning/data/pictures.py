@@ -114,11 +114,13 @@ class PictureSet(ABC):
         fingerprint: names the content and how it is decoded: the same as long as nothing changed, so decoded copies
             can be kept under it.
         value_range: the numbers that are black and white in pictures of more than 8 bits, None where not stated.
+        always_ranged: its pictures are numbers that a range makes bytes of, all of them.
         reach: mode, smallest and largest value of every picture of more than 8 bits that was decoded, by row.
     """
 
     fingerprint: str
     value_range: Range | None = None
+    always_ranged: bool = False
 
     @property
     def reach(self) -> dict[int, tuple[str, float, float]]:

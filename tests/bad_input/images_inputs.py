@@ -137,6 +137,13 @@ INPUTS = [
     ],
     images("float TIFF with its range", bars("set", tiff), read(value_range=(0, 1), classes=BARS), "", "right"),
     images("shapes in the alpha channel alone", bars("set", sprite), read(classes=BARS), "12|images", "right"),
+    *[
+        images(
+            f"a range for images of 8 bits for {name}", PLAIN, read(module, value_range=(0, 1), **given),
+            "set: value_range is set, but has no effect", "counted",
+        )
+        for name, module, given in MODULES
+    ],
     images("a range that is none", nothing, read(value_range=(1, 1)), "black must be less than white"),
     images(
         "images that are all equal", bars("set", lambda _, path: png(np.zeros((16, 16)), path)), read(),
