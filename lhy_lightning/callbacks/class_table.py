@@ -33,7 +33,7 @@ class ClassTable(PredictionFile):
 class PredictionsCsv(ClassTable):
     """`predictions.csv`: path, class, probability, then the next four classes with theirs.
 
-    A picture that could not be read has empty cells, and `could not be read` in a last column `note`.
+    Where pictures could not be read, a last column `note` says so of each.
     """
 
     filename = "predictions.csv"

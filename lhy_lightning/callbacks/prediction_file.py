@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 from lhy_lightning.callbacks.pictures import run_directory
 from lhy_lightning.whole_file import write_whole
 
-UNREADABLE = "could not be read"
+UNREADABLE = "could not be read; of a grey picture"
 
 
 class PredictionFile(Callback):
@@ -25,21 +25,15 @@ class PredictionFile(Callback):
         self.unreadable: frozenset[int] = frozenset()
 
     def marked(self, table: list[list[Any]]) -> list[list[Any]]:
-        """The table with empty cells behind the name of each input that could not be read, and a column that says so.
+        """Adds a column that says which inputs could not be read: their predictions are those of a grey stand-in.
 
         Args:
-            table: header, then one row an input, in order, its name first. Without such inputs it stays as it is.
+            table: header, then one row an input, in order. Where all could be read it stays as it is.
         """
         if not self.unreadable:
             return table
-        header, *rows = table
-        return [
-            [*header, "note"],
-            *(
-                [row[0], *([""] * (len(row) - 1)), UNREADABLE] if number in self.unreadable else [*row, ""]
-                for number, row in enumerate(rows)
-            ),
-        ]
+        notes = [UNREADABLE if number in self.unreadable else "" for number in range(len(table) - 1)]
+        return [[*row, note] for row, note in zip(table, ["note", *notes], strict=True)]
 
     def inputs(self, datamodule: Any) -> list[str]:
         """What is predicted for: paths, lines …"""

@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 from lhy_lightning.autoencoders.homework import AnomalyTable, Homework8Csv
 from lhy_lightning.autoencoders.predictions import ErrorsCsv
 from lhy_lightning.callbacks.class_table import PredictionsCsv
-from lhy_lightning.callbacks.prediction_file import PredictionFile
+from lhy_lightning.callbacks.prediction_file import UNREADABLE, PredictionFile
 from lhy_lightning.cnn.predictions import Homework3Csv
 from lhy_lightning.seq2seq import predictions
 from lhy_lightning.seq2seq.predictions import Homework5Txt, TranslationsFile
@@ -58,15 +58,15 @@ def test_pictures_stand_in_the_order_of_their_paths(tmp_path: Path) -> None:
     assert lines[2:] == ["b.png,00,0.875000,01,0.125000", "c.png,01,0.750000,00,0.250000"]
 
 
-def test_a_row_that_could_not_be_read_is_no_prediction_but_stays_in_a_submission(tmp_path: Path) -> None:
+def test_a_row_that_could_not_be_read_is_marked_and_stays_as_it_is_in_a_submission(tmp_path: Path) -> None:
     lines = written(PredictionsCsv(), tmp_path, PICTURES, unreadable=(1,)).splitlines()
     assert lines[0] == "path,class,probability,class_2,probability_2,note"
-    assert lines[2:] == ["b.png,,,,,could not be read", "c.png,01,0.750000,00,0.250000,"]
+    assert lines[2:] == [f"b.png,00,0.875000,01,0.125000,{UNREADABLE}", "c.png,01,0.750000,00,0.250000,"]
     scores = [{"index": torch.tensor([1, 0, 2]), "score": torch.tensor([0.5, 2.0, 1.0]), "anomaly": torch.ones(3)}]
-    table = "path,score,anomaly,note\na.png,2,1,\nb.png,,,could not be read\nc.png,1,1,\n"
+    table = f"path,score,anomaly,note\na.png,2,1,\nb.png,0.5,1,{UNREADABLE}\nc.png,1,1,\n"
     assert written(AnomalyTable(), tmp_path, scores, unreadable=(1,)) == table
     errors = [{"index": torch.tensor([0, 1, 2]), "error": torch.tensor([0.5, 2.0, 1.0])}]
-    assert written(ErrorsCsv(), tmp_path, errors, unreadable=(1,)).splitlines()[2] == "b.png,,could not be read"
+    assert written(ErrorsCsv(), tmp_path, errors, unreadable=(1,)).splitlines()[2] == f"b.png,2,{UNREADABLE}"
     assert written(Homework3Csv(), tmp_path, PICTURES, unreadable=(1,)) == "Id,Category\n0,0\n1,0\n2,1\n"
     assert written(Homework8Csv(), tmp_path, scores, unreadable=(1,)) == "ID,score\n0,2\n1,0.5\n2,1\n"
 
