@@ -86,7 +86,7 @@ def prepare(argv: list[str]) -> Command:
 
     Raises:
         FileNotFoundError, FileExistsError: recipe or checkpoint missing; a run of that name is there.
-        ValueError: several checkpoints for another command than `predict`.
+        ValueError: several checkpoints for another command than `predict` or `test`.
     """
     subcommand, *rest = argv
     own, flags = _own_flags(rest)
@@ -113,9 +113,9 @@ def prepare(argv: list[str]) -> Command:
         command.checkpoints = [
             run_folder.find_checkpoint(which.strip(), root, own.name, recipe) for which in own.ckpt_path.split(",")
         ]
-        if len(command.checkpoints) > 1 and subcommand != "predict":
+        if len(command.checkpoints) > 1 and subcommand not in ("predict", "test"):
             raise ValueError(
-                f"--ckpt_path names {len(command.checkpoints)} files; only `lhy predict` averages several."
+                f"--ckpt_path names {len(command.checkpoints)} files; only `lhy predict` and `lhy test` average them."
             )
         import_named_classes([read_recipe(recipe) for recipe in recipes], flags)
         run = run_folder.run_of(command.checkpoints[0])
@@ -439,7 +439,7 @@ class TrainingCLI(LightningCLI):
             print_results(
                 self.command.folder,
                 {k: float(v) for k, v in self.trainer.callback_metrics.items()},
-                of=f"{self.command.checkpoints[0].name} of {self.command.folder.name}",
+                of=" + ".join(path.name for path in self.command.checkpoints) + f" of {self.command.folder.name}",
                 drawn=getattr(self.model, "drawn_figures", None),
             )
 

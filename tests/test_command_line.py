@@ -218,7 +218,7 @@ ERRORS = [
     (["fit", "--config", "quickstart", "--name", "digits"], "already holds a run"),
     (["fit", "--config", "quickstart", "--name", "digits", "--ckpt_path", "first"], "no such file"),
     (["test", "--config", "hw03/strong", "--name", "digits", "--ckpt_path", "best"], "asks for FixMatchClassifier"),
-    (["test", "--name", "digits", "--ckpt_path", "best,last"], "only `lhy predict` averages several"),
+    (["validate", "--name", "digits", "--ckpt_path", "best,last"], "only `lhy predict` and `lhy test` average them"),
 ]  # fmt: skip
 
 

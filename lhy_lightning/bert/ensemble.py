@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import nn
 
 from lhy_lightning.bert.answers import Answered, Span
@@ -53,16 +54,36 @@ class QuestionAnsweringEnsemble(LightningModule):
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         """As `BertQuestionAnswering.predict_step`."""
+        return {"index": batch["index"], "answers": self._answers(batch, "predict")}
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Adds a batch to exact match and F1, as `BertQuestionAnswering.test_step`."""
+        asked = self.trainer.datamodule.opened("test").questions.questions  # type: ignore[attr-defined]
+        pairs = zip(self._answers(batch, "test"), batch["index"].tolist(), strict=True)
+        known = [(answer.text, asked[row]) for answer, row in pairs if asked[row].labelled]
+        references = [[answer.text for answer in question.answers] or [""] for _, question in known]
+        self.groups[0][0].scores.update([text for text, _ in known], references)
+
+    def on_test_epoch_end(self) -> None:
+        scores = self.groups[0][0].scores
+        figures = scores.compute()
+        scores.reset()
+        if not figures:
+            rank_zero_warn(self.groups[0][0].unscored.format(split="test"))
+        named = {f"test/{name}": value.float().to(self.device) for name, value in figures.items()}
+        self.log_dict(named, prog_bar=True)
+
+    def _answers(self, batch: dict[str, Any], split: str) -> list[Answered]:
         first, others = self.groups[0][0], self.groups[1:]
         kept = max(first.n_best, CANDIDATES) if others else first.n_best
-        opened, rows = self.trainer.datamodule.opened("predict"), batch["index"].tolist()  # type: ignore[attr-defined]
+        opened, rows = self.trainer.datamodule.opened(split), batch["index"].tolist()  # type: ignore[attr-defined]
         answers = first.read(_search(self.groups[0], batch, kept), opened, rows)
         if others:
             questions = [opened.questions.questions[row] for row in rows]
             each = [answers, *(self._read(group, questions, opened.questions.paragraphs, kept) for group in others)]
             settings: Any = {"n_best": first.n_best, "null_threshold": first.null_threshold}
             answers = [merge(of_one, **settings) for of_one in zip(*each, strict=True)]
-        return {"index": batch["index"], "answers": answers}
+        return answers
 
     def _read(
         self, group: list[BertQuestionAnswering], questions: list[Question], paragraphs: list[str], n_best: int

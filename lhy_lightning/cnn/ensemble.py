@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
 from lhy_lightning.checkpoints import load_modules
@@ -37,6 +38,22 @@ class ProbabilityAverage(LightningModule):
         from lhy_lightning.cnn.classifier import ImageClassifier
 
         return cls(load_modules(paths, ImageClassifier))
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Adds a batch to loss and accuracy of the mean probabilities, as `ImageClassifier.test_step`."""
+        probabilities = self.predict_step(batch, batch_idx)["probabilities"]
+        first: Any = self.members[0]
+        first.evaluate(batch, first.test_scores, probabilities.clamp(min=1e-12).log())
+
+    def on_test_epoch_end(self) -> None:
+        scores: Any = self.members[0].test_scores
+        figures = scores.compute()
+        scores.reset()
+        if figures["confusion"].any():
+            named = {f"test/{name}": figures[name] for name in ("loss", "accuracy")}
+            self.log_dict(named, prog_bar=True, sync_dist=True)
+        else:
+            rank_zero_warn("the test pictures have no labels: there is no test/accuracy. `lhy predict` predicts them.")
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         members: list[Any] = list(self.members)

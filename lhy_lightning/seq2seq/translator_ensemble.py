@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import nn
 
 from lhy_lightning.checkpoints import load_modules
@@ -42,8 +43,32 @@ class TranslatorEnsemble(LightningModule):
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         """As `Translator.predict_step`."""
+        return self.first.predictions(batch, self._decoded(batch))
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Adds a batch to BLEU, as `Translator.test_step`."""
+        data, rows = self.trainer.datamodule, batch["index"].tolist()  # type: ignore[attr-defined]
+        if (references := data.references("test")) is not None:
+            texts = self.first.texts([best[0].ids for best in self._decoded(batch)], batch)
+            rebuilt = data.cleaned_references("test")
+            self.first.test_scores.update(texts, [references[row] for row in rows], [rebuilt[row] for row in rows])
+
+    def on_test_epoch_end(self) -> None:
+        figures = self.first.test_scores.compute()
+        self.first.test_scores.reset()
+        if not figures:
+            rank_zero_warn("the test targets are missing or placeholders: there is no test/bleu.")
+        named = {f"test/{name}": value.float().to(self.device) for name, value in figures.items()}
+        self.log_dict(named, prog_bar=True)
+
+    @property
+    def first(self) -> Translator:
+        """The member whose settings search and whose vocabulary writes."""
+        member = self.members[0]
+        assert isinstance(member, Translator)
+        return member
+
+    def _decoded(self, batch: dict[str, Any]) -> Any:
         members: list[Translator] = list(self.members)  # type: ignore[arg-type]
-        first = members[0]
         decoder = Ensemble([member.translation_network for member in members])
-        found = decode(first, decoder, [member.encode(batch) for member in members], None, 1, False)
-        return first.predictions(batch, found)
+        return decode(self.first, decoder, [member.encode(batch) for member in members], None, 1, False)

@@ -364,6 +364,16 @@ def test_members_of_different_tokenizers_add_up_by_places_of_characters(
         assert answer.score == pytest.approx(wanted.score, abs=1e-3)
 
 
+def test_an_ensemble_of_one_module_twice_has_the_scores_of_that_module(
+    trained: Trained, folder: Path, tmp_path: Path
+) -> None:
+    data = QuestionAnsweringDataModule(str(folder), **{**DATA, "test_source": str(folder / "hw7_dev.json")})
+    alone = trainer(tmp_path).test(trained[0], data, verbose=False)[0]
+    together = trainer(tmp_path).test(QuestionAnsweringEnsemble([trained[0], trained[0]]), data, verbose=False)[0]
+    assert together
+    assert together == {name: value for name, value in alone.items() if name != "test/loss"}
+
+
 def candidates(*spans: tuple[int, float], null: float = 0.0) -> Answered:
     listed = tuple(Span(f"span {start}", start, start + 6, score, 0.0) for start, score in spans)
     return Answered(listed[0].text, listed[0].start, listed[0].end, listed[0].score, null, listed)

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lhy_lightning import FixMatchClassifier, ImageClassifier, PseudoLabelClassifier
+from lhy_lightning.cnn.ensemble import ProbabilityAverage
 from lhy_lightning.cnn.pictures import confusion_figure, per_class_rows, prediction_grid
 from lhy_lightning.cnn.views import views
 from tests.cnn.pictures_to_fit import BrightOrDark, fit, silent_trainer
@@ -257,3 +258,25 @@ def test_training_in_low_precision_keeps_losses_and_averages_in_float32(tmp_path
     fit(module, tmp_path, precision="bf16-mixed", max_epochs=1)
     assert {loss.dtype for loss in losses} == {torch.float32}
     assert {p.dtype for p in module.averaged.parameters()} == {torch.float32}  # type: ignore[union-attr]
+
+
+def test_an_ensemble_is_tested_by_the_mean_of_its_probabilities(tmp_path: Path) -> None:
+    data = BrightOrDark()
+    members = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        module = ImageClassifier(network="resnet", depth=8, width=4)
+        silent_trainer(tmp_path, max_epochs=1).fit(module, datamodule=data)
+        members.append(module.eval())
+    alone = silent_trainer(tmp_path).test(members[0], datamodule=data, verbose=False)[0]
+    twice = silent_trainer(tmp_path).test(ProbabilityAverage([members[0]] * 2), datamodule=data, verbose=False)[0]
+    assert twice == pytest.approx({name: alone[name] for name in ("test/loss", "test/accuracy")}, rel=1e-6)
+    both = silent_trainer(tmp_path).test(ProbabilityAverage(members), datamodule=data, verbose=False)[0]
+    right, nats = [], []
+    for batch in data.test_dataloader():
+        with torch.no_grad():
+            mean = torch.stack([member.probabilities(batch["image"]) for member in members]).mean(0)
+        right.append(mean.argmax(1) == batch["label"])
+        nats.append(-mean.gather(1, batch["label"][:, None])[:, 0].log())
+    assert both["test/accuracy"] == pytest.approx(float(torch.cat(right).float().mean()))
+    assert both["test/loss"] == pytest.approx(float(torch.cat(nats).mean()), rel=1e-5)

@@ -119,6 +119,10 @@ def test_an_ensemble_of_one_translator_twice_is_that_translator(
     assert one is not None
     assert two is not None
     assert [batch["text"] for batch in two] == [batch["text"] for batch in one]  # type: ignore[call-overload, index]
+    alone = at_work.test(trained[0], data(corpus), verbose=False)[0]
+    together = at_work.test(both, data(corpus), verbose=False)[0]
+    assert "test/bleu" in together
+    assert together == {name: value for name, value in alone.items() if name != "test/loss"}
 
 
 def test_sampling_probability_zero_is_teacher_forcing_to_the_bit(corpus: Path, tmp_path: Path) -> None:
