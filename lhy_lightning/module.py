@@ -284,6 +284,8 @@ class CourseModule(LightningModule, ModelHubMixin):
             check_archive(Path(checkpoint_path))
         try:
             return without_code(super().load_from_checkpoint, checkpoint_path, *places, **arguments)
+        except KeyError as error:
+            raise ValueError(f"{checkpoint_path} lacks {error}: it is no whole Lightning checkpoint.") from error
         except TypeError as error:
             path = Path(checkpoint_path) if isinstance(checkpoint_path, str | Path) else None
             made_by = read_checkpoint(path).get("class_path") if path is not None and path.is_file() else None

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from lhy_lightning import ImageClassifier, Translator
+from lhy_lightning import DANN, BertQuestionAnswering, CodePrior, ImageClassifier, Translator
+from lhy_lightning.gan.evaluation import feature_network
 from tests.bad_input.case import BadInput, command, text
 
 Edit = Callable[[dict[str, Any]], object]
@@ -119,3 +120,32 @@ INPUTS = [
         ]
     ],
 ]  # fmt: skip
+
+
+def of_a_translator(folder: Path) -> None:
+    """What a checkpoint of another topic says of itself; it must be refused before more is read."""
+    torch.save(
+        {"class_path": "lhy_lightning.seq2seq.translator.Translator", "state_dict": {}, "hyper_parameters": {}},
+        folder / "other.ckpt",
+    )
+
+
+ASKED_FOR: dict[str, Callable[[Path], object]] = {
+    "features of a GAN": lambda path: feature_network(str(path)),
+    "the VQVAE of a prior": lambda path: CodePrior(vqvae=str(path)),
+    "an ensemble of classifiers": lambda path: ImageClassifier.ensemble([path, path]),
+    "an ensemble that answers questions": lambda path: BertQuestionAnswering.ensemble([path, path]),
+    "DANN's start_from": lambda path: DANN(num_classes=2, image_size=(32, 32), channels=3).take_weights(str(path)),
+    "a classifier loaded by its class": lambda path: ImageClassifier.load_from_checkpoint(path),
+}
+
+INPUTS += [
+    BadInput(
+        f"a Translator's checkpoint for {what}",
+        of_a_translator,
+        lambda folder, ask=ask: ask(folder / "other.ckpt"),  # type: ignore[misc]
+        r"other\.ckpt.*(Translator|no weights of the shape|no whole Lightning)",
+        kind="checkpoints",
+    )
+    for what, ask in ASKED_FOR.items()
+]

@@ -24,4 +24,11 @@ INPUTS = [
         "argument --name: expected one argument",
         kind="commands",
     ),
+    BadInput(
+        "a callback that there is not",
+        nothing,
+        command("fit", "--config", "quickstart", "--trainer.callbacks", "nothing.Here"),
+        "trainer.callbacks names 'nothing.Here', and there is no such class or file",
+        kind="commands",
+    ),
 ]
