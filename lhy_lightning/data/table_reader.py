@@ -2,11 +2,11 @@
 
 import csv
 import hashlib
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from lhy_lightning.data.utf8_files import opened_text
 
 TABLES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
 BLOCK_ROWS = 20_000
-_END = "\x1eend of file\x1e"  # is read as a row of its own unless an open quotation mark swallows it
 
 
 def read_table(path: Path) -> Any:
@@ -65,9 +64,14 @@ def file_fingerprint(path: Path) -> str:
 def _read_typed(path: Path, kind: str) -> Any:
     from datasets import load_dataset
 
+    if kind == "json":
+        with opened_text(path) as file:  # Arrow's reader takes any bytes for text, and decodes them when it is too late
+            while file.read(1 << 20):
+                pass
     try:
         with _quiet_datasets():
-            return load_dataset(kind, data_files=str(path), split="train")
+            table = load_dataset(kind, data_files=str(path), split="train")
+            return _without_dates(path) if kind == "json" and "timestamp" in str(table.features) else table
     except Exception as error:  # each format has its own
         why = error.__cause__ or error
         no_rows = ("corresponds to no data", "BatchSize must be greater than 0")  # the latter is of parquet
@@ -77,6 +81,18 @@ def _read_typed(path: Path, kind: str) -> Any:
             raise ValueError(f"{path} is not UTF-8 ({why.reason}): save it as UTF-8.") from error
         told = " ".join(str(why).split())
         raise ValueError(f"{path} could not be read as {kind} ({path.stat().st_size:,} bytes): {told}") from error
+
+
+def _without_dates(path: Path) -> Any:
+    """A json or jsonl file in which Arrow would take texts for dates, and forget how they were written."""
+    from datasets import Dataset
+
+    with opened_text(path) as file:
+        content = file.read()
+    rows = (
+        json.loads(content) if content.lstrip()[:1] == "[" else map(json.loads, filter(str.strip, content.split("\n")))
+    )
+    return Dataset.from_list(list(rows))
 
 
 @contextmanager
@@ -112,7 +128,7 @@ def _read_csv(path: Path) -> Any:
     limit = csv.field_size_limit(sys.maxsize)  # a cell may be a whole book
     try:
         with opened_text(path) as file:
-            rows = _csv_rows(csv.reader(chain(file, [_END])), path)
+            rows = _csv_rows(csv.reader(file, strict=True), path)
             header = next(rows, [])
             names = _column_names([name or f"Unnamed: {place}" for place, name in enumerate(header)], path)
             schema = pa.schema([(name, pa.string()) for name in names])
@@ -128,13 +144,6 @@ def _csv_rows(reader: Any, path: Path) -> Iterator[list[str]]:
     width, first, before = 0, 0, 0
     try:
         for row in reader:
-            if row and row[-1].endswith(_END):
-                if row != [_END]:
-                    raise ValueError(
-                        f"{path}, line {before + 1}: the row that begins here has a quotation mark that opens a cell "
-                        'and none that ends it. A mark inside a quoted cell is written twice: "".'
-                    )
-                return
             if row:
                 if len(row) != width:
                     if width:
@@ -146,7 +155,10 @@ def _csv_rows(reader: Any, path: Path) -> Iterator[list[str]]:
                 yield row
             before = reader.line_num
     except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: {error}.") from error
+        raise ValueError(
+            f"{path}, line {before + 1}: the row that begins here has a quotation mark that does not end its cell "
+            f'({error}). A cell in quotation marks ends with one, and inside it each is written twice: "".'
+        ) from error
 
 
 def _blocks(rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:

@@ -1,6 +1,7 @@
 """Cells of csv are text as it stands; what cannot be a table is one line that says where."""
 
 import gzip
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -49,6 +50,14 @@ def test_other_formats_keep_their_types(tmp_path: Path) -> None:
     assert list(read_table(tmp_path / "a.jsonl")["label"]) == [1, 2]
 
 
+@pytest.mark.parametrize("ending", [".json", ".jsonl"])
+def test_texts_that_are_dates_stay_as_they_are_written(tmp_path: Path, ending: str) -> None:
+    rows = [{"text": "2020-01-01", "label": "2020-01-02 03:04:05"}, {"text": "2020-01-03", "label": "x"}]
+    content = json.dumps(rows) if ending == ".json" else "".join(json.dumps(row) + "\n" for row in rows)
+    table = read_table(csv_file(tmp_path / f"a{ending}", content))
+    assert [dict(row) for row in table] == rows
+
+
 def test_a_csv_is_read_in_blocks_zipped_or_not_with_any_line_end(tmp_path: Path) -> None:
     rows = BLOCK_ROWS * 2 + 7
     content = b"\xef\xbb\xbftext,label\r\n" + b"".join(b"t%d,%d\r\n\r\n" % (n, n % 2) for n in range(rows))
@@ -74,6 +83,7 @@ def test_a_file_that_changes_is_read_anew_and_has_another_fingerprint(tmp_path: 
         ('text,label\n"two\nlines",0\nb\n', r"a\.csv, line 4: 1 column where the header \(line 1\) has 2"),
         ("text,label,\na,0\n", r"line 2: 2 columns where the header \(line 1\) has 3"),
         ('text,label\na,"0\nb,1\nc,0\n', r"a\.csv, line 2: the row that begins here has a quotation mark"),
+        ('text,label\n"say "hi" to",0\n', r"a\.csv, line 2: .*inside it each is written twice"),
         ("text,text \na,0\n", r"has 2 columns called 'text': rename or remove one"),
         ("text,label\n很好,猫\n不好,狗\n".encode("gb18030"), r"is not UTF-8 \(line 2, byte 1: 0xba.*might be gb18030"),
         ("text,label\n這是我們的,貓\n".encode("big5"), r"is not UTF-8 .*It might be big5"),
