@@ -184,13 +184,13 @@ class Step:
         command: as the recipe has it, filled.
         flags: of the command line that it gets too.
         folder: the run that it makes, or predicts with.
-        asked: all settings of a `fit`.
+        resolve: tells all settings of a `fit`.
     """
 
     command: list[str]
     flags: list[str]
     folder: Path
-    asked: dict[str, Any]
+    resolve: Resolve
 
     @classmethod
     def of(
@@ -205,22 +205,24 @@ class Step:
         imports = [word for flag, words in flags_of(argv, ("--import",)) if flag == "--import" for word in words]
         if command[0] != "fit":
             trainer = [word for flag, words in flags if flag.startswith("--trainer.") for word in words]
-            return cls(command, [*imports, *trainer], folder, {})
-        own_settings = resolve(command)
-        own = dict(flat(own_settings))
-        kinds: tuple[str, ...] = ("--trainer.", "--data.")
-        if gives_weights(argv, folder, look_up):
-            kinds = (*kinds, "--model.")
+            return cls(command, [*imports, *trainer], folder, resolve)
+        kinds: tuple[str, ...] = ("--data.", "--model.") if gives_weights(argv, folder, look_up) else ("--data.",)
+        own: dict[str, Any] = {}
+        if any(flag.startswith(kinds) for flag, _ in flags):
+            own = dict(flat(resolve([*command, *imports])))
+        if any(flag.startswith(kinds[1:]) for flag, _ in flags):
             of_network = [word for flag, words in flags_of(argv) if flag.startswith("--model.") for word in words]
             last = dict(flat(resolve([word for word in argv if word not in of_network])))
-            own = {key: value for key, value in own.items() if "data." in key or same_value(last.get(key), value)}
+            own = {
+                key: value for key, value in own.items() if key.startswith("data.") or same_value(last.get(key), value)
+            }
         passed = [
-            words
+            word
             for flag, words in flags
-            if flag.startswith(kinds) and (flag.startswith("--trainer.") or setting(flag) in own)
+            if flag.startswith("--trainer.") or (flag.startswith(kinds) and setting(flag) in own)
+            for word in words
         ]
-        together = [*imports, *(word for words in passed for word in words)]
-        return cls(command, together, folder, resolve([*command, *together]) if together else own_settings)
+        return cls(command, [*imports, *passed], folder, resolve)
 
     @property
     def result(self) -> Path:
@@ -236,7 +238,7 @@ class Step:
         if self.command[0] != "fit":
             return self.result.is_file() and self._note() == _read(self.folder / NOTE)
         if run_folder.is_run(self.folder):
-            check_same(self.folder, self.asked, "a step of this recipe,")
+            check_same(self.folder, self.resolve([*self.command, *self.flags]), "a step of this recipe,")
         return run_folder.is_finished(self.folder)
 
     def words(self, overwrite: bool) -> list[str]:

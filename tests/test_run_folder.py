@@ -1,16 +1,22 @@
+import json
+import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lhy_lightning import run_folder
-from lhy_lightning.run_folder import find_checkpoint, new_run_folder
+from lhy_lightning import run_folder, run_lock
+from lhy_lightning.run_folder import find_checkpoint, new_run_folder, start_again, take_resumed
 
 
 @pytest.fixture(autouse=True)
-def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_launcher(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in (run_folder.ENVIRONMENT_KEY, "LOCAL_RANK", "TORCHELASTIC_RUN_ID", "RANK"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(run_folder.ENVIRONMENT_KEY, "")  # restored after the test, whatever it sets
+    yield
+    run_lock.release()
 
 
 def make_run(folder: Path, *checkpoints: str) -> Path:
@@ -53,14 +59,51 @@ def test_processes_started_by_torchrun_share_no_folder_that_another_run_left_in_
     assert find_checkpoint("last", tmp_path, "mine", None) == mine / "checkpoints/last.ckpt"
 
 
+def test_other_ranks_share_the_folder_that_the_first_holds_also_where_it_begins_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("")  # of a start that was killed before its first checkpoint
+    holder = {"pid": os.getppid(), "host": socket.gethostname(), "since": "2026-01-01"}
+    (folder / run_lock.LOCK).write_text(json.dumps(holder))  # the first rank's
+    for name, value in (("SLURM_NTASKS", "2"), ("SLURM_PROCID", "1")):
+        monkeypatch.setenv(name, value)
+    assert start_again("last", tmp_path, "mine", None) == folder
+    assert new_run_folder(tmp_path, "mine", "quickstart") == folder
+    assert take_resumed(folder, folder, overwrite=False) is False
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    with pytest.raises(run_lock.RunInUseError):
+        new_run_folder(tmp_path, "mine", "quickstart")
+    for name in ("SLURM_NTASKS", "SLURM_PROCID"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("LOCAL_RANK", "1")  # as Lightning starts it
+    monkeypatch.setenv(run_folder.ENVIRONMENT_KEY, str(folder))
+    assert start_again("last", tmp_path, None, "quickstart") == folder
+    assert new_run_folder(tmp_path, None, "quickstart") == folder
+    assert take_resumed(folder, folder, overwrite=False) is False
+
+
+def test_the_newest_start_is_meant_by_last_although_an_older_run_has_a_checkpoint(tmp_path: Path) -> None:
+    make_run(tmp_path / "quickstart", "last")
+    os.utime(tmp_path / "quickstart/checkpoints/last.ckpt", (1, 1))
+    os.utime(tmp_path / "quickstart", (1, 1))
+    assert start_again("last", tmp_path, None, "quickstart") is None
+    (tmp_path / "quickstart-2").mkdir()
+    (tmp_path / "quickstart-2/config.yaml").write_text("")
+    assert start_again("last", tmp_path, None, "quickstart") == tmp_path / "quickstart-2"
+    assert start_again("best", tmp_path, None, "quickstart") is None
+    assert find_checkpoint("last", tmp_path, None, "quickstart").parent.parent == tmp_path / "quickstart"
+    with pytest.raises(FileNotFoundError, match=r"checkpoints there: best\.ckpt\)\. `--ckpt_path best` goes on"):
+        find_checkpoint("last", tmp_path, make_run(tmp_path / "third", "best").name, None)
+
+
 def test_last_and_best_are_found_by_name_by_recipe_or_as_the_newest(tmp_path: Path) -> None:
     first = make_run(tmp_path / "quickstart", "last", "best")
     second = make_run(tmp_path / "quickstart-2", "last")
     other = make_run(tmp_path / "hw03/simple", "last")
     for age, run in enumerate((first, second, other)):
         for path in (run, *run.glob("checkpoints/*")):
-            import os
-
             os.utime(path, (1000 + age, 1000 + age))
     assert find_checkpoint("best", tmp_path, "quickstart", None) == first / "checkpoints/best.ckpt"
     assert find_checkpoint("last", tmp_path, None, "quickstart") == second / "checkpoints/last.ckpt"

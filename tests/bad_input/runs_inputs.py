@@ -21,6 +21,16 @@ def locked(**holder: object) -> Callable[[Path], None]:
     return make
 
 
+def files(run: str) -> Callable[[Path], None]:
+    """A finished run with a learning rate of its own."""
+
+    def make(folder: Path) -> None:
+        text(f"runs/{run}/config.yaml", "model: {init_args: {lr: 9}}")(folder)
+        text(f"runs/{run}/results.json", '{"step": 9, "results": {}}')(folder)
+
+    return make
+
+
 INPUTS = [
     *(
         BadInput(
@@ -79,6 +89,27 @@ INPUTS = [
         text("runs/mine/results.json", '{"step": 9, "results": {}}'),
         command(*FIT, "--ckpt_path", "last"),
         r"last\.ckpt is missing \(checkpoints there: none\)",
+        kind="runs",
+    ),
+    BadInput(
+        "a fold that was trained with other settings",
+        files("quickstart-folds/fold-0"),
+        command("fit", "--config", "quickstart", "--data.folds", "3"),
+        r"fold-0 was made with other settings: model\.lr is 9, not .*--overwrite true",
+        kind="runs",
+    ),
+    BadInput(
+        "a step of a recipe that was trained with other settings",
+        files("mine-classifier"),
+        command("fit", "--config", "gan/quickstart", "--name", "mine"),
+        r"a step of this recipe, runs/mine-classifier was made with other settings: model\.lr is 9, not",
+        kind="runs",
+    ),
+    BadInput(
+        "a flag that only a recipe's last step would have stumbled over",
+        nothing,
+        command("fit", "--config", "gan/quickstart", "--model.widht", "8"),
+        "widht.*Did you mean .*width",
         kind="runs",
     ),
 ]
