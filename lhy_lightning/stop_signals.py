@@ -7,9 +7,11 @@ of another exchange.
 """
 
 import os
+import re
 import shlex
 import signal
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -126,6 +128,33 @@ def _obey_the_parent_alone() -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
         pass
     os._exit(0)
+
+
+LOST = re.compile(
+    r"connection (closed|reset|was reset) by peer|connection refused|broken pipe|remote (worker|process)|nccl.*abort",
+    re.IGNORECASE,
+)
+"""What gloo, NCCL and torch's store say where the process at the other end has gone."""
+
+
+def is_of_a_lost_process(error: BaseException) -> bool:
+    """Whether an error says that another process of the run has ended, and not what is wrong in this one."""
+    step: BaseException | None = error
+    while step is not None:
+        frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(step.__traceback__)]
+        in_torch = isinstance(step, dist.DistError) or any("distributed" in name for name in frames)
+        if isinstance(step, RuntimeError) and in_torch and LOST.search(str(step)):
+            return True
+        step = step.__cause__ or step.__context__
+    return False
+
+
+def told_of_a_lost_process(argv: list[str], folder: Path, root: Path) -> str:
+    """The line that a user reads where another process of the run was killed or failed; arguments as in `told`."""
+    last, said = folder / "checkpoints" / "last.ckpt", "another process of this run was killed or failed"
+    if argv[0] != "fit" or not last.is_file():
+        return f"{said}: if it failed, it says why above"
+    return f"{said}, {last} is kept; go on with: {shlex.join(['lhy', *going_on(argv, folder, root)])}"
 
 
 def told(stopped: Stopped, argv: list[str], folder: Path, root: Path) -> str:

@@ -48,7 +48,14 @@ from lhy_lightning.recipes import find_recipe
 from lhy_lightning.resumed_settings import settings_that_act
 from lhy_lightning.run_settings import check_run_settings
 from lhy_lightning.steps import filled, go_on, read_recipe, run_steps, settings_of
-from lhy_lightning.stop_signals import WHOLE_COMMAND, Stopped, ended_by_signals, told
+from lhy_lightning.stop_signals import (
+    WHOLE_COMMAND,
+    Stopped,
+    ended_by_signals,
+    is_of_a_lost_process,
+    told,
+    told_of_a_lost_process,
+)
 from lhy_lightning.trainer_flags import check_settings
 from lhy_lightning.trainer_numbers import check_trainer_numbers, refuse_no_steps
 from lhy_lightning.user_modules import import_for_user, import_named_classes
@@ -526,6 +533,9 @@ def main(argv: list[str]) -> int:
             print(told(stopped, argv, command.folder, command.root) if command else "stopped", file=sys.stderr)
         return 128 + stopped.number
     except Exception as error:
+        if command is not None and not traceback and is_of_a_lost_process(error):
+            print(f"lhy: error: {told_of_a_lost_process(argv, command.folder, command.root)}", file=sys.stderr)
+            return 1
         said = message_for_user(error) or (None if phase.running else in_library_words(error, argv))
         if said is None or traceback:
             raise

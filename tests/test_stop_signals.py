@@ -117,6 +117,19 @@ def test_two_processes_stop_behind_the_same_step_when_one_of_them_is_told(
     assert equal(tmp_path, "stopped")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("hook", ["on_train_batch_start", "on_validation_batch_start"])
+def test_the_end_of_a_process_whose_other_was_killed_is_one_line(
+    hook: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    killed = {"die_at": 44 if "validation" in hook else 30, "by": (signal.SIGKILL,), "hook": hook}
+    codes = run_forked(lambda: fit(tmp_path, "lost", world=2, **killed), environments=torchrun_environments(2))
+    assert codes == [1, -signal.SIGKILL]
+    said = capfd.readouterr().err
+    assert "Traceback" not in said
+    assert re.search(r"lhy: error: another process of this run was killed or failed, .*last.ckpt is kept; go on", said)
+
+
 @pytest.mark.parametrize(
     ("argv", "folder", "expected"),
     [
