@@ -36,7 +36,7 @@ An own class comes from a module of yours: lhy fit --import my_module --model my
 A run leaves runs/<recipe>/, or runs/<name>/ by --name, with config.yaml, metrics.csv, curves.png, checkpoints/ and
 samples/. With --ckpt_path last it goes on where it was killed; --ckpt_path also takes best, a run folder, or a file.
 
-  lhy COMMAND --help   all options of a command
+  lhy COMMAND --help   all options of a command; --traceback shows where an error was raised
   lhy --version
 """
 

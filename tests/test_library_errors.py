@@ -83,8 +83,9 @@ def test_an_error_of_ours_is_a_line_in_training_too(
 def test_the_traceback_is_there_for_who_asks(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if how == "LHY_TRACEBACK":
         monkeypatch.setenv(how, "1")
-    with pytest.raises(ValueError, match="dropout probability"):
-        main([*FIT, "--model.dropout", "2", *([how] if how.startswith("--") else [])])
+    monkeypatch.setattr(ImageClassifier, "configure_optimizers", raising(KeyError("label")))
+    with pytest.raises(KeyError):
+        main([*FIT, *([how] if how.startswith("--") else [])])
 
 
 def test_a_full_disk_in_training_is_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
