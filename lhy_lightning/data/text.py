@@ -1,26 +1,31 @@
 """`TextDataModule`: texts, or pairs of texts, with a class or a number each, in batches of like length."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from torch.utils.data import DataLoader
 
-from lhy_lightning.data.class_counts import describe_classes, doubtful_classes
 from lhy_lightning.data.column_files import tabbed_rows, usual_width
 from lhy_lightning.data.controls import Control, most_frequent_class
 from lhy_lightning.data.encoded_texts import EncodedTexts
 from lhy_lightning.data.encoder_choice import TokenizerChoice
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
-from lhy_lightning.data.gold_labels import as_numbers, is_gold, told_missing
+from lhy_lightning.data.label_checks import (
+    check_pairs,
+    check_variety,
+    coded_labels,
+    describe_labels,
+    with_gold,
+    without_labels,
+)
 from lhy_lightning.data.labelled_text import (
     TABBED,
     LabelledText,
     Split,
     Task,
     class_names_of,
-    label_names,
     open_labelled_text,
     open_text_file,
     read_as_training,
@@ -29,7 +34,6 @@ from lhy_lightning.data.length_batches import LengthEvalBatches, length_batches
 from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.ragged import text_cache_folder
 from lhy_lightning.data.row_splits import hold_out, predict_file, read_splits, shared_with_training, split_of
-from lhy_lightning.data.splits import UNLABELLED
 from lhy_lightning.data.text_batches import TextBatches
 from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions, unknown_share
 
@@ -187,28 +191,14 @@ class TextDataModule(CourseTextDataModule):
             if (train := texts.get("train")) is not None:
                 texts = {role: read_as_training(text, train) for role, text in texts.items()}
                 self._classes = None if self.regression else class_names_of(train)
-            self._source = {role: self._with_gold(text, role) for role, text in texts.items()}
+            classes = self._known_classes() or self._classes
+            self._source = {role: with_gold(text, role, classes, self._report) for role, text in texts.items()}
         return self._source
 
     def _read(self) -> dict[Split, LabelledText]:
         if self._texts is None:
             self._texts = self._divided(self._undivided())
         return self._texts
-
-    def _with_gold(self, text: LabelledText, role: Split) -> LabelledText:
-        """Leaves out the rows that have no gold label; of a test split they stay, to be predicted and not scored."""
-        if text.labels is None:
-            return text
-        labels = label_names(text)
-        gold = is_gold(labels, self._known_classes() or self._classes)
-        if not gold.any():
-            return replace(text, labels=None)
-        if told := told_missing(labels, gold):
-            kept = "are predicted and not scored" if role == "test" else "are left out"
-            self._report(f"{text.origin}: {told}: they {kept}.")
-        if role == "test":
-            return replace(text, labels=[label if here else None for label, here in zip(labels, gold, strict=True)])
-        return text if gold.all() else text.take(np.flatnonzero(gold).tolist())
 
     def _check_all(self) -> None:
         """Finds what can be seen in the files before training, in every split, and tells of the labels.
@@ -218,42 +208,21 @@ class TextDataModule(CourseTextDataModule):
                 columns.
         """
         for role, text in self._undivided().items():
-            if self.pairs is not None and (text.second is not None) != self.pairs:
-                kinds = ("single texts", "pairs of texts")
-                raise ValueError(
-                    f"{text.origin} holds {kinds[not self.pairs]}, the training rows are {kinds[self.pairs]}: "
-                    "set --data.text_column and --data.pair_column."
-                )
+            check_pairs(text, self.pairs)
             labels = self._labels(text, role)
             if labels is None and role != "test":
-                raise ValueError(_without_labels(text))
-            if labels is not None and role == "train" and labels.min() == labels.max():
-                label = f"{labels[0]:g}" if self.regression else (self.class_names or ())[labels[0]]
-                what = "have the number" if self.regression else "are of class"
-                raise ValueError(
-                    f"{text.origin}: all {len(labels):,} training rows {what} {label!r}: there is nothing to tell "
-                    "apart. Set --data.label_column if the labels stand in another column."
-                )
+                raise ValueError(without_labels(text))
+            if labels is not None and role == "train":
+                check_variety(labels, text.origin, self.class_names)
         if (given := self.hparams["predict_source"]) is not None:
             predict_file(given)
         if (train := self._read().get("train")) is not None:
-            self._describe(train)
-
-    def _describe(self, train: LabelledText) -> None:
-        """Tells how many training rows each class has, or between what the numbers are."""
-        labels = self._labels(train, "train")
-        assert labels is not None
-        if self.regression:
-            told = (
-                f"{len(labels):,} training labels from {labels.min():g} to {labels.max():g}, mean {labels.mean():.3g}"
-            )
+            labels = self._labels(train, "train")
+            assert labels is not None
+            told, doubts = describe_labels(labels, self.class_names)
             self._tell(f"{train.origin}: {told}.")
-            return
-        assert self.class_names is not None
-        counts = np.bincount(labels, minlength=len(self.class_names)).tolist()
-        self._tell(f"{train.origin}: {describe_classes(self.class_names, counts)}.")
-        for doubt in doubtful_classes(self.class_names, counts):
-            self._report(f"{train.origin}: {doubt}.")
+            for doubt in doubts:
+                self._report(f"{train.origin}: {doubt}.")
 
     def _divided(self, texts: dict[Split, LabelledText]) -> dict[Split, LabelledText]:
         """Holds out what the source does not bring, and counts what training shares with the other splits."""
@@ -320,7 +289,7 @@ class TextDataModule(CourseTextDataModule):
             text = self._split(name)
             labels = self._labels(text, name)
             if name in ("train", "val") and labels is None:
-                raise ValueError(_without_labels(text))
+                raise ValueError(without_labels(text))
             texts = list(dict.fromkeys([*text.first, *(text.second or [])]))  # a text of many pairs is tokenised once
             place = {value: number for number, value in enumerate(texts)}
             stored = EncodedTexts(texts, self.tokenizer, folder=self._folder)
@@ -348,21 +317,9 @@ class TextDataModule(CourseTextDataModule):
         """
         if text.labels is None or name == "predict":
             return None
-        labels = label_names(text)
-        if self.regression:
-            return as_numbers(labels, is_gold(labels, None), text.origin, text.places)
-        if self.class_names is None:
+        if not self.regression and self.class_names is None:
             raise ValueError(f"{text.origin}: the classes are not known; fit, or load a checkpoint, first.")
-        place: dict[str | None, int] = {label: number for number, label in enumerate(self.class_names)}
-        place[None] = UNLABELLED
-        wrong = next((row for row, label in enumerate(labels) if label not in place), None)
-        if wrong is not None:
-            raise ValueError(
-                f"{text.origin}, row {text.places[wrong]}: the label {labels[wrong]!r} is none of the "
-                f"{len(self.class_names)} classes of the training rows "
-                f"({', '.join(self.class_names[:10])}{' …' if len(self.class_names) > 10 else ''})."
-            )
-        return np.array([place[label] for label in labels], dtype=np.int64)
+        return coded_labels(text, None if self.regression else self.class_names)
 
     # --- what others ask -------------------------------------------------------------------------------------------
 
@@ -399,8 +356,3 @@ class TextDataModule(CourseTextDataModule):
             batches.lengths, given["eval_batch_size"], pad_to_multiple=given["pad_to_multiple"], split=name
         )
         return self.loader(batches, sampler, num_workers=given["num_workers"])
-
-
-def _without_labels(text: LabelledText) -> str:
-    why = text.unlabelled or "has no labels: set --data.label_column to the column that holds them"
-    return f"{text.origin} {why}."
