@@ -211,7 +211,7 @@ def test_what_does_not_go_together_is_said_before_training(corpus: Path, tmp_pat
         BleuTranslator(**SMALL)
     with pytest.raises(ValueError, match="set copying of the data"):
         trainer(tmp_path, max_steps=1).fit(Translator(**SMALL, copying=True, label_smoothing=0.0), data(corpus))
-    with pytest.raises(ValueError, match="'transformer' or 'gru'"):
+    with pytest.raises(ValueError, match="network is one of transformer, gru"):
         Translator(network="lstm")  # type: ignore[arg-type]
 
 
