@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -281,3 +282,17 @@ def test_a_loss_of_one_rank_stops_both(tmp_path: Path) -> None:
     said = [(tmp_path / f"{rank}.txt").read_text() for rank in (0, 1)]
     assert said[0] == said[1]
     assert said[0].startswith("5 the loss was not finite at step 3: ")
+
+
+# --- cost ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_its_cost_still_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    import_module("finiteness").main(quick=True)
+    printed = capsys.readouterr().out
+    for row in ("| ResNet-20 |", "| small BERT", "| checkpoint with optimizer", "| saved folder", "| cache of images"):
+        assert row in printed

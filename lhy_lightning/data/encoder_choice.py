@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lhy_lightning.data.cache_checks import read_text, write_text
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
-from lhy_lightning.whole_file import write_whole
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,11 @@ class TokenizerChoice:
 
         kind = "wordpiece of words" if self.keep_words else "wordpiece"
         what = json.dumps([__version__, kind, self.vocab_size, self.lowercase, list(texts)], ensure_ascii=False)
-        path = folder / f"{hashlib.blake2b(what.encode(), digest_size=16).hexdigest()}.tokenizer.json"
-        if path.is_file():
-            try:
-                return EncoderTokenizer.from_json(path.read_text("utf8"))
-            except Exception:  # damaged: `tokenizers` has no exception of its own
-                path.unlink(missing_ok=True)
+        path = folder / f"{hashlib.blake2b(what.encode(), digest_size=16).hexdigest()}.tokenizer"
+        if (kept := read_text(path)) is not None:
+            return EncoderTokenizer.from_json(kept)
         trained = EncoderTokenizer.train(
             texts, vocabulary_size=self.vocab_size, lowercase=self.lowercase, keep_words=self.keep_words
         )
-        write_whole(path, trained.to_json())
+        write_text(path, trained.to_json())
         return trained

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -21,13 +22,16 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from lhy_lightning.data.cache_checks import BlockSums, same_bytes, tell_damage
 from lhy_lightning.data.image_facts import ImageFacts, doubtful_images
 from lhy_lightning.data.pictures import GREY, PictureSet, Resize
 from lhy_lightning.whole_file import whole_file
 
-VERSION = 2  # of the files' layout and of decoding: raise it and old files are not used any more
+VERSION = 3  # of the files' layout and of decoding: raise it and old files are not used any more
 SMALL = 3e-4  # seconds: pictures that decode faster are decoded in one thread (measured: .2 to .4 ms is the turn)
 FORGET_AFTER = 2**22  # bytes read of a mapped file until its pages are given back; the system maps ten times as many
+DAMAGED = (OSError, ValueError, EOFError, KeyError, BadZipFile)
+"""What numpy raises on files that are not what it wrote."""
 TASK, CHUNK = 64, 1024  # pictures that a thread decodes in one go, and that are in memory at a time
 
 
@@ -63,13 +67,16 @@ def read_headers(pictures: PictureSet, folder: Path) -> np.ndarray:
     shape = pictures.common_shape()
     if shape is not None:
         return np.tile(np.array(shape, dtype=np.int32), (len(pictures), 1))
-    path = folder / f"{pictures.fingerprint}.headers{VERSION}.npy"
+    path = folder / f"{pictures.fingerprint}.headers{VERSION}.npz"
     try:
-        headers = np.load(path, allow_pickle=False)
+        with np.load(path, allow_pickle=False) as kept:  # an archive, which has checksums
+            headers: np.ndarray = kept["headers"]
         if headers.shape == (len(pictures), 3):
             return headers
-    except (OSError, ValueError, EOFError):
+    except FileNotFoundError:
         pass
+    except DAMAGED:
+        tell_damage(path)
 
     def read_rows(first: int) -> list[tuple[int, int, int]]:
         return [pictures.header(row) for row in range(first, min(first + TASK, len(pictures)))]
@@ -78,7 +85,7 @@ def read_headers(pictures: PictureSet, folder: Path) -> np.ndarray:
         found = pool.map(read_rows, range(0, len(pictures), TASK))
         headers = np.array(list(chain.from_iterable(found)), dtype=np.int32)
     with cache_file(path) as file:
-        np.save(file, headers)
+        np.savez(file, headers=headers)
     return headers
 
 
@@ -179,16 +186,30 @@ class PictureStore:
             with np.load(self.facts_file, allow_pickle=False) as facts:
                 self.content, self.bad = facts["content"], facts["bad"]
                 self.facts = ImageFacts(**{name: facts[name] for name in ImageFacts.names()})
-            if len(self.content) != len(self.pictures):
-                return False
-            if self.keep:
-                mapped = np.load(self.pixels_file, mmap_mode="r", allow_pickle=False)
-                if mapped.shape != (len(self.pictures), *self.size, self.channels) or mapped.dtype != np.uint8:
-                    return False
-                self._pixels = np.asarray(mapped)
-            return True
-        except (OSError, ValueError, EOFError, KeyError):
+                sums = facts["sums"]
+        except FileNotFoundError:
             return False
+        except DAMAGED:
+            tell_damage(self.facts_file)
+            return False
+        return not self.keep or self._map(sums)
+
+    def _map(self, sums: np.ndarray) -> bool:
+        """Maps the pixels; False where they were not kept, or, with a word, where they are damaged."""
+        if not self.pixels_file.is_file() or (not len(sums) and len(self.pictures)):
+            return False
+        try:
+            mapped = np.asarray(np.load(self.pixels_file, mmap_mode="r", allow_pickle=False))
+            shape = (len(self.pictures), *self.size, self.channels)
+            same = mapped.shape == shape and mapped.dtype == np.uint8 and same_bytes(mapped, sums)
+        except DAMAGED:
+            same = False
+        if not same:
+            tell_damage(self.pixels_file)
+            return False
+        forget_pages(mapped)
+        self._pixels = mapped
+        return True
 
     def _decode_all(self) -> None:
         """One pass over all pictures, large ones in parallel threads, written front to back."""
@@ -215,17 +236,23 @@ class PictureStore:
                     for data in pool.map(decode_rows, range(first, min(first + CHUNK, rows), TASK)):
                         write(data)
 
+        sums = BlockSums()
         if self.keep:
             with cache_file(self.pixels_file) as file:
                 shape = (rows, *self.size, self.channels)
                 header = {"descr": "|u1", "fortran_order": False, "shape": shape}
                 np.lib.format.write_array_header_1_0(file, header)
-                batches(file.write)
+
+                def write(data: bytes) -> None:
+                    file.write(data)
+                    sums.add(data)
+
+                batches(write)
         else:
             batches(len)
         facts.note_reach(self.pictures.reach)
         with cache_file(self.facts_file) as file:
-            np.savez(file, content=content, bad=bad, **vars(facts))
+            np.savez(file, content=content, bad=bad, sums=sums.sums(), **vars(facts))
 
 
 def forget_pages(array: np.ndarray) -> None:

@@ -1,6 +1,9 @@
 """Rows of different length end to end, and the Arrow files that keep them: mapped, not read."""
 
+import json
+import math
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from lhy_lightning.data.cache_checks import BLOCK, same_blocks, tell_damage
 from lhy_lightning.whole_file import whole_file
 
 
@@ -118,8 +122,10 @@ def _column(values: np.ndarray) -> Any:
 def write_table(table: Any, path: Path, key: str) -> None:
     """Writes an Arrow table whole or not at all; `key` says what it was made of."""
     try:
-        with whole_file(path) as file, pa.ipc.new_file(file, table.schema.with_metadata({"key": key})) as writer:
-            for batch in table.combine_chunks().to_batches():
+        table = table.combine_chunks()
+        told = {"key": key, "sums": json.dumps(_sums(table))}
+        with whole_file(path) as file, pa.ipc.new_file(file, table.schema.with_metadata(told)) as writer:
+            for batch in table.to_batches():
                 writer.write_batch(batch)
     except OSError as error:
         raise OSError(
@@ -130,13 +136,48 @@ def write_table(table: Any, path: Path, key: str) -> None:
 
 
 def open_table(path: Path, key: str, rows: int) -> Any | None:
-    """Maps a table; None where there is no whole file of this key and so many rows."""
+    """Maps a table; None where there is none, or, with a word, where it is not what was written."""
+    if not path.is_file():
+        return None
     try:
         table = pa.ipc.open_file(pa.memory_map(str(path), "r")).read_all()
-    except (OSError, pa.ArrowInvalid):
-        return None
-    whole = (table.schema.metadata or {}).get(b"key") == key.encode() and table.num_rows == rows
+        told = table.schema.metadata or {}
+        if b"sums" not in told and told.get(b"key") == key.encode():
+            return None  # an older version wrote it, without checksums
+        whole = told.get(b"key") == key.encode() and table.num_rows == rows and _same(table, told[b"sums"])
+    except (OSError, ValueError, KeyError, pa.ArrowException):
+        whole = False
+    if not whole:
+        tell_damage(path)
     return table if whole else None
+
+
+def _sums(table: Any) -> list[int]:
+    """Rows of a block, the checksum of the words that columns share, and that of each block."""
+    step = max(1, math.ceil(table.num_rows * BLOCK / max(1, table.nbytes)))
+    count = math.ceil(table.num_rows / step)
+    return [step, _sum_of_words(table), *(_sum_of_rows(table, step, block) for block in range(count))]
+
+
+def _same(table: Any, told: bytes) -> bool:
+    step, words, *blocks = json.loads(told)
+    if len(blocks) != math.ceil(table.num_rows / step) or words != _sum_of_words(table):
+        return False
+    return same_blocks(blocks, lambda block: _sum_of_rows(table, step, block))
+
+
+def _sum_of_rows(table: Any, step: int, block: int) -> int:
+    """Of so many rows, as Arrow would send them: whatever lies between the columns of a file."""
+    return zlib.crc32(table.slice(block * step, step).to_batches()[0].serialize())
+
+
+def _sum_of_words(table: Any) -> int:
+    total = 0
+    for column in table.columns:
+        for chunk in column.chunks:
+            if pa.types.is_list(chunk.type) and pa.types.is_dictionary(chunk.type.value_type):
+                total = zlib.crc32("\0".join(chunk.values.dictionary.to_pylist()).encode(), total)
+    return total
 
 
 def ragged_column(table: Any, name: str) -> Ragged:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from lhy_lightning.data.cache_checks import read_text, write_text
 from lhy_lightning.data.text_tokenizer import TextTokenizer
-from lhy_lightning.whole_file import write_whole
 
 Kind = Literal["unigram", "bpe", "word", "character"]
 SUBWORDS = ("unigram", "bpe")
@@ -62,14 +62,11 @@ class Vocabularies:
         from tokenizers import __version__
 
         what = json.dumps([__version__, self.tokenizer, size, list(texts)], ensure_ascii=False)
-        path = folder / f"{hashlib.blake2b(what.encode(), digest_size=16).hexdigest()}.tokenizer.json"
-        if path.is_file():
-            try:
-                return TextTokenizer.from_json(path.read_text("utf8"))
-            except Exception:  # damaged: `tokenizers` has no exception of its own
-                path.unlink(missing_ok=True)
+        path = folder / f"{hashlib.blake2b(what.encode(), digest_size=16).hexdigest()}.tokenizer"
+        if (kept := read_text(path)) is not None:
+            return TextTokenizer.from_json(kept)
         trained = TextTokenizer.train(texts, kind=self.tokenizer, vocab_size=size)
-        write_whole(path, trained.to_json())
+        write_text(path, trained.to_json())
         return trained
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lhy_lightning.data.cache_checks import tell_damage
 from lhy_lightning.whole_file import whole_file
 
 FeatureNetwork = Callable[[Tensor], Tensor]
@@ -229,7 +230,9 @@ def real_statistics(
     path = features_folder(cache_dir) / f"{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}.statistics.npz"
     try:
         found = FeatureStatistics.load(path)
-    except (FileNotFoundError, ValueError):  # a damaged file is written anew
+    except (FileNotFoundError, ValueError):
+        if path.exists():
+            tell_damage(path)
         found = statistics_of(pictures, network, device=device)
         found.save(path)
     check_enough(found.count, found.mean.numel(), which="real", allow_few=allow_few)
