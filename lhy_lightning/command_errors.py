@@ -139,6 +139,13 @@ class CommandParser(LightningArgumentParser):
         super().__init__(*args, **kwargs)
         self.allow_abbrev = False
 
+    def add_class_arguments(self, *arguments: Any, **settings: Any) -> Any:
+        """As jsonargparse has it, but no value is the name of a file of settings, as Lightning asks for.
+
+        Any file called `auto` in the current folder would be read in place of the word, which is a default.
+        """
+        return super().add_class_arguments(*arguments, **{**settings, "sub_configs": False})
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if ex is not None and (said := message_for_user(ex)):
             report(said)

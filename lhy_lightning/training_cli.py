@@ -66,6 +66,10 @@ NOT_IN_RECIPES = ("ckpt_path", "name", "overwrite", "traceback", "weights_only",
 ELSEWHERE = "choose another by --name or --trainer.default_root_dir"
 
 
+TAKES_MODULES_FROM_HERE = bool({"", os.getcwd()} & set(sys.path))
+"""Whether Python was started such that modules of the current folder come first, as `python -m` does and `lhy` not."""
+
+
 @dataclass
 class Command:
     """A command line with its files found and its order put right."""
@@ -498,9 +502,13 @@ def quiet() -> None:
 
 
 def in_new_process(argv: list[str]) -> int:
-    """Runs one training command in a process of its own, so that several of them share nothing."""
+    """Runs one training command in a process of its own, so that several of them share nothing.
+
+    `python -m` alone would take modules from the current folder before installed ones: a `torch.py` there would run.
+    """
     environment = {WHOLE_COMMAND: shlex.join(["lhy", *sys.argv[1:]]), **os.environ}
-    process = subprocess.Popen([sys.executable, "-m", "lhy_lightning.cli", *argv], env=environment)
+    python = [sys.executable] if TAKES_MODULES_FROM_HERE else [sys.executable, "-P"]
+    process = subprocess.Popen([*python, "-m", "lhy_lightning.cli", *argv], env=environment)
     while True:
         try:
             code = process.wait()

@@ -1,7 +1,9 @@
 """Files that travel with weights name classes and settings; none of them runs code, whatever it names."""
 
 import json
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -406,3 +408,66 @@ def test_a_class_of_the_package_is_found_by_every_public_name() -> None:
     for name, cls in zip(lhy_lightning.__all__, PUBLIC, strict=True):
         assert find_class(name) is find_class(f"lhy_lightning.{name}") is find_class(class_path(cls)) is cls
     assert find_class("importlib.import_module") is None
+
+
+@pytest.mark.parametrize("from_here", [False, True])
+def test_a_step_of_a_recipe_takes_modules_of_the_current_folder_only_where_the_command_does(
+    from_here: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lhy_lightning import training_cli
+
+    started: list[list[str]] = []
+    monkeypatch.setattr(training_cli, "TAKES_MODULES_FROM_HERE", from_here)
+    monkeypatch.setattr(subprocess, "Popen", lambda words, env: started.append(words) or Mock(wait=lambda: 0))
+    assert training_cli.in_new_process(["fit"]) == 0
+    assert ("-P" in started[0]) is not from_here
+
+
+def test_a_file_of_the_name_of_a_default_is_not_read_in_its_place(
+    planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lhy_lightning.training_cli import settings_of_fit
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "auto").write_text("class_path: planted.Thing\n")
+    assert settings_of_fit(["fit", "--config", "quickstart"])["trainer"]["strategy"] == "auto"
+    assert not planted.ran()
+
+
+# --- every setting of a run, as the parser reads it ----------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "setting", ["accelerator", "strategy", "logger", "callbacks", "profiler", "plugins", "precision"]
+)
+def test_whatever_passes_the_rule_is_not_run_by_the_parser(
+    setting: str,
+    planted: Planted,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The rule knows how jsonargparse reads a value: as a class, as YAML, as the name of a file beside it or here."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    for folder in (tmp_path, tmp_path / "temporary"):
+        for name in ("auto", "ddp", "simple", "gpu", "evil", "evil.yaml", "16-mixed"):
+            (folder / name).write_text("class_path: planted.Thing\n")
+    checkpoint(
+        tmp_path / "runs" / "a" / "checkpoints" / "best.ckpt", class_path=CLASSIFIER,
+        data_class_path="lhy_lightning.ImageDataModule", datamodule_hyper_parameters={"source": "embedded:digits"},
+    )  # fmt: skip
+    values: list[Any] = [
+        "planted.Thing", "planted.run", {"class_path": "planted.Thing"}, ["planted.Thing"],
+        [{"class_path": "planted.Thing"}], "class_path: planted.Thing", "[{class_path: planted.Thing}]",
+        "auto", "ddp", "simple", "gpu", "evil", "evil.yaml", "./evil.yaml", str(tmp_path / "evil"), "16-mixed",
+        {"init_args": {}}, {"planted.Thing": 1}, "{class_path: planted.Thing}", '{"class\\x5fpath": planted.Thing}',
+        ["evil"], [["evil.yaml"]], {"a": "evil"}, "nothing", "", "null", " planted.Thing", "planted.Thing ",
+    ]  # fmt: skip
+    for value in values:
+        (tmp_path / "runs" / "a" / "config.yaml").write_text(yaml.safe_dump({"trainer": {setting: value}}))
+        error_of("test", "--ckpt_path", "runs/a", capsys=capsys)
+        assert not planted.ran(), value
+        assert "planted" not in sys.modules, value
