@@ -39,7 +39,7 @@ def check_trainer_numbers(settings: Mapping[str, Any]) -> None:
     there = devices_of(str(accelerator))
     if wanted is not None and there is not None and not (wanted == -1 or 1 <= wanted <= there):
         raise ValueError(
-            f"--trainer.devices {devices}: accelerator {accelerator} has {there} (a device is a process of its own); "
+            f"--trainer.devices {devices}: accelerator {accelerator} takes at most {there}, each a process; "
             f"give 1 to {there}, or leave it out."
         )
 
