@@ -228,15 +228,15 @@ class QuestionAnsweringDataModule(CourseTextDataModule):
     def _cut(self, name: str, opened: OpenedQuestions) -> None:
         asked = opened.maker.questions.lengths
         if cut := int((asked > self.max_question).sum()):
-            told = f"{cut:,} {name} questions cut to {self.max_question} tokens (longest {asked.max()})"
+            told = f"{cut:,} {name} questions cut to {self.max_question} tokens (longest {asked.max()})."
             if cut > MANY_CUT * len(asked):  # the setting is of other questions
                 whole = int(np.quantile(asked, 0.99))
                 length = self.max_length + whole - self.max_question
                 told += (
-                    f": --data.max_question {whole} leaves 99 of 100 whole, with --data.max_length {length} beside "
-                    "windows as long as now"
+                    f" --data.max_question {whole} leaves 99 of 100 whole, with --data.max_length {length} beside "
+                    "windows as long as now."
                 )
-            self._said.append(f"{told}.")
+            self._said.append(told)
 
     def _report_training(self, opened: OpenedQuestions) -> None:
         sampler, answers, maker = self._sampler(opened), opened.answers, opened.maker

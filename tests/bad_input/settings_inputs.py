@@ -131,7 +131,7 @@ INPUTS = [
         set_up(
             QuestionAnsweringDataModule, "own.json", max_length=96, max_question=16, window_overlap=16, val_fraction=0.3
         ),
-        r"questions cut to 16 tokens \(longest \d+\): --data.max_question \d+ .*--data.max_length \d+",
+        r"questions cut to 16 tokens \(longest \d+\)\. --data.max_question \d+ .*--data.max_length \d+",
         ends="counted",
         kind="settings",
     ),
