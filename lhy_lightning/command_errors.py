@@ -59,9 +59,9 @@ def explain(message: str, options: Iterable[str]) -> str:
         return f"there is no class {word!r}.{nearest(word, lhy_lightning.__all__)}"
     if re.search(r"arguments are required: (?:\w+\.)?model\b", message):
         return "there is no model: give a recipe that names one by --config, or classes by --model and --data."
-    if match := re.search(r"Expected a path but (\S+) either not accessible", message):
+    if match := re.search(r"given class_path '(\S+)':\s+No module named", message):
         key = re.search(r'Parser key "([\w.]+)"', message)
-        return f"{key[1] if key else 'a setting'} names {match[1]!r}, and there is no such class or file."
+        return f"{key[1] if key else 'a setting'} names {match[1]!r}, and there is no such class."
     if (said := wrong_value(message)) is not None:
         return said
     lines = [line.strip() for line in message.splitlines() if line.strip()]

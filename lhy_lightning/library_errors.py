@@ -26,10 +26,13 @@ class Phase(Callback):
     """Notes when the first batch goes through the model: an error from then on may be a bug, and keeps its traceback.
 
     Attributes:
-        running: whether a batch has been trained on, validated, tested or predicted.
+        running: whether a batch of the stage at work has been trained on, validated, tested or predicted.
     """
 
     running = False
+
+    def setup(self, *arguments: Any, **named: Any) -> None:
+        self.running = False  # also of what is evaluated after training, which reads other rows
 
     def on_train_batch_start(self, *arguments: Any) -> None:
         self.running = True

@@ -324,7 +324,8 @@ class CourseModule(LightningModule, ModelHubMixin):
             raise TypeError(f"this checkpoint was made by {made_by}, not by {own}: load it with its own class.")
         self.find_open_buffers()  # nothing of it is loaded yet
         source = getattr(self._trainer, "ckpt_path", None) or "this checkpoint"
-        self.check_loaded(checkpoint["state_dict"], str(source))
+        if "state_dict" in checkpoint:
+            self.check_loaded(checkpoint["state_dict"], str(source))
         if self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING:
             before, now = checkpoint.get("processes"), self._trainer.world_size
             if before not in (None, now):

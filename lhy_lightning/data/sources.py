@@ -145,7 +145,7 @@ def _open_file(path: Path, how: ReadAs) -> OpenedSplit:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError) as error:
             raise ValueError(
-                f"{path} ({path.stat().st_size:,} bytes) is not a plain numpy array of pictures: {not_plain(path)}."
+                f"{path} is not a plain numpy array of pictures ({path.stat().st_size:,} bytes): {not_plain(path)}."
             ) from error
         if array.dtype != np.uint8 and array.dtype.kind in "fiub":
             return OpenedSplit(FloatPictures(array, str(path), fingerprint, how.value_range), None, None)

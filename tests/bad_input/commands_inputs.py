@@ -28,7 +28,7 @@ INPUTS = [
         "a callback that there is not",
         nothing,
         command("fit", "--config", "quickstart", "--trainer.callbacks", "nothing.Here"),
-        "trainer.callbacks names 'nothing.Here', and there is no such class or file",
+        "trainer.callbacks names 'nothing.Here', and there is no such class",
         kind="commands",
     ),
 ]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lhy_lightning.data import domain_pictures
+from lhy_lightning import extras
 from lhy_lightning.data.domain_pictures import ChangedPictures
 from lhy_lightning.data.domains import DomainDataModule
 from lhy_lightning.data.pictures import FilePictures
@@ -108,7 +108,7 @@ def test_corrupt_pictures_stay_corrupt(scenes: Path) -> None:
 
 def test_edges_without_opencv_name_the_extra(scenes: Path) -> None:
     with (
-        patch.object(domain_pictures, "find_spec", return_value=None),
+        patch.object(extras, "find_spec", return_value=None),
         pytest.raises(ModuleNotFoundError, match=r'pip install "lhy-lightning\[edges\]"'),
     ):
         DomainDataModule(str(scenes), str(scenes), source_transform="edges")

@@ -202,7 +202,7 @@ def test_classifiers_tell_whether_labels_are_kept_and_domains_reached(
     halves = torch.cat([torch.ones(8, 4), -torch.ones(8, 4)], 1)
     known = {"label": Sums(halves, ("right", "left")), "domain": Sums(torch.ones(8, 8), ("dark", "bright"))}
     monkeypatch.setattr(
-        "lhy_lightning.gan.translation_evaluation.load_modules", lambda paths: [known[path.stem] for path in paths]
+        "lhy_lightning.gan.translation_evaluation.load_modules", lambda paths, _: [known[path.stem] for path in paths]
     )
     for name in known:
         (tmp_path / f"{name}.ckpt").touch()
