@@ -114,6 +114,7 @@ class CourseModule(LightningModule, ModelHubMixin):
     def __init__(self) -> None:
         super().__init__()
         self.finite_losses = FiniteLosses()
+        self._brought: list[Callback] = []
         self.open_buffers: set[str] | None = None
         """Buffers that are not finite before training, once known: masks of -inf, or numbers still to be found."""
 
@@ -162,12 +163,20 @@ class CourseModule(LightningModule, ModelHubMixin):
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         return batch_idx == 0 or bool(every and (self.trainer.global_step + 1) % every == 0)
 
+    def configure_callbacks(self) -> list[Callback]:
+        """Returns the callbacks that the module brings; a subclass adds its own to those of `super()`.
+
+        What it brought to the stage before leaves the Trainer here, or Lightning would call it overridden each time.
+        """
+        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+        callbacks[:] = [one for one in callbacks if not any(one is brought for brought in self._brought)]
+        return []
+
     def teardown(self, stage: str) -> None:
-        # The next stage brings its own anew: those that are still there would be called overridden each time.
-        brought = self.configure_callbacks()
-        own = {type(callback) for callback in (brought if isinstance(brought, Sequence) else [brought])}
-        kept = [callback for callback in self.trainer.callbacks if type(callback) not in own]  # type: ignore[attr-defined]
-        self.trainer.callbacks = kept  # type: ignore[attr-defined]
+        there: list[Callback] = list(self.trainer.callbacks)  # type: ignore[attr-defined]
+        own = {type(callback) for callback in self.configure_callbacks()}
+        self.trainer.callbacks = there  # type: ignore[attr-defined]
+        self._brought = [callback for callback in there if type(callback) in own]
 
     def on_train_start(self) -> None:
         if getattr(getattr(self.trainer, "datamodule", None), "hparams", {}).get("batch_size") == 1:

@@ -280,7 +280,7 @@ class SeveralOptimizers(CourseModule):
         # The first hook of a fit, before Lightning looks at the Trainer's arguments. A subclass adds to the list.
         if self.trainer.state.fn == TrainerFn.FITTING:
             check_trainer(self.trainer, [f"{name}_clip" for name in self.clip])
-        return []
+        return super().configure_callbacks()
 
     def setup(self, stage: str) -> None:
         super().setup(stage)

@@ -307,7 +307,8 @@ class AnomalyDetector(ReconstructionModule):
 
     def configure_callbacks(self) -> list[Callback]:
         drawn = self.picture_every and self.reconstruction_weight > 0
-        return [*super().configure_callbacks(), HeatMapPictures(self.picture_every)] if drawn else []
+        others = super().configure_callbacks()
+        return [*others, HeatMapPictures(self.picture_every)] if drawn else []
 
     def prediction_writers(self) -> list[Callback]:
         return [AnomalyTable()]

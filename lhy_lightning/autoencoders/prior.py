@@ -316,4 +316,4 @@ class CodePrior(CourseModule):
         return self.scheduled(build_optimizer(groups, **self.optimizer_numbers), **self.schedule_numbers)
 
     def configure_callbacks(self) -> list[Callback]:
-        return [DrawnPictures()]
+        return [*super().configure_callbacks(), DrawnPictures()]

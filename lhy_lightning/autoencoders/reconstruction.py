@@ -186,4 +186,5 @@ class ReconstructionModule(CourseModule):
         return [ErrorsCsv(), PredictedPictures()]
 
     def configure_callbacks(self) -> list[Callback]:
-        return [ReconstructionPictures(self.picture_every)] if self.picture_every else []
+        drawn = [ReconstructionPictures(self.picture_every)] if self.picture_every else []
+        return [*super().configure_callbacks(), *drawn]

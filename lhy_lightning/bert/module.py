@@ -247,7 +247,7 @@ class BertModule(CourseModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def configure_callbacks(self) -> list[Callback]:
-        return [AttentionPictures()]
+        return [*super().configure_callbacks(), AttentionPictures()]
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 

@@ -381,7 +381,7 @@ class ImageClassifier(CourseModule):
         return {"index": batch["index"], "probabilities": self.probabilities(batch["image"])}
 
     def configure_callbacks(self) -> list[Callback]:
-        return [LayerTable(), ClassificationPictures()]
+        return [*super().configure_callbacks(), LayerTable(), ClassificationPictures()]
 
     def prediction_writers(self) -> list[Callback]:
         return [PredictionsCsv()]

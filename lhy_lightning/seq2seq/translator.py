@@ -487,7 +487,7 @@ class Translator(CourseModule):
         return [self.target_vocabulary.decode(ids, unknown) for ids, unknown in zip(rows, words, strict=True)]
 
     def configure_callbacks(self) -> list[Callback]:
-        return [TranslationPictures()]
+        return [*super().configure_callbacks(), TranslationPictures()]
 
     def prediction_writers(self) -> list[Callback]:
         return [TranslationsFile()]

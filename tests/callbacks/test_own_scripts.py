@@ -30,7 +30,12 @@ def test_a_script_without_a_logger_leaves_no_file_and_no_stage_overrides_callbac
         trainer.fit(module, datamodule=data)
         trainer.validate(module, datamodule=data, verbose=False)
         trainer.test(module, datamodule=data, verbose=False)
+        after = list(trainer.callbacks)
+        trainer.test(module, datamodule=data, verbose=False)
     assert "will override" not in caplog.text
+    names = sorted(type(callback).__name__ for callback in after)
+    assert "ClassificationPictures" in names  # whoever looks for it after a stage finds it, once
+    assert names == sorted({*names})
     assert not list(Path.cwd().iterdir())
     kept = Trainer(
         accelerator="cpu", limit_test_batches=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
