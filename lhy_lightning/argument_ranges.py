@@ -6,15 +6,17 @@ list. Names in `Literal` annotations need no entry. What holds of the same argum
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from inspect import Parameter
 from math import isfinite
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
+
+from lhy_lightning.signatures import constructor_arguments
 
 
 @dataclass(frozen=True)
@@ -268,22 +270,13 @@ def arguments_of(cls: type) -> Mapping[str, tuple[Taken, Range | Names | None]]:
     ranges: dict[str, Range | Names] = dict(SHARED)
     for base in reversed(cls.__mro__):
         ranges |= base.__dict__.get("argument_ranges", {})
-    found: dict[str, tuple[Taken, Range | Names | None]] = {}
-    for base in cls.__mro__:
-        if "__init__" not in base.__dict__:
-            continue
-        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]  # type: ignore[misc]
-        try:
-            annotations = get_type_hints(base.__init__)  # type: ignore[misc]
-        except NameError:  # of a user's class, whose annotations are there for type checkers only
-            annotations = {}
-        for parameter in parameters:
-            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                taken = taken_by(annotations[parameter.name]) if parameter.name in annotations else Taken(other=True)
-                found.setdefault(parameter.name, (taken, ranges.get(parameter.name)))
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-            break
-    return found
+    return {
+        name: (
+            Taken(other=True) if annotation is Parameter.empty or isinstance(annotation, str) else taken_by(annotation),
+            ranges.get(name),
+        )
+        for name, annotation in constructor_arguments(cls).items()
+    }
 
 
 def check_arguments(cls: type, positional: tuple[Any, ...], named: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 import ast
 import difflib
-import inspect
 import re
 import sys
 import traceback
@@ -12,6 +11,7 @@ from typing import Any, NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
 
+from lhy_lightning.signatures import constructor_arguments
 from lhy_lightning.trusted_classes import find_class
 
 PACKAGE = Path(__file__).parent
@@ -89,7 +89,7 @@ def wrong_value(message: str) -> str | None:
 def parameters(path: str) -> list[str]:
     """Names of the constructor arguments of a class given by its path or its public short name."""
     cls = find_class(path)
-    return [] if cls is None else [name for name in inspect.signature(cls).parameters if name != "self"]
+    return [] if cls is None else list(constructor_arguments(cls))
 
 
 def report(message: str) -> NoReturn:

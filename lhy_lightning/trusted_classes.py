@@ -21,6 +21,8 @@ from typing import Any
 
 import yaml
 
+from lhy_lightning.signatures import constructor_arguments
+
 PACKAGES = ("lhy_lightning", "lightning")
 """Whose modules a file may have imported. All others must have been imported by the user."""
 
@@ -142,26 +144,6 @@ def takes(annotation: Any) -> Takes:
     return Takes(kinds=(annotation,))
 
 
-def parameters(cls: type) -> dict[str, Any]:
-    """Annotations of the constructor's arguments by name, with those that `**arguments` hands on to base classes."""
-    found: dict[str, Any] = {}
-    for base in cls.__mro__:
-        if "__init__" not in vars(base) or base is object:
-            continue
-        init = vars(base)["__init__"]
-        try:
-            hints = typing.get_type_hints(init)
-        except (NameError, TypeError, AttributeError):  # names that only a type checker knows
-            hints = getattr(init, "__annotations__", {})
-        own = list(inspect.signature(init).parameters.values())[1:]
-        for parameter in own:
-            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                found.setdefault(parameter.name, hints.get(parameter.name, parameter.annotation))
-        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in own):
-            break
-    return found
-
-
 def check_settings(settings: object, cls: type, file: object) -> None:
     """Refuses settings from a file that the class does not have, and such as name code.
 
@@ -176,7 +158,7 @@ def check_settings(settings: object, cls: type, file: object) -> None:
     """
     if not isinstance(settings, Mapping):
         raise TypeError(f"{file} has {settings!r} where the settings of {cls.__name__} are expected.")
-    known = parameters(cls)
+    known = constructor_arguments(cls)
     for name, value in settings.items():
         if name not in known:
             near = difflib.get_close_matches(str(name), known, 1, 0.55)
@@ -226,7 +208,7 @@ def _check_mapping(value: Mapping[Any, Any], of: Takes, setting: str, file: obje
         found = class_from_file(value.get("class_path"), of.kinds, file)
         check_settings(value.get("init_args") or {}, found, file)
     elif of.kinds:  # settings of the class itself, not named
-        fitting = [kind for kind in of.kinds if set(value) <= set(parameters(kind))]
+        fitting = [kind for kind in of.kinds if set(value) <= set(constructor_arguments(kind))]
         if not fitting:
             raise TypeError(f"{file} has {_short(value)} as {setting}, which is no class and its settings.")
         check_settings(value, fitting[0], file)

@@ -89,6 +89,7 @@ def test_a_run_stops_in_other_moments_as_well(
     assert equal(root, name)
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_leaves_at_once(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
     twice = {"die_at": 1, "by": (signal.SIGINT, signal.SIGINT)}
     assert run_forked(lambda: fit(root, "twice", **twice)) == [-signal.SIGINT]

@@ -1,5 +1,6 @@
 """A header is a promise: the command line takes every `lhy` command that recipes' headers and READMEs show."""
 
+import inspect
 import re
 import shlex
 from collections.abc import Iterator
@@ -8,15 +9,22 @@ from typing import Any
 
 import pytest
 import yaml
+from lightning.pytorch import Trainer
 
 import lhy_lightning
 from lhy_lightning.cli import TRAINING_COMMANDS
+from lhy_lightning.command_errors import parameters
 from lhy_lightning.library_errors import Phase
 from lhy_lightning.recipes import comment_block, find_recipe, list_recipes, shipped_folder
 from lhy_lightning.training_cli import Command, TrainingCLI
 
 ROOT = Path(__file__).parents[1]
 OPTIONAL = re.compile(r"\[(--[^\]]*)\]")
+CALLBACKS = ("--best.", "--last.")
+ALWAYS = {
+    "--config", "--ckpt_path", "--name", "--overwrite", "--evaluate", "--wandb", "--seed_everything", "--traceback",
+    "--import", "--print_config", "--help",
+}  # fmt: skip
 NOT_SETTINGS = ("--config", "--ckpt_path", "--import")
 
 
@@ -88,6 +96,34 @@ def without_steps(recipe: Path, folder: Path) -> Path:
     return plain
 
 
+def known_options(recipes: list[Path], words: list[str]) -> tuple[set[str], list[str]]:
+    """Options of the command line whatever the classes, and those of the classes that recipe and flags name."""
+    options = {f"--trainer.{name}" for name in inspect.signature(Trainer).parameters} | ALWAYS
+    named: list[str] = []
+    for group in ("model", "data"):
+        given = [words[n + 1] for n, word in enumerate(words) if word == f"--{group}"]
+        settings = [yaml.safe_load(recipe.read_text("utf8")).get(group) for recipe in recipes]
+        given += [found["class_path"] for found in settings if isinstance(found, dict)]
+        named += given
+        options |= {f"--{group}.{name}" for path in given[:1] for name in parameters(path)}
+    return options, named
+
+
+def test_every_written_command_names_recipes_and_options_that_are_there() -> None:
+    wrong = []
+    for place, command in written_commands():
+        words = shlex.split(OPTIONAL.sub(r"\1", command))[1:]
+        names = [words[n + 1] for n, word in enumerate(words) if word == "--config"]
+        shipped = [name for name in names if not name.endswith((".yaml", ".yml"))]  # others are the user's own
+        options, classes = known_options([find_recipe(name) for name in shipped], words)
+        given = {word.split("=")[0] for word in words if word.startswith("--")} - {"--model", "--data"}
+        if not classes or "--import" in words:  # a checkpoint or the user's own file names the classes
+            given = {word for word in given if not word.startswith(("--model.", "--data."))}
+        wrong += [f"{place}: {command}: {option}" for option in given - options if not option.startswith(CALLBACKS)]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.slow
 def test_every_written_command_is_one_that_the_command_line_takes(
     parser: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,13 @@ INPUTS = [
         kind="commands",
     ),
     BadInput(
+        "a misspelt setting that the model's class has from its base",
+        nothing,
+        command("fit", "--config", "bert/sentiment", "--model.weight_deccay", "0.1"),
+        r"weight_deccay.*Did you mean .*weight_decay",
+        kind="commands",
+    ),
+    BadInput(
         "a recipe that is not there",
         nothing,
         command("fit", "--config", "quikstart"),

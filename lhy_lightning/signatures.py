@@ -1,0 +1,29 @@
+"""The constructor arguments of a class, with those that `**arguments` hands on to its bases."""
+
+import inspect
+import typing
+from typing import Any
+
+
+def constructor_arguments(cls: type) -> dict[str, Any]:
+    """Returns the annotations of the constructor's arguments by name, its own first.
+
+    An argument that a class declares again has the nearest class's annotation. Where only a type checker can resolve
+    the annotations, they are as they are written.
+    """
+    found: dict[str, Any] = {}
+    for base in cls.__mro__:
+        if "__init__" not in vars(base) or base is object:
+            continue
+        init = vars(base)["__init__"]
+        try:
+            hints = typing.get_type_hints(init)
+        except (NameError, TypeError, AttributeError):
+            hints = getattr(init, "__annotations__", {})
+        own = list(inspect.signature(init).parameters.values())[1:]
+        for parameter in own:
+            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                found.setdefault(parameter.name, hints.get(parameter.name, parameter.annotation))
+        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in own):
+            break
+    return found
