@@ -28,7 +28,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """` Did you mean a, b?`, or nothing if no name is near."""
     if (other := ELSEWHERE.get(word.rpartition(".")[2].lstrip("-"))) is not None:
         return other
-    found = difflib.get_close_matches(word, sorted(set(known)), n=3, cutoff=0.55)
+    names = sorted(set(known))
+    holding = [name for name in names if word in name.split("_")]  # `lr` of `generator_lr`
+    found = list(dict.fromkeys([*difflib.get_close_matches(word, names, n=3, cutoff=0.55), *holding]))[:3]
     return f" Did you mean {', '.join(found)}?" if found else ""
 
 
@@ -46,6 +48,8 @@ def explain(message: str, options: Iterable[str]) -> str:
         path, name = match.groups()
         return f"{path.rpartition('.')[2]} has no setting {name!r}.{nearest(name.split('.')[0], parameters(path))}"
     if match := re.search(r"^(?:Option|Key) '([\w.]+)' is not (?:accepted|expected)", message):
+        if (asked := of_a_class(match[1])) is not None:
+            return asked
         settings = [option.removeprefix("--") for option in options]
         return f"there is no setting {match[1]!r}.{nearest(match[1], settings)}"
     if match := re.search(r"(?:[Uu]nrecognized arguments:|does not accept option) '?(?:--)?([\w.-]+)", message):
@@ -54,6 +58,8 @@ def explain(message: str, options: Iterable[str]) -> str:
         for cls in re.findall(r"--(?:model|data)[ =]([\w.]+)", " ".join(sys.argv)):
             options += [f"--{group}.{parameter}" for parameter in parameters(cls)]
         return f"there is no option {word}.{nearest(word, options)}"
+    if (said := wrong_class(message)) is not None:
+        return said
     if match := re.search(r"Expected a dot import path string: (\w+)|Import path (\S+) does not", message):
         word = next(filter(None, match.groups()))
         return f"there is no class {word!r}.{nearest(word, lhy_lightning.__all__)}"
@@ -84,6 +90,49 @@ def wrong_value(message: str) -> str | None:
     wanted = [*map(repr, choices), *(IN_WORDS.get(name, name) for _, name in types if name)]
     either = f"{', '.join(wanted[:-1])} or {wanted[-1]}" if len(wanted) > 1 else wanted[0]
     return f"{key[1]} is {either}, not {given[1]!r}.{nearest(given[1], (c for c in choices if isinstance(c, str)))}"
+
+
+KINDS = {"model": ("a model", "LightningModule"), "data": ("a data module", "LightningDataModule")}
+"""What the two settings that name a class take, in words and by base class."""
+
+
+def wrong_class(message: str) -> str | None:
+    """A sentence on a value of `model` or `data` that is no class, or is one of the other kind."""
+    key, given = re.search(r'Parser key "(model|data)"', message), re.search(r"(?:Got|Given) value: (.*)", message)
+    if key is None or given is None:
+        return None
+    kind, value = KINDS[key[1]][0], given[1].strip()
+    if (cls := find_class(value)) is not None:
+        for other, (words, base) in KINDS.items():
+            if other != key[1] and any(parent.__name__ == base for parent in cls.__mro__):
+                return f"{key[1]} is {kind}, and {cls.__name__} is {words}: give it by --{other}."
+    if settings := re.search(r"Problem with given class_path '\S*?(\w+)':\s+'(\w+)' object has no attribute", message):
+        return f"{key[1]}: init_args of {settings[1]} are settings by name (`name: value`), not of type {settings[2]}."
+    if re.search(r"[\s\d\[{(]", value) or not value:
+        return f"{key[1]} is {kind}, by its name or as class_path and init_args, not {value!r}."
+    return None
+
+
+def of_a_class(name: str) -> str | None:
+    """`GAN has no setting 'lr' (--model.lr). Did you mean …?`; None where the command line does not name the class."""
+    from lhy_lightning.folds import option
+    from lhy_lightning.recipes import RecipeError, find_recipe
+    from lhy_lightning.settings_file import read_settings
+
+    for group in KINDS:
+        flag = f"--{group}.{name}"
+        if not any(word.split("=")[0] == flag for word in sys.argv):
+            continue
+        path, config = option(sys.argv, f"--{group}")[0], option(sys.argv, "--config")[0]
+        if path is None and config is not None:
+            try:
+                said = read_settings(find_recipe(config)).get(group)
+            except (RecipeError, OSError, ValueError):
+                return None
+            path = said.get("class_path") if isinstance(said, dict) else said
+        if isinstance(path, str) and find_class(path) is not None:
+            return f"{path.rpartition('.')[2]} has no setting {name!r} ({flag}).{nearest(name, parameters(path))}"
+    return None
 
 
 def parameters(path: str) -> list[str]:

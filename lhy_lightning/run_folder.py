@@ -228,7 +228,11 @@ def _in_run(run: Path, which: str) -> Path:
     file = run / "checkpoints" / f"{which}.ckpt"
     if not file.is_file():
         names = sorted(p.name for p in file.parent.glob("*.ckpt"))
-        hint = " `--ckpt_path best` goes on from the best epoch." if which == "last" and "best.ckpt" in names else ""
+        hint = ""
+        if which == "last" and "best.ckpt" in names:
+            hint = " `--ckpt_path best` goes on from the best epoch."
+        elif "last.ckpt" in names:  # it ended, or was stopped, before its first validation
+            hint = f" `--ckpt_path {file.parent / 'last.ckpt'}` takes the last step."
         there = ", ".join(names) or "none"
         raise FileNotFoundError(f"--ckpt_path {which}: {file} is missing (checkpoints there: {there}).{hint}")
     os.environ[ENVIRONMENT_KEY] = str(run)

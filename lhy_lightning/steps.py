@@ -54,7 +54,26 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     before = settings.get("before")
     if before is not None and not (isinstance(before, list) and all(isinstance(line, str) for line in before)):
         raise ValueError(f"{path}: `before` is a list of command lines, such as `- fit --config quickstart`.")
+    for line in before or []:
+        _check_step(Path(path), line)
     return settings
+
+
+def _check_step(path: Path, line: str) -> None:
+    """Refuses a line of `before` that cannot be run.
+
+    Raises:
+        ValueError: it is neither a `fit` nor a `predict`, a quotation does not end, or it runs the recipe itself.
+    """
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise ValueError(f"{path}: the step `{line}` of `before`: {error}.") from error
+    if not words or words[0] not in DONE:
+        raise ValueError(f"{path}: the step `{line}` of `before` begins with neither {' nor '.join(DONE)}.")
+    config = option(words, "--config")[0]
+    if config is not None and not PLACEHOLDER.search(config) and find_recipe(config).resolve() == path.resolve():
+        raise ValueError(f"{path}: the step `{line}` of `before` runs this recipe itself, without end.")
 
 
 def settings_of(argv: list[str], recipe: Mapping[str, Any], name: str) -> Callable[[str], str]:
@@ -289,8 +308,9 @@ def setting(flag: str) -> str:
 def gives_weights(argv: list[str], folder: Path, look_up: Callable[[str], str]) -> bool:
     """Whether the recipe's training starts from the weights of the run in `folder`: then both are one network."""
     found = last_recipe(argv)
-    arguments = found[0].get("model", {}).get("init_args", {}) if found else {}
-    start = arguments.get("start_from")
+    model = found[0].get("model") if found else None
+    arguments = model.get("init_args") if isinstance(model, Mapping) else None
+    start = arguments.get("start_from") if isinstance(arguments, Mapping) else None
     return start is not None and Path(fill(str(start), look_up)).is_relative_to(folder)
 
 

@@ -14,6 +14,9 @@ SMALLEST = {
 }  # fmt: skip
 """The smallest value of a setting; None is allowed everywhere."""
 
+OTHER_NODES = ("MASTER_ADDR", "NODE_RANK", "GROUP_RANK", "SLURM_NTASKS", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE")
+"""Environment variables of which one at least is set where several nodes train together."""
+
 
 def check_trainer_numbers(settings: Mapping[str, Any]) -> None:
     """Refuses what the Trainer cannot work with, as `--trainer.name value: …`.
@@ -33,6 +36,12 @@ def check_trainer_numbers(settings: Mapping[str, Any]) -> None:
         raise ValueError(
             f"--trainer.val_check_interval {interval}: training batches between validations, a whole number from 1, or "
             "a share of an epoch above 0 and up to 1.0."
+        )
+    nodes = settings.get("num_nodes")
+    if isinstance(nodes, int) and nodes > 1 and not any(name in os.environ for name in OTHER_NODES):
+        raise ValueError(
+            f"--trainer.num_nodes {nodes}: nothing says where the other nodes are, so this one would wait for them: "
+            "start it by torchrun or SLURM, set MASTER_ADDR and NODE_RANK on each, or leave it out for one machine."
         )
     devices, accelerator = settings.get("devices"), settings.get("accelerator")
     wanted = int(devices) if isinstance(devices, int | str) and str(devices).lstrip("-").isdigit() else None

@@ -91,6 +91,8 @@ class BestCheckpoint(ModelCheckpoint):
         if here.is_file() and before.parts[-3:] == here.parts[-3:]:  # run, `checkpoints`, file
             moved = {"dirpath": self.dirpath, "best_model_path": str(here), "kth_best_model_path": str(here)}
             state_dict = {**state_dict, **moved, "best_k_models": {str(here): state_dict["best_model_score"]}}
+        elif not state_dict["best_model_path"]:  # killed before the first validation: nothing is forgotten
+            state_dict = {**state_dict, "dirpath": self.dirpath}
         super().load_state_dict(state_dict)
 
     def _should_remove_checkpoint(self, trainer: Trainer, previous: str, current: str) -> bool:

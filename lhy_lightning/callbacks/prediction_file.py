@@ -51,8 +51,28 @@ class PredictionFile(Callback):
         """How many rows the file has, in words."""
         return f"{len(rows)} rows"
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        unlabelled = getattr(data, "has_test", False) and not getattr(data, "test_labelled", True)
+        if unlabelled and trainer.limit_test_batches and trainer.limit_predict_batches:  # predicted when it is trained
+            self._refuse_a_part(trainer)
+
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._rows = []
+        self._refuse_a_part(trainer)
+
+    def _refuse_a_part(self, trainer: Trainer) -> None:
+        """Refuses a limit of batches, by which the file would have rows for some inputs only.
+
+        Raises:
+            ValueError: `limit_predict_batches` is less than all.
+        """
+        limit = trainer.limit_predict_batches
+        if not trainer.fast_dev_run and (isinstance(limit, int) or limit < 1.0):  # type: ignore[attr-defined]
+            raise ValueError(
+                f"--trainer.limit_predict_batches {limit}: {self.filename} has a row for every input; leave the "
+                "limit out, or predict for fewer inputs."
+            )
 
     def on_predict_batch_end(
         self,
@@ -72,6 +92,9 @@ class PredictionFile(Callback):
             dist.all_gather_object(parts, rows)
             rows = [row for part in parts for row in part]
         if not trainer.is_global_zero:
+            return
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            print(f"fast_dev_run: {len(rows)} rows predicted, {self.filename} is not written")
             return
         rows = sorted(rows, key=lambda row: row[0])
         inputs = self.inputs(trainer.datamodule)  # type: ignore[attr-defined]

@@ -56,6 +56,15 @@ def test_a_run_resumed_by_its_whole_path_keeps_its_best_epoch(tmp_path: Path) ->
     assert keeper.best_k_models[keeper.kth_best_model_path] == keeper.best_model_score == torch.tensor(0.7)
 
 
+@pytest.mark.filterwarnings("error:The dirpath has changed")
+def test_a_run_killed_before_its_first_validation_goes_on_without_a_word_of_a_best_epoch(tmp_path: Path) -> None:
+    keeper = BestCheckpoint("val/f1", "max", str(tmp_path / "runs/a/checkpoints"))
+    none_yet = {"best_model_path": "", "kth_best_model_path": "", "best_model_score": None, "best_k_models": {}}
+    keeper.load_state_dict({**state("runs/a/checkpoints"), **none_yet, "kth_value": torch.tensor(-float("inf"))})
+    assert keeper.best_model_score is None
+    assert keeper.dirpath == str(tmp_path / "runs/a/checkpoints")
+
+
 def test_the_best_epoch_of_another_run_is_not_that_of_this_one(tmp_path: Path) -> None:
     folder = tmp_path / "runs/b/checkpoints"
     folder.mkdir(parents=True)

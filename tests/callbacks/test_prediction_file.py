@@ -29,8 +29,9 @@ def written(
     )
     module = SimpleNamespace(hparams={"class_names": ["00", "01"]})
     trainer = SimpleNamespace(
-        world_size=1, is_global_zero=True, datamodule=data, loggers=[], default_root_dir=str(folder)
-    )
+        world_size=1, is_global_zero=True, datamodule=data, loggers=[], default_root_dir=str(folder),
+        fast_dev_run=0, limit_predict_batches=1.0,
+    )  # fmt: skip
     callback.on_predict_start(cast(Trainer, trainer), cast(Any, module))
     for number, outputs in enumerate(batches):
         callback.on_predict_batch_end(cast(Trainer, trainer), cast(Any, module), outputs, None, number)
@@ -46,6 +47,20 @@ LINES = [
     {"index": torch.tensor([2, 0]), "text": ["vier", " "], "score": torch.tensor([-0.5, -1.0])},
     {"index": torch.tensor([1]), "text": ["zwei\ndrei"], "score": torch.tensor([-0.25])},
 ]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 0.5])
+def test_a_part_of_the_inputs_is_refused_before_it_is_predicted(limit: float) -> None:
+    unlabelled = SimpleNamespace(has_test=True, test_labelled=False)
+    settings = {"fast_dev_run": 0, "limit_predict_batches": limit, "limit_test_batches": 1.0}
+    trainer = cast(Trainer, SimpleNamespace(datamodule=unlabelled, **settings))
+    line = f"--trainer.limit_predict_batches {limit}: predict.csv has a row for every input"
+    with pytest.raises(ValueError, match=line):
+        Homework3Csv().on_predict_start(trainer, cast(Any, None))
+    with pytest.raises(ValueError, match=line):  # which would predict when it is trained
+        Homework3Csv().on_fit_start(trainer, cast(Any, None))
+    unlabelled.test_labelled = True
+    Homework3Csv().on_fit_start(trainer, cast(Any, None))
 
 
 def test_pictures_stand_in_the_order_of_their_paths(tmp_path: Path) -> None:
