@@ -1,5 +1,7 @@
 """Says before training which classes were found, and which of them look as if nobody meant them."""
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
@@ -39,12 +41,15 @@ def doubtful_classes(names: Sequence[str], counts: Sequence[int]) -> list[str]:
         counts: training rows of each.
     """
     even = sum(counts) / max(len(names), 1)
-    alike = Counter(map(_without_case_and_zeros, names))
+    alike, looking = Counter(map(_without_case_and_zeros, names)), Counter(map(_as_it_looks, names))
     kinds = {
         "have no training row, so they can never be learnt": [n == 0 for n in counts],
         "have hardly a training row (below 1 % of an even share)": [0 < n < max(RARE * even, 1.5) for n in counts],
         "differ from another in capitals or in zeros in front alone": [
             alike[_without_case_and_zeros(name)] > 1 for name in names
+        ],
+        "look like another, and differ in blanks, invisible characters, Unicode forms or as 1 and 1.0": [
+            looking[_as_it_looks(name)] > 1 for name in names
         ],
         "are as long as a sentence: is a text read as a label?": [len(name) > LONG_NAME for name in names],
     }
@@ -66,6 +71,12 @@ def doubtful_classes(names: Sequence[str], counts: Sequence[int]) -> list[str]:
 
 def _without_case_and_zeros(name: str) -> str:
     return name.casefold().lstrip("0") or "0"
+
+
+def _as_it_looks(name: str) -> str:
+    """A name without what nobody sees: full-width and composed letters, format characters, blanks, `.0` of a number."""
+    shown = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
+    return re.sub(r"^([+-]?\d+)\.0+$", r"\1", " ".join(shown.split()))
 
 
 def check_number_of_classes(number: int) -> None:

@@ -32,6 +32,7 @@ _ROLE_NAMES: tuple[tuple[Role, re.Pattern[str]], ...] = (
     ("unlabelled", re.compile(r"^(?:unlabeled|unlabelled|unsupervised)" + _AFTER)),
 )
 _DIGITS = re.compile(r"(\d{1,4000})")  # digits that int() takes (not those of "②"), and not more than it takes
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SIGNED = re.compile(r"[-\u2212]\d{1,300}(?:\.\d{1,300})?")
 _LABELLED = re.compile(r"^(?:labeled|labelled)" + _AFTER)
 
@@ -120,6 +121,7 @@ def walk(folder: Path) -> Walk:
 
     Raises:
         OSError: a folder cannot be listed.
+        ValueError: a name that is not UTF-8: it could be neither printed nor written into predictions.
     """
 
     def refuse(error: OSError) -> None:
@@ -137,6 +139,10 @@ def walk(folder: Path) -> Walk:
         folders[:] = [name for name in folders if not name.startswith((".", "__"))]
         relative = here.relative_to(folder).as_posix()
         before = "" if relative == "." else f"{relative}/"
+        for name in (*folders, *files):
+            if not name.isascii() and _SURROGATE.search(name):
+                shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+                raise ValueError(f"{here}: the name {shown} is not UTF-8: rename it.")
         for name in files:
             ending = os.path.splitext(name)[1].lower()
             if name.startswith("."):

@@ -43,7 +43,7 @@ def read_labels(values: Sequence[Any], where: str, classes: Sequence[str] | None
 def _label(value: Any, row: int, where: str, classes: Sequence[str] | None) -> str | None:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    if isinstance(value, list | tuple | dict | np.ndarray):
+    if isinstance(value, list | tuple | dict | np.ndarray | bytes):
         told = repr(value)
         raise ValueError(
             f"{where}, row {row}: the label is {told[:60]}{'…' if len(told) > 60 else ''}, not one class or number: "
@@ -97,7 +97,8 @@ def as_numbers(labels: Labels, gold: np.ndarray, where: str, rows: np.ndarray) -
     numbers = np.full(len(labels), np.nan, dtype=np.float32)
     for place in np.flatnonzero(gold):
         try:
-            number = float(labels[place])  # type: ignore[arg-type]
+            told = str(labels[place])
+            number = math.nan if "_" in told else float(told)  # Python would read 1_5 as 15
         except ValueError:
             number = math.nan
         if not math.isfinite(number):

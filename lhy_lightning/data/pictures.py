@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
@@ -191,15 +192,21 @@ def files_fingerprint(root: Path, paths: Sequence[str]) -> str:
     Args:
         root: folder that the paths are relative to.
         paths: of the files; one that is missing changes the digits when it comes.
+
+    Raises:
+        ValueError: one is a pipe or a device, which may never end.
     """
     folder = str(root)
     digest = hashlib.blake2b(str(root.resolve()).encode(), digest_size=16)
     for path in paths:
         try:
-            stat = os.stat(os.path.join(folder, path))
-            told = f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0"
+            found = os.stat(os.path.join(folder, path))
+            told = f"{path}\0{found.st_size}\0{found.st_mtime_ns}\0"
+            endless = not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode))
         except (OSError, ValueError):  # ValueError: a null character
-            told = f"{path}\0missing\0"
+            told, endless = f"{path}\0missing\0", False
+        if endless:
+            raise ValueError(f"{os.path.join(folder, path)} is a pipe or a device, not a picture file: remove it.")
         digest.update(told.encode("utf8", "surrogateescape"))
     return digest.hexdigest()
 

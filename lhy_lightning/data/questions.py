@@ -134,8 +134,8 @@ class _Builder:
                 self.where = f"{place_of_article}, paragraph {number}"
                 place = self.paragraph(_of(paragraph, "context"))
                 for row in _list(_of(paragraph, "qas"), "qas"):
-                    name, answers = self.named(row, "id"), self.answers(row.get("answers"))
-                    impossible = not answers and _flag(row.get("is_impossible"), "is_impossible")
+                    name, listed = self.named(row, "id"), self.answers(row.get("answers"))
+                    answers, impossible = _or_impossible(listed, row)
                     text = self.text(_of(row, "question"), "question")
                     self.questions.append(Question(name, text, place, answers, impossible))
 
@@ -171,7 +171,7 @@ class _Builder:
                 answer, start = self.text(row["answer"], "answer"), row.get("answer_start")
                 listed = (self.answer(answer, context.find(answer) if start is None else start),)
             name = len(self.questions) if row.get("id") is None else row["id"]
-            impossible = not listed and _flag(row.get("is_impossible"), "is_impossible")
+            listed, impossible = _or_impossible(listed, row)
             text = self.text(_of(row, "question"), "question")
             self.questions.append(Question(str(name), text, self.paragraph(context), listed, impossible))
 
@@ -257,6 +257,8 @@ def _list(value: Any, name: str) -> Sequence[Any]:
 def _whole(value: Any, name: str) -> int:
     """A whole number, however the file writes it: 7, 7.0 (tables with gaps), "7" or "7.0"."""
     try:
+        if isinstance(value, bool) or (isinstance(value, str) and "_" in value):  # Python would read 1 and 1_5 as 15
+            raise ValueError
         value = float(value) if isinstance(value, str) and not value.strip().lstrip("-").isdecimal() else value
         number = int(value)
     except (TypeError, ValueError, OverflowError) as error:
@@ -272,6 +274,19 @@ def _flag(value: Any, name: str) -> bool:
     if (said := str(value).strip().lower()) not in told:
         raise ValueError(f"{name} is {short(value)}, not true or false")
     return told[said]
+
+
+def _or_impossible(answers: tuple[Answer, ...], row: Mapping[str, Any]) -> tuple[tuple[Answer, ...], bool]:
+    """The answers, and whether the row says that there is none, which some files write as an empty answer besides.
+
+    Raises:
+        ValueError: it says both.
+    """
+    if not _flag(row.get("is_impossible"), "is_impossible"):
+        return answers, False
+    if told := next((answer.text for answer in answers if answer.text.strip()), None):
+        raise ValueError(f"is_impossible is true, and there is the answer {short(told)}: which is meant")
+    return (), True
 
 
 def _blank(row: Mapping[str, Any]) -> dict[str, str]:

@@ -13,6 +13,9 @@ from lhy_lightning.data.utf8_files import open_lines
 
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 """The columns of a CoNLL-U file."""
+IGNORED = -100
+"""What torch passes over in a loss."""
+
 WORDS = ("tokens", "words", "text")
 """What columns of tables are called that hold the words."""
 _COLUMNS = (".bio", ".iob", ".conll", ".txt", ".tsv", ".tags")
@@ -190,6 +193,10 @@ def _listed(cells: Any, origin: str, row: int, column: str) -> list[Any]:
 
 
 def _cell(value: Any, where: str) -> str:
+    if isinstance(value, list | dict | bytes):
+        raise ValueError(f"{where} is {str(value)[:40]!r}, not text.")
+    if isinstance(value, float) and value.is_integer():  # a column of whole numbers with a gap
+        value = int(value)
     text = "" if value is None else str(value)
     if not text:
         raise ValueError(f"{where} is {'missing' if value is None else 'empty'}.")
@@ -201,6 +208,11 @@ def _tag(tag: Any, classes: Sequence[str] | None, where: str) -> str:
         if not 0 <= tag < len(classes):
             raise ValueError(f"{where} is {tag}, none of the {len(classes)} tags from 0 on.")
         return classes[tag]
+    if isinstance(tag, int | float) and tag == IGNORED:
+        raise ValueError(
+            f"{where} is {IGNORED}, which says in labels for word pieces that one is not scored: give the words as the "
+            "data set has them, with a tag each."
+        )
     return _cell(tag.strip() if isinstance(tag, str) else tag, where)
 
 

@@ -214,7 +214,9 @@ class TranslationTexts:
     def _divided(self) -> dict[str, TextSplit]:
         """Training rows, and what is held out of them where the source hands out no such split."""
         how, text = self.how, self._handed("train")
-        if text is None or text.target is None or text.placeholder:
+        if text is not None and text.target is not None and text.placeholder:
+            raise ValueError(f"{how.source} has no sentence pairs to train on: all targets are {text.target[0][:40]!r}.")
+        if text is None or text.target is None:
             raise ValueError(f"{how.source} has no sentence pairs to train on.")
         splits = {"train": self._filtered("training", text.origin, text.source, text.target)}
         if how.drop_leaks:

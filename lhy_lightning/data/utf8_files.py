@@ -60,7 +60,7 @@ def open_lines(path: str | Path) -> list[str]:
             raise UnicodeDecodeError("utf-8", content, 0, 1, "zero bytes")
     except UnicodeDecodeError as error:
         where, likely = not_utf8(content)
-        raise ValueError(f"{path}, {where} is not UTF-8 ({error.reason}).{likely}") from error
+        raise ValueError(f"{path}, {where} is not UTF-8 ({error.reason}): save it as UTF-8.{likely}") from error
     if not text.strip():
         raise ValueError(f"{path} is empty.")
     lines = text.split("\n")
