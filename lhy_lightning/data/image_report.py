@@ -61,6 +61,16 @@ def tell_of_classes(names: Sequence[str], truth: np.ndarray, tell: Say, report: 
         report(f"{doubt}.")
 
 
+def tell_of_unlabelled(splits: Mapping[str, Split], names: Sequence[str], report: Say) -> None:
+    """Reports a validation split without labels where training rows have them: nothing about it can be scored."""
+    val = splits.get("val")
+    if names and val is not None and len(val) and (val.truth < 0).all():
+        report(
+            f"the {len(val):,} val pictures have no labels ({val.names([0])[0]} …), so none can be right or wrong: "
+            "give them labels as the training pictures have."
+        )
+
+
 def enlargement(split: Split, size: tuple[int, int]) -> str | None:
     """Returns a sentence where images are enlarged at least twofold, which takes time and shows nothing more.
 

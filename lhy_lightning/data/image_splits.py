@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lhy_lightning.data.folders import Role
 from lhy_lightning.data.picture_store import Pool
-from lhy_lightning.data.splits import duplicates_between, first_of_each_class, fold_of_row, held_out
+from lhy_lightning.data.splits import duplicates_between, first_of_each_class, fold_of_row, held_out, labelled_otherwise
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,10 @@ def divide(
         raise ValueError("the training split is empty.")
     for sentence in pool.doubts(train):
         report(f"training images: {sentence}.")
+    twofold = np.flatnonzero(labelled_otherwise(pool.content[train], labels[train]))
+    if len(twofold):
+        named = _listed([pool.name(int(train[row])) for row in twofold[:6]])
+        report(f"{_counted(len(twofold), 'train')} that occur with another label too, pixel by pixel: {named}.")
     test, made_test = handed.get("test"), 0.0 if "test" in handed else how.test_fraction
     if made_test:
         chosen = held_out(labels[train], pool.content[train], made_test, how.split_seed)

@@ -14,7 +14,13 @@ from lhy_lightning.data.augmentation_steps import Fill, centre_crop, scale_to_co
 from lhy_lightning.data.controls import Control, most_frequent_class
 from lhy_lightning.data.folders import Role
 from lhy_lightning.data.image_arguments import check_crop, check_numbers, kept_and_cut
-from lhy_lightning.data.image_report import describe_splits, enlargement, tell_of_classes, tell_of_sources
+from lhy_lightning.data.image_report import (
+    describe_splits,
+    enlargement,
+    tell_of_classes,
+    tell_of_sources,
+    tell_of_unlabelled,
+)
 from lhy_lightning.data.image_sets import ImageSets
 from lhy_lightning.data.image_splits import Division, Split
 from lhy_lightning.data.image_stages import roles_of_stage, splits_of_stage
@@ -245,6 +251,7 @@ class ImageDataModule(PictureDataModule):
         handed = () if self._given.folds is not None else sets.roles
         self._tell(describe_splits(sets.source, self._splits, handed))
         self._tell_classes()
+        tell_of_unlabelled(self._splits, self.class_names, self._report)
         if (sentence := enlargement(self._splits["train"], self.image_size)) is not None:
             self._report(f"{sentence}.")
 

@@ -8,7 +8,7 @@ import numpy as np
 from lhy_lightning.data.class_counts import describe_classes, doubtful_classes
 from lhy_lightning.data.gold_labels import as_numbers, is_gold, told_missing
 from lhy_lightning.data.labelled_text import LabelledText, Split, label_names
-from lhy_lightning.data.splits import UNLABELLED
+from lhy_lightning.data.splits import UNLABELLED, labelled_otherwise
 
 
 def with_gold(
@@ -81,6 +81,21 @@ def check_variety(labels: np.ndarray, origin: str, classes: Sequence[str] | None
             f"{origin}: all {len(labels):,} training rows {said}: there is nothing to tell apart. Set "
             "--data.label_column if the labels stand in another column."
         )
+
+
+def told_twofold(text: LabelledText, labels: np.ndarray) -> str:
+    """Returns `4 rows have a text that stands elsewhere with another label, such as …`; empty where none has."""
+    number: dict[tuple[str, str], int] = {}
+    pairs = zip(text.first, text.second or text.first, strict=True)
+    content = np.array([number.setdefault(pair, len(number)) for pair in pairs])
+    rows = np.flatnonzero(labelled_otherwise(content, labels))
+    if not len(rows):
+        return ""
+    row = int(rows[0])
+    return (
+        f"{len(rows):,} of {len(labels):,} training rows have a text that stands elsewhere with another label, such as "
+        f"row {text.places[row]}: {text.first[row][:40]!r}"
+    )
 
 
 def describe_labels(labels: np.ndarray, classes: Sequence[str] | None) -> tuple[str, list[str]]:

@@ -112,7 +112,7 @@ def matched(inputs: ImageSets, targets: ImageSets) -> ImageSets:
     """The targets in the order of their inputs: by file name without its ending, or by row where they are no files.
 
     Raises:
-        ValueError: a split, or a picture, is on one side only.
+        ValueError: a split, or a picture, is on one side only, or rows are files of the same names in another order.
     """
     alone = set(inputs.roles) ^ set(targets.roles)
     if alone:
@@ -127,8 +127,21 @@ def matched(inputs: ImageSets, targets: ImageSets) -> ImageSets:
                 f"{inputs.source} has {len(first)} {role} pictures, {targets.source} has {len(second)}: pairs are rows "
                 "of equal number."
             )
+        else:
+            _check_order(first, second)
         pictures[role] = second
     return targets.with_pictures(pictures)
+
+
+def _check_order(inputs: PictureSet, targets: PictureSet) -> None:
+    """Raises ValueError where tables name files of the same names in another order: their rows are not the pairs."""
+    stems = [[PurePath(one.name(row)).stem for row in range(len(one))] for one in (inputs, targets)]
+    if stems[0] != stems[1] and len(set(stems[0])) == len(stems[0]) and set(stems[0]) == set(stems[1]):
+        row = next(row for row, (one, other) in enumerate(zip(*stems, strict=True)) if one != other)
+        raise ValueError(
+            f"row {row} pairs {inputs.name(row)} with {targets.name(row)}, and {stems[0][row]} is among the targets in "
+            f"row {stems[1].index(stems[0][row])}: pairs are rows of equal number; give both tables in one order."
+        )
 
 
 def _in_order_of(inputs: FilePictures, targets: FilePictures) -> FilePictures:

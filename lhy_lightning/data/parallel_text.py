@@ -9,7 +9,7 @@ from typing import Any, Literal
 from lhy_lightning.data.column_files import check_widths, tabbed_rows, usual_width
 from lhy_lightning.data.folders import nearest_existing, role_of
 from lhy_lightning.data.line_alignment import parting_line
-from lhy_lightning.data.sources import open_hub
+from lhy_lightning.data.sources import is_saved, open_hub
 from lhy_lightning.data.table_reader import TABLES, column_values, read_table
 from lhy_lightning.data.utf8_files import open_lines
 
@@ -69,7 +69,7 @@ def open_parallel(
     if source.startswith("embedded:"):
         return _open_embedded(source, langs)
     path = Path(source).expanduser()
-    if path.is_dir():
+    if path.is_dir() and not is_saved(path):
         return _open_folder(path, langs, columns)
     if path.is_file():
         return {"train": _open_file(path, langs, columns)}

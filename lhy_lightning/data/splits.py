@@ -106,6 +106,23 @@ def first_of_each_class(
     return chosen
 
 
+def labelled_otherwise(content: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Which rows have an equal one of another label: (N,) bool.
+
+    Args:
+        content: (N,) numbers or bytes, equal where rows are.
+        labels: (N,) int64, -1 where unknown.
+    """
+    known = np.flatnonzero(labels >= 0)
+    _, group = np.unique(content[known], return_inverse=True)
+    least, most = (np.full(len(known), start) for start in (np.iinfo(np.int64).max, -1))
+    np.minimum.at(least, group, labels[known])
+    np.maximum.at(most, group, labels[known])
+    found = np.zeros(len(labels), dtype=bool)
+    found[known] = least[group] != most[group]
+    return found
+
+
 def duplicates_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Which rows of `second` have the content of a row of `first`: (len(second),) bool."""
     return np.isin(second, first)

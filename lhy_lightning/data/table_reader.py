@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ import pyarrow as pa
 from lhy_lightning.data.utf8_files import opened_text
 
 TABLES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
+_COLUMN_NAME = re.compile(r"[\w.-]{1,40}")
 BLOCK_ROWS = 20_000
 
 
@@ -130,6 +132,7 @@ def _read_csv(path: Path) -> Any:
         with opened_text(path) as file:
             rows = _csv_rows(csv.reader(file, strict=True), path)
             header = next(rows, [])
+            _check_separator(header, path)
             names = _column_names([name or f"Unnamed: {place}" for place, name in enumerate(header)], path)
             schema = pa.schema([(name, pa.string()) for name in names])
             blocks = [pa.table(_columns(block), schema=schema) for block in _blocks(rows)]
@@ -137,6 +140,16 @@ def _read_csv(path: Path) -> Any:
         csv.field_size_limit(limit)
     table = pa.concat_tables(blocks) if blocks else schema.empty_table()
     return Dataset(table, fingerprint=file_fingerprint(path)[:16])
+
+
+def _check_separator(header: list[str], path: Path) -> None:
+    """Raises ValueError where a header of one cell is several names, parted by something else than commas."""
+    for mark, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")):
+        if len(header) == 1 and mark in header[0] and all(map(_COLUMN_NAME.fullmatch, header[0].split(mark))):
+            raise ValueError(
+                f"{path} has its columns parted by {name} ({header[0]!r}): a csv has commas. Save it with commas, or, "
+                "where tab-separated files are taken, with tabs as a .tsv."
+            )
 
 
 def _csv_rows(reader: Any, path: Path) -> Iterator[list[str]]:

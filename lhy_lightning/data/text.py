@@ -17,6 +17,7 @@ from lhy_lightning.data.label_checks import (
     check_variety,
     coded_labels,
     describe_labels,
+    told_twofold,
     with_gold,
     without_labels,
 )
@@ -221,6 +222,8 @@ class TextDataModule(CourseTextDataModule):
             assert labels is not None
             told, doubts = describe_labels(labels, self.class_names)
             self._tell(f"{train.origin}: {told}.")
+            if self.class_names is not None and (twofold := told_twofold(train, labels)):
+                doubts.append(twofold)
             for doubt in doubts:
                 self._report(f"{train.origin}: {doubt}.")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from lhy_lightning.data.folders import nearest_existing, role_of
-from lhy_lightning.data.sources import open_hub
+from lhy_lightning.data.sources import is_saved, open_hub
 
 Split = Literal["train", "val", "test"]
 Text = TypeVar("Text")
@@ -45,7 +45,7 @@ def open_splits(
         FileNotFoundError: there is no such thing, neither here nor, as far as can be seen, on the hub.
     """
     path = Path(source).expanduser()
-    if path.is_dir():
+    if path.is_dir() and not is_saved(path):
         return {role: open_file(file) for role, file in files(path).items()}
     if path.is_file():
         return {"train": open_file(path)}

@@ -202,12 +202,21 @@ class TranslationTexts:
         changed = {name: count for name, count in cleaned.counts.items() if name in CLEANING}
         dropped = _listed({name: count for name, count in cleaned.counts.items() if name not in CLEANING})
         if not cleaned.source:
-            raise ValueError(f"{origin}: nothing is left of {len(lines):,} {what} rows after filtering ({dropped}).")
+            raise ValueError(
+                f"{origin}: nothing is left of {len(lines):,} {what} rows after filtering ({dropped}). Are these the "
+                f"two languages, in this order: {lines[0][:40]!r} and {references[0][:40]!r}? If so, change "
+                "--data.max_ratio, --data.min_words or --data.max_words."
+            )
         if any(changed.values()):
             self.report(f"Cleaning changed {what} lines: {_listed(changed)}.")
         if dropped:
             self.report(f"{len(lines) - len(cleaned.source):,} of {len(lines):,} {what} rows dropped: {dropped}.")
         kept = [references[row] for row in cleaned.rows]
+        equal = [one for one, other in zip(cleaned.source, cleaned.target or kept, strict=True) if one == other]
+        if 2 * len(equal) > len(kept):
+            self.report(
+                f"{len(equal):,} of {len(kept):,} {what} rows are the same on both sides, such as {equal[0][:40]!r}."
+            )
         return TextSplit([lines[row] for row in cleaned.rows], kept, cleaned.source, cleaned.target)
 
     @cached_property
@@ -215,7 +224,9 @@ class TranslationTexts:
         """Training rows, and what is held out of them where the source hands out no such split."""
         how, text = self.how, self._handed("train")
         if text is not None and text.target is not None and text.placeholder:
-            raise ValueError(f"{how.source} has no sentence pairs to train on: all targets are {text.target[0][:40]!r}.")
+            raise ValueError(
+                f"{how.source} has no sentence pairs to train on: all targets are {text.target[0][:40]!r}."
+            )
         if text is None or text.target is None:
             raise ValueError(f"{how.source} has no sentence pairs to train on.")
         splits = {"train": self._filtered("training", text.origin, text.source, text.target)}
