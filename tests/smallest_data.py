@@ -33,7 +33,9 @@ DATA: dict[str, Callable[[], CourseDataModule]] = {
         ("CDAN", "DANN", "DIRTT", "MCC", "MCD", "MomentMatching", "SourceOnly", "VADA"),
         lambda: DomainDataModule(**DOMAINS, image_size=8),
     ),
-    "DomainGeneralization": lambda: DomainDataModule(**{**DOMAINS, "source": SOURCES}, image_size=8, channels=1),
+    "DomainGeneralization": lambda: DomainDataModule(
+        **{**DOMAINS, "source": SOURCES}, target_batch_size=0, image_size=8, channels=1
+    ),
     **dict.fromkeys(
         ("GAN", "SNGAN", "WGAN", "WGANGP", "VQVAE", "AutoEncoder", "CodePrior", "ImageClassifier"),
         lambda: ImageDataModule(**DIGITS),
