@@ -34,7 +34,7 @@ CASES: dict[str, list[tuple[Any, str]]] = {
     "limit_val_batches": [(0, WORKS), (-1, LINE)],
     "limit_test_batches": [(0, WORKS), (-1, LINE)],
     "limit_predict_batches": [(0, WORKS), (-1, LINE)],
-    "overfit_batches": [(1, WORKS), (0.1, WORKS), (-1, LINE)],
+    "overfit_batches": [(1, WORKS), (0.2, WORKS), (-1, LINE)],
     "val_check_interval": [(1, WORKS), (0.5, WORKS), (0, LINE)],
     "check_val_every_n_epoch": [(2, WORKS), (None, WORKS), (0, LINE)],
     "num_sanity_val_steps": [(0, WORKS), (-1, WORKS)],
