@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NoReturn
 
 from lhy_lightning import __version__
 from lhy_lightning.recipes import RecipeError, comment_block, find_recipe, list_recipes, recipe_table, recipe_text
@@ -83,11 +84,16 @@ def _until_the_reader_leaves(answer: Callable[[], int | None]) -> int:
     return code or 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse, with an error of one line as those of all other commands."""
+
+    def error(self, message: str) -> NoReturn:
+        raise RecipeError(f"{message} ({self.format_usage().strip()})")
+
+
 def recipes(arguments: Sequence[str]) -> int:
     """`lhy recipes`: the table of all recipes, or one recipe's header."""
-    parser = argparse.ArgumentParser(
-        prog="lhy recipes", description="List the recipes, or show what one says of itself."
-    )
+    parser = _Parser(prog="lhy recipes", description="List the recipes, or show what one says of itself.")
     parser.add_argument("recipe", nargs="?", metavar="NAME", help="a recipe's name or path: print its header")
     name = parser.parse_args(arguments).recipe
     if name is None:
@@ -102,7 +108,7 @@ def recipes(arguments: Sequence[str]) -> int:
 
 def copy(arguments: Sequence[str]) -> int:
     """`lhy copy`: a recipe written to a file of the user's, whole or not at all."""
-    parser = argparse.ArgumentParser(prog="lhy copy", description="Copy a recipe, to change it.")
+    parser = _Parser(prog="lhy copy", description="Copy a recipe, to change it.")
     parser.add_argument("recipe", metavar="NAME", help="a recipe's name or path")
     parser.add_argument("destination", metavar="FILE", type=Path, help="the new file, or a folder to put it in")
     parser.add_argument("--force", action="store_true", help="overwrite FILE if it is there")

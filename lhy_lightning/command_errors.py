@@ -108,7 +108,7 @@ def wrong_class(message: str) -> str | None:
                 return f"{key[1]} is {kind}, and {cls.__name__} is {words}: give it by --{other}."
     if settings := re.search(r"Problem with given class_path '\S*?(\w+)':\s+'(\w+)' object has no attribute", message):
         return f"{key[1]}: init_args of {settings[1]} are settings by name (`name: value`), not of type {settings[2]}."
-    if re.search(r"[\s\d\[{(]", value) or not value:
+    if "class_path" not in value and (re.search(r"[\s\d\[{(]", value) or not value):
         return f"{key[1]} is {kind}, by its name or as class_path and init_args, not {value!r}."
     return None
 

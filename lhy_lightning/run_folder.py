@@ -190,6 +190,10 @@ def find_checkpoint(which: str, root: Path, name: str | None, recipe: str | None
     if is_run(path) or was_started(path):
         return _in_run(path, "best")
     if which not in ("last", "best"):
+        if path.is_dir():
+            below = [str(run) for run in sorted(runs_below(path))]
+            hint = f"; runs in it: {', '.join(below[:5])}{' …' if below[5:] else ''}" if below else ""
+            raise FileNotFoundError(f"--ckpt_path {which} is a folder without a run's checkpoints/{hint}.")
         raise FileNotFoundError(f"--ckpt_path {which}: no such file; give a file, a run folder, `last` or `best`.")
     if started_by_another_process():
         return _in_run(Path(os.environ[ENVIRONMENT_KEY]), which)

@@ -53,3 +53,9 @@ def test_a_setting_that_a_class_has_not_is_told_with_flag_and_class(
 )  # fmt: skip
 def test_a_value_that_is_no_class_of_its_kind(key: str, errors: str, value: str, said: str) -> None:
     assert explain(UNION.format(key=key, errors=errors, value=value), []) == said
+
+
+def test_a_misspelt_package_of_a_class_path_is_told_as_such() -> None:
+    errors = "    - Problem with given class_path 'lhy_lightningg.GAN':\n        No module named 'lhy_lightningg'"
+    said = explain(UNION.format(key="model", errors=errors, value="{'class_path': 'lhy_lightningg.GAN'}"), [])
+    assert said == "model names 'lhy_lightningg.GAN', and there is no such class."

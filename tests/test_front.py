@@ -135,3 +135,14 @@ def test_a_reader_that_leaves_early_is_no_error(arguments: list[str]) -> None:
     command.stdout.close()  # as `| head -0` does
     assert command.stderr.read() == b""
     assert command.wait(60) == 0
+
+
+@pytest.mark.parametrize(
+    "words", [["recipes", "quickstart", "b"], ["recipes", "--foo"], ["copy"], ["copy", "quickstart"]]
+)
+def test_arguments_that_do_not_fit_are_one_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("lhy: error: ")
+    assert said.count("\n") == 1
+    assert f"usage: lhy {words[0]}" in said

@@ -121,3 +121,18 @@ def test_a_missing_checkpoint_is_an_error_that_says_what_is_there(tmp_path: Path
         find_checkpoint("lst", tmp_path, None, None)
     with pytest.raises(FileNotFoundError, match="no run of hw03/strong"):
         find_checkpoint("last", tmp_path, None, "hw03/strong")
+
+
+def test_a_folder_of_several_runs_names_them(tmp_path: Path) -> None:
+    for number in (0, 1):
+        make_run(tmp_path / f"mine/fold-{number}", "best", "last")
+    with pytest.raises(FileNotFoundError, match=r"mine is a folder without .*; runs in it: .*/fold-0, .*/fold-1\."):
+        find_checkpoint(str(tmp_path / "mine"), tmp_path, None, None)
+
+
+def test_a_run_without_its_best_epoch_names_the_last_step(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "short", "last")
+    with pytest.raises(
+        FileNotFoundError, match=r"best.ckpt is missing .*`--ckpt_path .*/last.ckpt` takes the last step"
+    ):
+        find_checkpoint(str(run), tmp_path, None, None)

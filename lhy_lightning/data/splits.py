@@ -74,6 +74,9 @@ def fold_of_row(labels: np.ndarray, content: np.ndarray, folds: int, seed: int) 
 
     Returns:
         (N,) int64 in [0, folds).
+
+    Raises:
+        ValueError: there are more folds than different rows, so that some have none.
     """
     fold, total = np.zeros(len(labels), dtype=np.int64), [0] * folds
     for number, groups in enumerate(content_groups(labels, content)):
@@ -83,6 +86,12 @@ def fold_of_row(labels: np.ndarray, content: np.ndarray, folds: int, seed: int) 
             fold[groups[i]] = target
             in_class[target] += len(groups[i])
             total[target] += len(groups[i])
+    if empty := total.count(0):
+        different = len(np.unique(content))
+        raise ValueError(
+            f"folds={folds}: {empty:,} of them would have no validation row, as {different:,} rows are different; "
+            f"give {different:,} at most."
+        )
     return fold
 
 

@@ -46,3 +46,10 @@ def test_a_few_labels_a_class() -> None:
     assert np.bincount(LABELS[chosen]).tolist() == [7, 7, 7, 7]
     with pytest.raises(ValueError, match="labelled_per_class=11, but class 2 has 10 training rows"):
         first_of_each_class(LABELS, 11, 0)
+
+
+def test_more_folds_than_rows_are_refused() -> None:
+    content = np.array([1, 2, 2, 3])
+    with pytest.raises(ValueError, match=r"folds=5: 2 of them would have no validation row, .* give 3 at most"):
+        fold_of_row(np.zeros(4, dtype=int), content, 5, 0)
+    assert set(fold_of_row(np.zeros(4, dtype=int), content, 3, 0)) == {0, 1, 2}
