@@ -44,6 +44,20 @@ def name_of_recipe(recipe: str) -> str:
     return path.stem if path.suffix in (".yaml", ".yml") else recipe.strip("/")
 
 
+def check_name(root: Path, name: str) -> None:
+    """Refuses a name by which a run would lie elsewhere than under `root`, where nothing finds it again.
+
+    Raises:
+        ValueError: an absolute path, one with `..`, or a character that cannot be printed.
+    """
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts or not name.isprintable():
+        raise ValueError(
+            f"--name {name!r}: a run is a folder of its own under {root}, such as hw03/mine; another place for all "
+            "runs is given by --trainer.default_root_dir."
+        )
+
+
 def runs_below(root: Path, *, started: bool = False) -> list[Path]:
     """All run folders under `root`, the one written to last at the end.
 
@@ -184,6 +198,8 @@ def find_checkpoint(which: str, root: Path, name: str | None, recipe: str | None
     Raises:
         FileNotFoundError: there is none; names what is there.
     """
+    if not which:  # a shell's variable that is not set; as a path it is the current folder
+        raise FileNotFoundError("--ckpt_path is empty; give a file, a run folder, `last` or `best`.")
     path = Path(which)
     if path.is_file():
         return path.resolve()

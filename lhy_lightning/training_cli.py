@@ -110,9 +110,13 @@ def prepare(argv: list[str]) -> Command:
     recipe = None if not own.config else run_folder.name_of_recipe(own.config[-1])
     command = Command(subcommand, [subcommand], Path(), flags=flags, root=root)
     with_files: list[str] = list(recipes)
+    if own.name:
+        run_folder.check_name(root, own.name)
     if own.name or own.ckpt_path is None:
         check_writable(root / own.name if own.name else (root / (recipe or "run")).parent, ELSEWHERE)
     overwrite = own.overwrite.lower() in ("true", "1", "yes")
+    if not overwrite and own.overwrite.lower() not in ("false", "0", "no"):
+        raise ValueError(f"--overwrite {own.overwrite!r}: true or false.")
     again = run_folder.start_again(own.ckpt_path, root, own.name, recipe) if subcommand == "fit" else None
     if again is not None:
         own.ckpt_path, own.name = None, str(again.relative_to(root))

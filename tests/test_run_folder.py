@@ -136,3 +136,16 @@ def test_a_run_without_its_best_epoch_names_the_last_step(tmp_path: Path) -> Non
         FileNotFoundError, match=r"best.ckpt is missing .*`--ckpt_path .*/last.ckpt` takes the last step"
     ):
         find_checkpoint(str(run), tmp_path, None, None)
+
+
+@pytest.mark.parametrize("name", ["..", "../mine", "a/../../mine", "/mine", ".", "two\nlines"])
+def test_a_name_that_leads_away_from_all_runs_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"--name .*: a run is a folder of its own under runs"):
+        run_folder.check_name(Path("runs"), name)
+    run_folder.check_name(Path("runs"), "hw03/mine..2 b")
+
+
+def test_an_empty_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(make_run(tmp_path / "here", "best", "last"))
+    with pytest.raises(FileNotFoundError, match="--ckpt_path is empty; give a file"):
+        find_checkpoint("", tmp_path, None, None)

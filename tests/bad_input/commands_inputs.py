@@ -94,4 +94,18 @@ INPUTS = [
         "--trainer.num_nodes 2: nothing says where the other nodes are",
         kind="commands",
     ),
+    BadInput(
+        "a name that leads away from all runs",
+        nothing,
+        command("fit", "--config", "quickstart", "--name", "../mine"),
+        "--name '../mine': a run is a folder of its own under runs, .*--trainer.default_root_dir",
+        kind="commands",
+    ),
+    BadInput(
+        "an --overwrite that is neither",
+        nothing,
+        command("fit", "--config", "quickstart", "--overwrite", "maybe"),
+        "--overwrite 'maybe': true or false",
+        kind="commands",
+    ),
 ]
