@@ -6,6 +6,7 @@ list. Names in `Literal` annotations need no entry. What holds of the same argum
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -98,6 +99,9 @@ GREY_OR_COLOUR = Range(said="pictures are grey (1) or colour (3)")
 CLIP = Range(above=0, note="or None for no clipping")
 SIZES = Range(at_least=1, empty=False)
 
+MOST_WORKERS = max(64, 8 * (os.cpu_count() or 1))
+"""More processes make no batch sooner, and a slip of the keyboard would start them all."""
+
 SHARED: dict[str, Range | Names] = {
     "lr": POSITIVE,
     "weight_decay": NOT_NEGATIVE,
@@ -123,7 +127,7 @@ SHARED: dict[str, Range | Names] = {
     "max_tokens": COUNT,
     "max_length": COUNT,
     "steps_per_epoch": COUNT,
-    "num_workers": Range(at_least=0),
+    "num_workers": Range(at_least=0, at_most=MOST_WORKERS, note="each is a process of its own"),
     "cache_limit_gb": NOT_NEGATIVE,
     "load_size": COUNT,
     "val_fraction": BELOW_ONE,

@@ -73,6 +73,10 @@ def rank_zero_print(message: str) -> None:
     print(message, flush=True)
 
 
+SOURCES = ("source", "target", "target_test", "source_a", "source_b")
+"""Arguments that name where rows come from, beside those that end in `_source`."""
+
+
 class CourseDataModule(LightningDataModule):
     """Base of the course's data modules. Constructor arguments are plain data; `batch_size` is per process.
 
@@ -98,8 +102,17 @@ class CourseDataModule(LightningDataModule):
     _place: dict[str, int] | None = None
 
     def __new__(cls, *positional: Any, **arguments: Any) -> Self:
-        """Checks the arguments, before a constructor reads anything."""
+        """Checks the arguments, before a constructor reads anything.
+
+        Raises:
+            ValueError: see `check_arguments`; or a source is empty, which as a path would be the current folder.
+        """
         check_arguments(cls, positional, arguments)
+        places = {"source": positional[0] if positional else None, **arguments}
+        named = {name: value for name, value in places.items() if name in SOURCES or name.endswith("_source")}
+        empty = next((name for name, value in named.items() if value == "" or value in ([""], ("",))), None)
+        if empty is not None:
+            raise ValueError(f"{empty} is empty: name a file, a folder or a hub id (is a shell variable not set?).")
         return super().__new__(cls)
 
     def __init__(self) -> None:

@@ -11,11 +11,14 @@ from lhy_lightning import (
     GAN,
     AnomalyDetector,
     AutoEncoder,
+    DomainDataModule,
     ImageClassifier,
     ImageDataModule,
     QuestionAnsweringDataModule,
+    TextDataModule,
     TranslationDataModule,
     Translator,
+    UnpairedImageDataModule,
 )
 from tests.bad_input.case import BadInput, command, nothing, set_up, text
 
@@ -62,7 +65,7 @@ REFUSED: list[tuple[str, Callable[..., Any], dict[str, Any], str]] = [
     ("all units dropped", ImageClassifier, {"dropout": 2}, r"^dropout=2: must be at least 0 and below 1\.$"),
     ("a network of no width", ImageClassifier, {"width": 0}, r"^width=0: must be at least 1\.$"),
     ("a GAN of no width", GAN, {"width": 0}, r"^width=0: must be at least 1\.$"),
-    ("a negative number of workers", ImageDataModule, {"num_workers": -1}, r"^num_workers=-1: must be at least 0\.$"),
+    ("a negative number of workers", ImageDataModule, {"num_workers": -1}, "^num_workers=-1: must lie between 0 and "),
     ("an infinite fraction", ImageDataModule, {"val_fraction": float("inf")}, "^val_fraction=inf: must lie between 0"),
     ("a misspelt network", Translator, {"network": "gruu"}, "^network is one of transformer, gru, .*mean 'gru'"),
     ("a misspelt optimizer", GAN, {"optimizer": "adan"}, "^optimizer is one of .*did you mean 'adam'"),
@@ -134,5 +137,28 @@ INPUTS = [
         r"questions cut to 16 tokens \(longest \d+\)\. --data.max_question \d+ .*--data.max_length \d+",
         ends="counted",
         kind="settings",
+    ),
+    BadInput(
+        "more loader processes than any machine has use for",
+        nothing,
+        set_up(ImageDataModule, num_workers=9999),
+        r"^num_workers=9999: must lie between 0 and \d+, each is a process of its own",
+        kind="settings",
+    ),
+    *(
+        BadInput(
+            f"an empty {name} of {kind.__name__}",
+            nothing,
+            lambda folder, kind=kind, name=name: kind(**{name: ""}),
+            rf"^{name} is empty: name a file, a folder or a hub id",
+            kind="settings",
+        )
+        for kind, name in (
+            (ImageDataModule, "source"),
+            (DomainDataModule, "target"),
+            (UnpairedImageDataModule, "source_b"),
+            (TextDataModule, "predict_source"),
+            (TranslationDataModule, "source"),
+        )
     ),
 ]
