@@ -127,7 +127,11 @@ SHARED: dict[str, Range | Names] = {
     "max_tokens": COUNT,
     "max_length": COUNT,
     "steps_per_epoch": COUNT,
-    "num_workers": Range(at_least=0, at_most=MOST_WORKERS, note="each is a process of its own"),
+    "num_workers": Range(
+        at_least=0,
+        at_most=MOST_WORKERS,
+        said=f"must be at least 0 and at most {MOST_WORKERS}, as each is a process of its own",
+    ),
     "cache_limit_gb": NOT_NEGATIVE,
     "load_size": COUNT,
     "val_fraction": BELOW_ONE,

@@ -9,6 +9,7 @@ import numpy as np
 
 from lhy_lightning.data.column_files import check_widths, tabbed_rows, usual_width
 from lhy_lightning.data.gold_labels import Labels, classes_of, read_labels
+from lhy_lightning.data.question_set import short
 from lhy_lightning.data.table_reader import TABLES, column_values, read_table
 from lhy_lightning.data.text_sources import Split, files_by_split, open_embedded, open_splits
 
@@ -258,7 +259,7 @@ def _from_table(table: Any, origin: str, columns: Columns) -> LabelledText:
 def _texts(texts: list[Any], origin: str, name: str) -> list[str]:
     wrong = next((row for row, value in enumerate(texts) if not isinstance(value, str | None)), None)
     if wrong is not None:
-        raise ValueError(f"{origin}, row {wrong}: {name} is {texts[wrong]!r}, not text.")
+        raise ValueError(f"{origin}, row {wrong}: {name} is {short(texts[wrong])}, not text.")
     return [value or "" for value in texts]
 
 

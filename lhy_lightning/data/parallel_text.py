@@ -9,6 +9,7 @@ from typing import Any, Literal
 from lhy_lightning.data.column_files import check_widths, tabbed_rows, usual_width
 from lhy_lightning.data.folders import nearest_existing, role_of
 from lhy_lightning.data.line_alignment import parting_line
+from lhy_lightning.data.question_set import short
 from lhy_lightning.data.sources import is_saved, open_hub
 from lhy_lightning.data.table_reader import TABLES, column_values, read_table
 from lhy_lightning.data.utf8_files import open_lines
@@ -261,7 +262,7 @@ def _open_table(
     for text, lang in zip(texts, langs, strict=True):
         wrong = next((row for row, value in enumerate(text) if not isinstance(value, str | None)), None)
         if wrong is not None:
-            raise ValueError(f"{origin}, row {wrong}: {lang} is {text[wrong]!r}, not text.")
+            raise ValueError(f"{origin}, row {wrong}: {lang} is {short(text[wrong])}, not text.")
     source, target = ([value or "" for value in text] for text in texts)
     return _paired(source, target if any(target) else None, origin)
 

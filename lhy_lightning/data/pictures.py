@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lhy_lightning.data.bit_depth import DeepImage, Range, deep_image, range_in_use
 from lhy_lightning.data.bitmaps import open_bitmap
@@ -331,7 +331,7 @@ class TablePictures(PictureSet):
             why += f" {value} lies in {beside[0]}: write {beside[0]}/{value}."
         raise ValueError(
             f"{self.source}: none of the {len(named):,} files that column {self.column!r} names is there, such as "
-            f"{value!r} in row {row}. {why}"
+            f"{value[:80]!r} in row {row}. {why}"
         )
 
     def open(self, row: int) -> Image.Image:
@@ -339,7 +339,10 @@ class TablePictures(PictureSet):
         if isinstance(value, dict):
             value = value["bytes"] if value.get("bytes") is not None else value["path"]
         if isinstance(value, bytes):
-            return open_image(io.BytesIO(value))
+            try:
+                return open_image(io.BytesIO(value))
+            except UnidentifiedImageError as error:  # whose own message names the place in memory
+                raise UnidentifiedImageError(f"its {len(value):,} bytes are no image") from error
         if isinstance(value, str):
             return open_image(self._path(value))
         shape = self._numbers(value).shape

@@ -117,7 +117,10 @@ def _column_names(names: Sequence[str], path: Path) -> list[str]:
     stripped = [name.strip() for name in names]
     twice = next((name for name, count in Counter(stripped).items() if count > 1), None)
     if twice is not None:
-        raise ValueError(f"{path} has {stripped.count(twice)} columns called {twice!r}: rename or remove one.")
+        raise ValueError(
+            f"{path} has {stripped.count(twice)} columns called {twice!r}: rename or remove one. "
+            "Has the file no header? Write one, such as text,label."
+        )
     return stripped
 
 

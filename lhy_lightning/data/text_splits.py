@@ -99,7 +99,10 @@ def hold_out_pairs(
     if count <= 0:
         return HeldOut(np.zeros(rows, dtype=bool), 0)
     if count >= rows:
-        raise ValueError(f"{count:,} of {rows:,} rows are to be held out: none would be left to train on.")
+        raise ValueError(
+            f"{count:,} of {rows:,} rows are to be held out: none would be left to train on. Give more rows, or a "
+            "validation set of its own."
+        )
     group = sentence_groups(source, target)
     members: dict[int, list[int]] = {}
     for row, first in enumerate(group.tolist()):

@@ -207,8 +207,16 @@ INPUTS = [
     image(
         "a csv of semicolons", text("t.csv", "image;label\na.png;1\n"), "columns parted by semicolons", source="t.csv"
     ),
+    image("bytes that are no image", parquet(image=[b"junk"] * 9), "its 4 bytes are no image", source="t.parquet"),
     BadInput("a folder of save_to_disk", images("unused"), saved_images, ends="right", kind="images"),
     a_text("a csv of semicolons", text("t.csv", "text;label\n"), "columns parted by semicolons", name="t.csv"),
+    a_text("a csv without a header", text("t.csv", "0,0,good\n1,0,bad\n"), "Has the file no header", name="t.csv"),
+    a_text(
+        "a column as an object",
+        text("t.jsonl", json.dumps({"text": TEXTS, "label": 1})),
+        "row 0: text is .{60,70} …, not text",
+        name="t.jsonl",
+    ),
     a_text("a csv of tabs", text("t.csv", "text\tlabel\n"), "columns parted by tabs", name="t.csv"),
     a_text(
         "labels 1 and 1.0",

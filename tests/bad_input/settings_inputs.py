@@ -65,7 +65,7 @@ REFUSED: list[tuple[str, Callable[..., Any], dict[str, Any], str]] = [
     ("all units dropped", ImageClassifier, {"dropout": 2}, r"^dropout=2: must be at least 0 and below 1\.$"),
     ("a network of no width", ImageClassifier, {"width": 0}, r"^width=0: must be at least 1\.$"),
     ("a GAN of no width", GAN, {"width": 0}, r"^width=0: must be at least 1\.$"),
-    ("a negative number of workers", ImageDataModule, {"num_workers": -1}, "^num_workers=-1: must lie between 0 and "),
+    ("a negative number of workers", ImageDataModule, {"num_workers": -1}, "^num_workers=-1: must be at least 0 and "),
     ("an infinite fraction", ImageDataModule, {"val_fraction": float("inf")}, "^val_fraction=inf: must lie between 0"),
     ("a misspelt network", Translator, {"network": "gruu"}, "^network is one of transformer, gru, .*mean 'gru'"),
     ("a misspelt optimizer", GAN, {"optimizer": "adan"}, "^optimizer is one of .*did you mean 'adam'"),
@@ -142,7 +142,7 @@ INPUTS = [
         "more loader processes than any machine has use for",
         nothing,
         set_up(ImageDataModule, num_workers=9999),
-        r"^num_workers=9999: must lie between 0 and \d+, each is a process of its own",
+        r"^num_workers=9999: must be at least 0 and at most \d+, as each is a process of its own",
         kind="settings",
     ),
     *(
