@@ -7,7 +7,7 @@ import struct
 from PIL import Image
 
 HEADER = struct.Struct("<2s8xIIiiHHIxxxxxxxxxxxxI")  # signature … offset, header size, width, height, planes, bits …
-GREYS = b"".join(bytes((level, level, level, 0)) for level in range(256))
+LEVELS = bytes(range(256))
 
 
 def open_bitmap(data: bytes) -> Image.Image | None:
@@ -28,7 +28,8 @@ def open_bitmap(data: bytes) -> Image.Image | None:
     known = signature == b"BM" and size in (40, 108, 124) and planes == 1 and compression == 0
     if not known or kind is None or width < 1 or rows < 1 or len(data) < offset + rows * stride:
         return None
-    if bits == 8 and (colours not in (0, 256) or data[14 + size : 14 + size + 1024] != GREYS):
+    palette = data[14 + size : 14 + size + 1024]  # blue, green, red, and a byte that each writer fills its own way
+    if bits == 8 and (colours not in (0, 256) or any(palette[place::4] != LEVELS for place in range(3))):
         return None
     mode, raw = kind
     pixels = data[offset : offset + rows * stride]

@@ -76,7 +76,8 @@ def _read_typed(path: Path, kind: str) -> Any:
             return _without_dates(path) if kind == "json" and "timestamp" in str(table.features) else table
     except Exception as error:  # each format has its own
         why = error.__cause__ or error
-        no_rows = ("corresponds to no data", "BatchSize must be greater than 0")  # the latter is of parquet
+        # of the formats and versions of `datasets`; the last is of parquet
+        no_rows = ("corresponds to no data", "at least one example", "BatchSize must be greater than 0")
         if not path.stat().st_size or not str(why) or any(said in str(why) for said in no_rows):
             raise ValueError(f"{path} ({path.stat().st_size:,} bytes) has no rows.") from error
         if isinstance(why, UnicodeDecodeError):

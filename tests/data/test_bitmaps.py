@@ -2,6 +2,7 @@
 
 import io
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,17 @@ def test_grey_and_colour_files_are_what_pil_reads(mode: str, size: tuple[int, in
     turned = open_bitmap(bytes(upside_down))
     assert turned is not None
     assert np.array_equal(np.asarray(turned), np.asarray(Image.open(io.BytesIO(bytes(upside_down)))))
+
+
+@pytest.mark.parametrize("reserved", [lambda level: 0, lambda level: level, lambda level: 255])
+def test_grey_files_are_read_whatever_their_writer_put_behind_each_colour(reserved: Callable[[int], int]) -> None:
+    data, pixels = bitmap("L")
+    file = bytearray(data)
+    for level in range(256):
+        file[54 + 4 * level + 3] = reserved(level)
+    read = open_bitmap(bytes(file))
+    assert read is not None
+    assert np.array_equal(np.asarray(read), pixels)
 
 
 def test_palettes_single_bits_and_other_files_are_left_to_pil() -> None:
