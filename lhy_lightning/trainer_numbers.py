@@ -44,7 +44,7 @@ def check_trainer_numbers(settings: Mapping[str, Any]) -> None:
             "start it by torchrun or SLURM, set MASTER_ADDR and NODE_RANK on each, or leave it out for one machine."
         )
     devices, accelerator = settings.get("devices"), settings.get("accelerator")
-    wanted = int(devices) if isinstance(devices, int | str) and str(devices).lstrip("-").isdigit() else None
+    wanted = int(devices) if isinstance(devices, int | str) and str(devices).lstrip("-").isdecimal() else None
     there = devices_of(str(accelerator))
     if wanted is not None and there is not None and not (wanted == -1 or 1 <= wanted <= there):
         raise ValueError(

@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
 from lhy_lightning.data.encoder_choice import TokenizerChoice
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
-from lhy_lightning.data.module import CourseDataModule
+from lhy_lightning.data.module import CourseDataModule, rank_zero_print
 
 SplitName = Literal["train", "val", "test", "predict"]
 SPLITS: dict[str, tuple[SplitName, ...]] = {
@@ -87,7 +86,7 @@ class CourseTextDataModule(CourseDataModule):
             of: what it was found in.
         """
         if self._said:
-            _print(f"{of}: " + " ".join(self._said))
+            rank_zero_print(f"{of}: " + " ".join(self._said))
             self._said.clear()
 
     def rows_once(self, name: SplitName) -> DataLoader:
@@ -102,8 +101,3 @@ class CourseTextDataModule(CourseDataModule):
 
     def predict_dataloader(self) -> DataLoader:
         return self.rows_once("predict")
-
-
-@rank_zero_only
-def _print(message: str) -> None:
-    print(message)
