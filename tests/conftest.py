@@ -3,6 +3,8 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")
+# Before torch is imported: with more threads than cores libgomp's barriers otherwise burn processor time.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests import processes
 from tests.picture_folders import class_folders, food11, write_picture  # noqa: F401
+
+pytest_plugins = ["tests.budget", "tests.workers"]
 
 torch.set_num_threads(1)  # forked processes (tests/processes.py) must not inherit a thread pool
 
@@ -22,6 +27,12 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Te
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     return
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_pair_of_ranks(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Trainings on two ranks take turns over all workers of pytest-xdist, whose folders lie in one."""
+    processes.turns = tmp_path_factory.getbasetemp().parent / "two_ranks.lock"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,14 +1,37 @@
 """Runs functions in forked processes: a second rank or a killed run without paying for another import of torch."""
 
+import fcntl
 import multiprocessing
 import os
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+turns: Path | None = None
+"""The file that is locked while several ranks train; `conftest.py` sets the one that all workers of a run share."""
+
+
+@contextmanager
+def several_ranks() -> Iterator[None]:
+    """Waits until no other worker of pytest-xdist trains on several ranks, and keeps them waiting meanwhile.
+
+    The lock is of this process alone: forked children do not hold it, and it ends with the process however that ends.
+    The clock of pytest-timeout (the alarm) stands still while waiting; whoever holds the lock has one of its own.
+    """
+    assert turns is not None, "only inside of tests"
+    with turns.open("w") as file:
+        left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, left)
+        yield
 
 
 def free_port() -> int:
@@ -29,7 +52,7 @@ def run_forked(
     environments: tuple[dict[str, str], ...] = ({},),
     timeout: float = 240,
 ) -> list[int]:
-    """Calls `function(*arguments)` in one forked process for each environment, all at once.
+    """Calls `function(*arguments)` in one forked process for each environment, all at once; several take their turn.
 
     Returns:
         The exit codes; minus the signal's number for a process that was killed.
@@ -37,13 +60,14 @@ def run_forked(
     context = multiprocessing.get_context("fork")
     # not daemonic: a data loader starts workers of its own
     processes = [context.Process(target=_enter, args=(function, env, arguments)) for env in environments]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout)
-        if process.is_alive():
-            process.kill()
-            process.join()
+    with several_ranks() if len(processes) > 1 else nullcontext():
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(timeout)
+            if process.is_alive():
+                process.kill()
+                process.join()
     return [int(process.exitcode or 0) for process in processes]
 
 

@@ -11,7 +11,7 @@ import torch
 
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.cli import main
-from tests.processes import run_forked, slurm_environments, torchrun_environments
+from tests.processes import run_forked, several_ranks, slurm_environments, torchrun_environments
 
 
 def fit_command(root: Path, name: str, batch_size: int) -> list[str]:
@@ -39,7 +39,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert run_forked(fit_and_predict, root, "slurm", 16, environments=slurm_environments(2)) == [0, 0]
     # Lightning's own launcher starts the command line anew for the second device.
     command = [sys.executable, "-m", "lhy_lightning.cli", *fit_command(root, "devices", 16), "--trainer.devices", "2"]
-    subprocess.run(command, check=True, timeout=400, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    with several_ranks():
+        subprocess.run(command, check=True, timeout=400, env={**os.environ, "OMP_NUM_THREADS": "1"})
     return root
 
 
