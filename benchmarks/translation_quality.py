@@ -36,7 +36,7 @@ import yaml
 from over_seeds import mean_and_error, standard_error
 
 SEEDS = (0, 1, 2)
-SCHEDULED = "lhy_lightning.seq2seq.exposure.ScheduledSamplingTranslator"
+SCHEDULED = "lhy_lightning.ScheduledSamplingTranslator"
 DATA = {  # name: recipe, tokenization of BLEU
     "multi30k": ("seq2seq/multi30k", "13a"),
     "tatoeba": ("seq2seq/tatoeba", "zh"),
@@ -74,7 +74,7 @@ SHORT = ("--data.max_tokens", "2048", "--model.warmup_steps", "200")  # more upd
 # as the recipe seq2seq/bleu_training
 MORE = ("--trainer.max_epochs", "1", "--data.max_tokens", "1024", "--data.eval_max_tokens", "4096", "--model.lr",
         "0.0003", "--model.schedule", "constant", "--model.warmup_steps", "20")  # fmt: skip
-BLEU_TRAINING = "lhy_lightning.seq2seq.bleu_training.BleuTranslator"
+BLEU_TRAINING = "lhy_lightning.BleuTranslator"
 FURTHER: dict[str, tuple[str, ...]] = {
     "cross entropy": (),
     "minimum risk": ("--model", BLEU_TRAINING, "--model.objective", "minimum_risk", "--model.sharpness", "0.1"),

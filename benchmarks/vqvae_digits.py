@@ -16,7 +16,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from lhy_lightning import VQVAE, ImageDataModule
-from lhy_lightning.autoencoders.rate_distortion import compare
+from lhy_lightning.autoencoders.rate_distortion import compare_compression
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
     data.setup("fit")
     data.setup("test")
     pictures = {name: torch.cat(list(data.pictures(name))) for name in ("train", "test")}  # type: ignore[arg-type]
-    rates, back = compare(model, pictures["train"], pictures["test"])
+    rates, back = compare_compression(model, pictures["train"], pictures["test"])
     print("| kept as | bits a pixel | PSNR | SSIM | squared error |\n|---|---:|---:|---:|---:|")
     for rate in rates:
         print(f"| {rate.name} | {rate.bits_per_pixel:.2f} | {rate.psnr:.2f} | {rate.ssim:.3f} | {rate.mse:.4f} |")

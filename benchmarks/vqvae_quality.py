@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lhy_lightning import ImageDataModule
-from lhy_lightning.autoencoders.code_use import perplexity
+from lhy_lightning.autoencoders.code_use import code_perplexity
 from lhy_lightning.autoencoders.networks import ConvDecoder, ConvEncoder
 from lhy_lightning.autoencoders.vector_quantizer import Quantized, VectorQuantizer
 from lhy_lightning.autoencoders.vqvae import VQVAENetwork
@@ -100,7 +100,7 @@ def train(side: str, data: ImageDataModule, seed: int, options: Any) -> dict[str
             error += float((result - images).square().sum())
             elements += images.numel()
             counts += torch.bincount(found.codes.flatten(), minlength=options.codes)
-    return {"mse": error / elements, "perplexity": float(perplexity(counts)), "seconds": seconds}
+    return {"mse": error / elements, "perplexity": float(code_perplexity(counts)), "seconds": seconds}
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, list[dict[str, float]]]:

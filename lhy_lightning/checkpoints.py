@@ -12,13 +12,23 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from lhy_lightning.checksums import check_archive
-from lhy_lightning.trusted_classes import check_settings, class_from_file
+from lhy_lightning.trusted_classes import check_settings, class_from_file, find_class, public_address
 from lhy_lightning.whole_file import whole_file
 
 
 def class_path(cls: type) -> str:
-    """`package.module.Class`, the form in which jsonargparse and checkpoints name a class."""
-    return f"{cls.__module__}.{cls.__qualname__}"
+    """The name by which files find a class: `lhy_lightning.GAN` of a public one, `package.module.Class` of others.
+
+    It is what jsonargparse writes, which takes the shortest path.
+    """
+    path = f"{cls.__module__}.{cls.__qualname__}"
+    address = public_address(path)
+    return address if address != path and find_class(address) is cls else path
+
+
+def is_path_of(made_by: object, cls: type) -> bool:
+    """Whether what a file names is a class, at the address of today or by a path of an older version."""
+    return isinstance(made_by, str) and public_address(made_by) == class_path(cls)
 
 
 def load_plain(path: str | Path, what: str, *, mmap: bool = False) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lhy_lightning.signatures import constructor_arguments
-from lhy_lightning.trusted_classes import find_class
+from lhy_lightning.trusted_classes import PUBLIC_NAMES, find_class
 
 PACKAGE = Path(__file__).parent
 
@@ -41,8 +41,6 @@ def explain(message: str, options: Iterable[str]) -> str:
         message: what the parser says, often several lines with a chain of causes.
         options: all option strings of the parser, such as `--trainer.max_epochs`.
     """
-    import lhy_lightning
-
     options = list(options)
     if match := re.search(r"class_path '?([\w.]+)'?[\s\S]*?(?:Option|Key|Parameter) '([\w.]+)' is not", message):
         path, name = match.groups()
@@ -62,7 +60,7 @@ def explain(message: str, options: Iterable[str]) -> str:
         return said
     if match := re.search(r"Expected a dot import path string: (\w+)|Import path (\S+) does not", message):
         word = next(filter(None, match.groups()))
-        return f"there is no class {word!r}.{nearest(word, lhy_lightning.__all__)}"
+        return f"there is no class {word!r}.{nearest(word, modules_by_name())}"
     if re.search(r"arguments are required: (?:\w+\.)?model\b", message):
         return "there is no model: give a recipe that names one by --config, or classes by --model and --data."
     if match := re.search(r"given class_path '(\S+)':\s+No module named", message):
@@ -94,6 +92,13 @@ def wrong_value(message: str) -> str | None:
 
 KINDS = {"model": ("a model", "LightningModule"), "data": ("a data module", "LightningDataModule")}
 """What the two settings that name a class take, in words and by base class."""
+
+
+def modules_by_name() -> list[str]:
+    """The public names that a command line takes as model or data module."""
+    bases = [base for _, base in KINDS.values()]
+    classes = [cls for name in PUBLIC_NAMES if (cls := find_class(name)) is not None]
+    return [cls.__name__ for cls in classes if any(parent.__name__ in bases for parent in cls.__mro__)]
 
 
 def wrong_class(message: str) -> str | None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule
 
-import lhy_lightning
+from lhy_lightning.trusted_classes import PUBLIC_NAMES
 
 
 def check_data_module(module: LightningModule, stage: str) -> None:
@@ -17,7 +17,7 @@ def check_data_module(module: LightningModule, stage: str) -> None:
     name, wanted = type(module).__name__, getattr(module, "data_modules", ())
     # a data module of someone's own, on our base alone, gives what its author knows
     ours = [cls for cls in type(data).__mro__ if cls.__module__.startswith("lhy_lightning.data.")]
-    classes = [cls for cls in ours if cls.__name__ in lhy_lightning.__all__]
+    classes = [cls for cls in ours if cls.__name__ in PUBLIC_NAMES]
     if wanted and classes and not set(wanted) & {cls.__name__ for cls in classes}:
         raise ValueError(
             f"{name} takes batches of {' or '.join(wanted)}, not those of {type(data).__name__}: "

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 from lhy_lightning.argument_ranges import Names, Range, check_arguments, ranges
 from lhy_lightning.callbacks.finiteness import stop_at_non_finite_losses
 from lhy_lightning.checkpoint_fit import json_settings, load_safetensors, mismatch
-from lhy_lightning.checkpoints import WholeFileCheckpointIO, class_path, read_checkpoint, without_code
+from lhy_lightning.checkpoints import WholeFileCheckpointIO, class_path, is_path_of, read_checkpoint, without_code
 from lhy_lightning.checksums import check_archive, check_tensors, tensor_checksums
 from lhy_lightning.data_fit import check_batch, check_data_module
 from lhy_lightning.determinism import reseed_for_batch, run_seed
@@ -71,7 +71,7 @@ def saved_settings(file: Path, cls: type) -> dict[str, Any]:
         TypeError: another class wrote it, or it has settings that the class does not have.
     """
     settings = json_settings(file)
-    if (made_by := settings.pop("class_path", class_path(cls))) != class_path(cls):
+    if not is_path_of(made_by := settings.pop("class_path", class_path(cls)), cls):
         raise TypeError(f"{file.parent} was saved by {made_by}, not by {class_path(cls)}: load it with its own class.")
     check_settings(settings, cls, file)
     return settings
@@ -298,7 +298,7 @@ class CourseModule(LightningModule, ModelHubMixin):
         except TypeError as error:
             path = Path(checkpoint_path) if isinstance(checkpoint_path, str | Path) else None
             made_by = read_checkpoint(path).get("class_path") if path is not None and path.is_file() else None
-            if made_by in (None, class_path(cls)):
+            if made_by is None or is_path_of(made_by, cls):
                 raise
             raise TypeError(
                 f"{path} was made by {made_by}, not by {class_path(cls)}: load it with its own class."
@@ -329,7 +329,7 @@ class CourseModule(LightningModule, ModelHubMixin):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.loaded_settings = checkpoint.get("hyper_parameters", {})
         made_by, own = checkpoint.get("class_path"), class_path(type(self))
-        if made_by is not None and made_by != own:
+        if made_by is not None and not is_path_of(made_by, type(self)):
             raise TypeError(f"this checkpoint was made by {made_by}, not by {own}: load it with its own class.")
         self.find_open_buffers()  # nothing of it is loaded yet
         source = getattr(self._trainer, "ckpt_path", None) or "this checkpoint"

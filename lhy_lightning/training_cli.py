@@ -8,6 +8,7 @@ import argparse
 import logging
 import math
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -58,9 +59,13 @@ from lhy_lightning.stop_signals import (
 )
 from lhy_lightning.trainer_flags import check_settings
 from lhy_lightning.trainer_numbers import check_trainer_numbers, refuse_no_steps
+from lhy_lightning.trusted_classes import PUBLIC_NAMES, public_address, with_public_addresses
 from lhy_lightning.user_modules import import_for_user, import_named_classes
 from lhy_lightning.whole_file import write_whole
 from lhy_lightning.writable import check_writable, make_folder
+
+_OLD_PATH = re.compile(r"(?<![\w./\\-])lhy_lightning(?:\.\w+){2,}(?![\w./\\-])")
+"""What may be the path of a class in a flag, alone or within JSON; no part of a file's name."""
 
 NOT_IN_RECIPES = ("ckpt_path", "name", "overwrite", "traceback", "weights_only", "verbose", "return_predictions")
 ELSEWHERE = "choose another by --name or --trainer.default_root_dir"
@@ -169,7 +174,7 @@ def prepare(argv: list[str]) -> Command:
 
 
 def _own_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The flags that the command line answers before it is parsed, and all others."""
+    """The flags that the command line answers before it is parsed, and all others, classes at today's addresses."""
     first = FirstParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config", "-c", action="append", default=[])
     first.add_argument("--name")
@@ -177,15 +182,19 @@ def _own_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     first.add_argument("--ckpt_path")
     first.add_argument("--trainer.default_root_dir", dest="root", default="runs")
     first.add_argument("--import", dest="modules", action="append", default=[])
-    return first.parse_known_args(arguments)
+    own, flags = first.parse_known_args(arguments)
+    return own, [_OLD_PATH.sub(lambda found: public_address(found[0]), flag) for flag in flags]
 
 
 def _without_steps(recipe: str, argv: list[str], name: str | None) -> str:
-    """A recipe's file as it is; of one with steps before it a file without them, its placeholders filled."""
+    """A recipe's file as it is; of one with steps before it a file without them, its placeholders filled.
+
+    One that names classes by the paths of an older version is such a file too: the parser would import their modules.
+    """
     path = str(find_recipe(recipe))
     settings = read_recipe(path)
     if not settings.pop("before", None):
-        return path
+        return path if settings == with_public_addresses(settings) else _as_file(settings)
     return _as_file(filled(settings, settings_of(argv, settings, name or run_folder.name_of_recipe(recipe))))
 
 
@@ -198,14 +207,16 @@ def _without(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _as_file(settings: dict[str, Any]) -> str:
-    """Settings as a temporary YAML file that is removed when it is read, or this process ends.
+    """Settings, classes at their addresses of today, as a temporary YAML file.
+
+    It is removed when it is read, or this process ends.
 
     It lies in a folder of its own: a value such as `auto` may be the name of a file of settings beside it.
     """
     folder = tempfile.mkdtemp(prefix="lhy-")
     _temporary_folders.append(folder)
     file = Path(folder) / "settings.yaml"
-    file.write_text(yaml.safe_dump(settings), "utf8")
+    file.write_text(yaml.safe_dump(with_public_addresses(settings)), "utf8")
     return str(file)
 
 
@@ -525,7 +536,7 @@ def in_new_process(argv: list[str]) -> int:
 
 def main(argv: list[str]) -> int:
     """Runs one training command. Returns its exit code; an error about input is one line on standard error."""
-    for name in lhy_lightning.__all__:
+    for name in PUBLIC_NAMES:
         getattr(lhy_lightning, name)  # imported classes can be named without their module
     quiet()
     traceback = "--traceback" in argv or bool(os.environ.get("LHY_TRACEBACK"))

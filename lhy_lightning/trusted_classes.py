@@ -21,7 +21,11 @@ from typing import Any
 
 import yaml
 
+import lhy_lightning
 from lhy_lightning.signatures import constructor_arguments
+
+PUBLIC_NAMES: tuple[str, ...] = tuple(vars(lhy_lightning)["__all__"])
+"""By vars, as type checkers read `__init__.pyi`, where each name stands once."""
 
 PACKAGES = ("lhy_lightning", "lightning")
 """Whose modules a file may have imported. All others must have been imported by the user."""
@@ -33,18 +37,37 @@ PLAIN = (
 """Types whose values are no objects of a class that a file could choose."""
 
 
+def public_address(path: str) -> str:
+    """`lhy_lightning.GAN` for any path of ours that ends in this public name, as files of older versions have them.
+
+    Any other path, and the short name alone, are as they are.
+    """
+    name = path.rpartition(".")[2]
+    ours = path.startswith("lhy_lightning.") and name in PUBLIC_NAMES
+    return f"lhy_lightning.{name}" if ours else path
+
+
+def with_public_addresses(value: Any) -> Any:
+    """Settings with each old path of a public class, wherever it stands as a text of its own, as its address."""
+    if isinstance(value, Mapping):
+        return {name: with_public_addresses(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [with_public_addresses(item) for item in value]
+    return public_address(value) if isinstance(value, str) else value
+
+
 def find_class(path: str) -> type | None:
     """The class of a dotted path or public short name, without importing a module that is not ours or Lightning's.
+
+    A path of ours that ends in a public name means the class of this name, whether its module is there or not.
 
     Returns:
         None where there is none, where the name means something else than a class, or where its module is another's and
         has not been imported.
     """
-    module, _, name = path.rpartition(".")
-    if not module:
-        import lhy_lightning
-
-        found = getattr(lhy_lightning, name) if name in lhy_lightning.__all__ else None
+    module, _, name = public_address(path).rpartition(".")
+    if module in ("", "lhy_lightning"):
+        found = getattr(lhy_lightning, name) if name in PUBLIC_NAMES else None
     elif module.split(".")[0] in PACKAGES:
         try:
             found = getattr(import_module(module), name, None)
@@ -72,11 +95,11 @@ def class_from_file(path: object, kinds: type | tuple[type, ...], file: object) 
     if not isinstance(path, str):
         there = "nothing" if path is None else repr(path)
         raise TypeError(f"{file} has {there} where the name of its class, a {wanted}, is expected.")
-    module, _, name = path.rpartition(".")
+    module, _, name = public_address(path).rpartition(".")
     found = find_class(path)
     if found is not None and issubclass(found, kinds):
         return found
-    if found is not None or name in vars(sys.modules.get(module, object)):
+    if found is not None or name in vars(sys.modules.get(module, object)) or (not module and name in PUBLIC_NAMES):
         raise TypeError(f"{file} names {path}, which is no {wanted}.")
     if module == "__main__":
         where = "was made in a script or notebook: move the class into a module, and save again."

@@ -7,6 +7,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
+from lhy_lightning.trusted_classes import public_address
+
 
 def import_for_user(modules: Sequence[str]) -> None:
     """Imports what `--import` names, from the current folder too, so that files may name its classes.
@@ -44,7 +46,7 @@ def import_named_classes(recipes: Sequence[Mapping[str, Any]], flags: Sequence[s
         if name.removesuffix(".class_path") in ("--model", "--data"):
             named.append(value if joined else "".join(flags[place + 1 : place + 2]))
     for path in named:
-        if module := path.rpartition(".")[0]:
+        if (module := public_address(path).rpartition(".")[0]) not in ("", "lhy_lightning"):
             with suppress(ImportError, ValueError):
                 import_module(module)
 

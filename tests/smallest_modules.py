@@ -5,14 +5,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from lightning.pytorch import LightningModule
-
 import lhy_lightning
 from lhy_lightning import VQVAE
 from lhy_lightning.checkpoints import class_path
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.text_tokenizer import TextTokenizer
 from lhy_lightning.module import CourseModule, plain
+from tests.public_names import MODULES
 
 SENTENCES = ["a b c", "b c d", "c d e"]
 SIZES: dict[str, Any] = {"image_size": (8, 8), "channels": 1}
@@ -75,7 +74,7 @@ SETTINGS: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 def public_modules() -> list[str]:
-    return [name for name in lhy_lightning.__all__ if issubclass(getattr(lhy_lightning, name), LightningModule)]
+    return [*MODULES]
 
 
 def smallest(name: str) -> CourseModule:

@@ -6,12 +6,9 @@ from typing import Any
 import pytest
 from lightning.pytorch import LightningDataModule, LightningModule
 
-import lhy_lightning
 from lhy_lightning.data_fit import check_batch, check_data_module
+from tests.public_names import DATA_MODULES, MODULES
 
-PUBLIC = {name: getattr(lhy_lightning, name) for name in lhy_lightning.__all__}
-MODULES = {name: cls for name, cls in PUBLIC.items() if issubclass(cls, LightningModule)}
-DATA_MODULES = {name: cls for name, cls in PUBLIC.items() if issubclass(cls, LightningDataModule)}
 NO_LABELS_NEEDED = {
     "AnomalyDetector", "AutoEncoder", "VQVAE", "CycleGAN", "Pix2Pix",  # of pictures alone
     "GAN", "WGAN", "WGANGP", "SNGAN", "CodePrior",  # unless they are conditional

@@ -18,7 +18,7 @@ Projection = Literal["tsne", "pca", "none"]
 POINTS = 400  # of each domain
 
 
-def in_the_plane(features: np.ndarray, how: Projection) -> np.ndarray:
+def features_in_the_plane(features: np.ndarray, how: Projection) -> np.ndarray:
     """Features (N, D) to places (N, 2), by t-SNE or by the two directions of largest variance."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -99,7 +99,7 @@ class DomainPictures(Callback):
         names = tuple(module.class_names or map(str, range(module.num_classes)))
         by = "class" if known[1] is not None else "class (of the target: as predicted)"
         figure = draw_domains(
-            in_the_plane(torch.cat(features).numpy(), self.projection), target, labels, names,
+            features_in_the_plane(torch.cat(features).numpy(), self.projection), target, labels, names,
             (f"{when}: proxy A-distance {distance:.2f}", f"by {by}; crosses are the target"),
         )  # fmt: skip
         save_picture(trainer, f"features_{when}", figure)

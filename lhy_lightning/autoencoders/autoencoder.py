@@ -46,7 +46,7 @@ class Halves(nn.Module):
         self.encoder, self.decoder = encoder, decoder
 
 
-def corrupt(images: Tensor, *, noise: float, masking: float, generator: torch.Generator | None = None) -> Tensor:
+def corrupt_images(images: Tensor, *, noise: float, masking: float, generator: torch.Generator | None = None) -> Tensor:
     """What a denoising auto-encoder sees (Vincent et al. 2010, section 3.3): Gaussian noise, and pixels set to black.
 
     Args:
@@ -235,7 +235,7 @@ class AutoEncoder(ReconstructionModule):
     # --- training --------------------------------------------------------------------------------------------------
 
     def losses(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        seen = corrupt(images, noise=self.noise, masking=self.masking) if self.training else images
+        seen = corrupt_images(images, noise=self.noise, masking=self.masking) if self.training else images
         network = self.built()
         if not self.beta:
             result = network.decoder(network.encoder(seen))
@@ -253,7 +253,7 @@ class AutoEncoder(ReconstructionModule):
         generator, seen = torch.Generator(device=images.device), []
         for image, row in zip(images[:, None], rows.tolist(), strict=True):
             generator.manual_seed(derive_seed(0, row))
-            seen.append(corrupt(image, noise=self.noise, masking=self.masking, generator=generator))
+            seen.append(corrupt_images(image, noise=self.noise, masking=self.masking, generator=generator))
         return torch.cat(seen)
 
     def evaluate(self, stage: str, batch: Batch) -> None:

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 
-def perplexity(counts: Tensor) -> Tensor:
+def code_perplexity(counts: Tensor) -> Tensor:
     """Exponential of the entropy of how often each code is used: K where all are used alike, 1 where only one is.
 
     Args:
@@ -30,9 +30,9 @@ def collapse_warning(counts: Tensor, *, below: float = 0.1) -> str | None:
     """
     used, size = int((counts > 0).sum()), counts.numel()
     # a perplexity below 2 says that nearly all is one code, whatever else is touched now and then
-    if used >= below * size and float(perplexity(counts)) >= min(2.0, size / 2):
+    if used >= below * size and float(code_perplexity(counts)) >= min(2.0, size / 2):
         return None
-    alike = float(perplexity(counts))
+    alike = float(code_perplexity(counts))
     return (
         f"the codebook has collapsed: {used} of {size} codes are used, as if there were {alike:.1f} of equal use. "
         "Restart unused codes (restart_below), start from the data (start: kmeans), or take fewer codes."

@@ -8,7 +8,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.autoencoders.code_use import perplexity, usage
+from lhy_lightning.autoencoders.code_use import code_perplexity, usage
 from lhy_lightning.autoencoders.straight_through import straight_through
 from lhy_lightning.autoencoders.vector_quantizer import Quantized
 from lhy_lightning.ranks import sum_over_ranks
@@ -71,4 +71,4 @@ class FiniteScalarQuantizer(nn.Module):
     def figures(self) -> dict[str, Tensor]:
         """Of the last training step, all ranks: perplexity, share of codes used."""
         counts = self.step_counts
-        return {} if counts is None else {"perplexity": perplexity(counts), "codes_used": usage(counts)}
+        return {} if counts is None else {"perplexity": code_perplexity(counts), "codes_used": usage(counts)}

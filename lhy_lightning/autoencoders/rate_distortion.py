@@ -42,7 +42,7 @@ class Rate:
     mse: float
 
 
-def rate(name: str, size: int, images: Tensor, others: Tensor) -> Rate:
+def compression_rate(name: str, size: int, images: Tensor, others: Tensor) -> Rate:
     """Figures of pictures (N, C, H, W) in [-1, 1] that came back as `others` from a file of `size` bytes."""
     errors = picture_errors(images, others)
     # the window of 11 pixels does not fit into smaller pictures
@@ -52,7 +52,7 @@ def rate(name: str, size: int, images: Tensor, others: Tensor) -> Rate:
     return Rate(name, bits_per_pixel(size, images), float(psnr(errors).mean()), float(ssim), float(errors.mean()))
 
 
-def jpeg(images: Tensor, quality: int) -> tuple[int, Tensor]:
+def through_jpeg(images: Tensor, quality: int) -> tuple[int, Tensor]:
     """All pictures on one sheet as one JPEG file, so that its header counts once: its bytes, and what comes back.
 
     Each picture is brought to multiples of 8 by its own border, so that no block of the file holds two of them.
@@ -84,19 +84,19 @@ def best_within(images: Tensor, wanted: float, ways: dict[str, Way]) -> Rate:
     rates = []
     for name, way in ways.items():
         size, back = way()
-        rates.append(rate(name, size, images, back))
+        rates.append(compression_rate(name, size, images, back))
     within = [each for each in rates if each.bits_per_pixel <= wanted]
     return min(within, key=lambda each: each.mse) if within else min(rates, key=lambda each: each.bits_per_pixel)
 
 
-def through_file(model: Any, images: Tensor, *, bits: int) -> tuple[int, Tensor]:
+def through_code_file(model: Any, images: Tensor, *, bits: int) -> tuple[int, Tensor]:
     """Bytes of the pictures' file, and what comes back from it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pictures.lhy"
         return compress(model, images.split(256), path, bits=bits), decompress(model, path)
 
 
-def compare(model: Any, training: Tensor, images: Tensor, *, bits: int = 8) -> tuple[list[Rate], Tensor]:
+def compare_compression(model: Any, training: Tensor, images: Tensor, *, bits: int = 8) -> tuple[list[Rate], Tensor]:
     """The model's file, and the best JPEG and principal components that take no more room.
 
     Args:
@@ -108,8 +108,8 @@ def compare(model: Any, training: Tensor, images: Tensor, *, bits: int = 8) -> t
     Returns:
         Figures of the three, and what came back of `images` from the model's file.
     """
-    size, back = through_file(model, images, bits=bits)
-    own = rate(type(model).__name__, size, images, back)
+    size, back = through_code_file(model, images, bits=bits)
+    own = compression_rate(type(model).__name__, size, images, back)
     largest = min(training[0].numel(), len(training) - 1)
     full = PrincipalComponents(largest, image_size=tuple(images.shape[2:]), channels=images.shape[1])  # type: ignore[arg-type]
     full.fit(training.split(1024))
@@ -120,7 +120,9 @@ def compare(model: Any, training: Tensor, images: Tensor, *, bits: int = 8) -> t
             count = min(largest, max(1, int(budget * share)))
             ways[f"{count} principal components of {depth} bits"] = partial(components_file, full, count, depth, images)
     components = best_within(images, own.bits_per_pixel, ways)
-    jpegs: dict[str, Way] = {f"JPEG of quality {quality}": partial(jpeg, images, quality) for quality in QUALITIES}
+    jpegs: dict[str, Way] = {
+        f"JPEG of quality {quality}": partial(through_jpeg, images, quality) for quality in QUALITIES
+    }
     return [own, components, best_within(images, own.bits_per_pixel, jpegs)], back
 
 
@@ -129,7 +131,7 @@ def components_file(full: PrincipalComponents, count: int, bits: int, images: Te
     fewer = PrincipalComponents(count, image_size=full.shape[1:], channels=full.shape[0])
     fewer.mean.copy_(full.mean)
     fewer.components.copy_(full.components[:count])
-    return through_file(fewer, images, bits=bits)
+    return through_code_file(fewer, images, bits=bits)
 
 
 class CompressionTable(Callback):
@@ -150,7 +152,7 @@ class CompressionTable(Callback):
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         images, training = (first_pictures(data.pictures(name), self.limit) for name in ("test", "train"))
-        rates, back = compare(pl_module, training, images, bits=self.bits)
+        rates, back = compare_compression(pl_module, training, images, bits=self.bits)
         folder = run_directory(trainer)
         rows = [
             [each.name, *(f"{v:.4f}" for v in (each.bits_per_pixel, each.psnr, each.ssim, each.mse))] for each in rates

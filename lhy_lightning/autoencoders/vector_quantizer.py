@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lhy_lightning.autoencoders.code_use import perplexity, usage
+from lhy_lightning.autoencoders.code_use import code_perplexity, usage
 from lhy_lightning.autoencoders.kmeans import drawn_vectors, kmeans, sums_by_code
 from lhy_lightning.autoencoders.nearest_codes import nearest_codes
 from lhy_lightning.autoencoders.straight_through import rotation_trick, straight_through
@@ -208,7 +208,7 @@ class VectorQuantizer(nn.Module):
         if self.step_counts is None:
             return {}
         counts = self.step_counts
-        return {"perplexity": perplexity(counts), "codes_used": usage(counts), "restarts": self.restarts.float()}
+        return {"perplexity": code_perplexity(counts), "codes_used": usage(counts), "restarts": self.restarts.float()}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], *rest: Any) -> Self:
         # Moved with the network, but not brought to its precision: averages over steps need float32.

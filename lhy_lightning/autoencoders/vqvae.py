@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from lhy_lightning.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, Range, ranges
-from lhy_lightning.autoencoders.code_use import collapse_warning, perplexity, usage
+from lhy_lightning.autoencoders.code_use import code_perplexity, collapse_warning, usage
 from lhy_lightning.autoencoders.networks import ConvDecoder, ConvEncoder, check_halving
 from lhy_lightning.autoencoders.predictions import LatentsFile
 from lhy_lightning.autoencoders.reconstruction import Batch, ReconstructionModule
@@ -259,7 +259,7 @@ class VQVAE(ReconstructionModule):
         self.code_counts.reset()
         names = ("",) if self.levels == 1 else ("_top", "_bottom")
         for name, counts in zip(names, self.use, strict=True):
-            figures = {f"{stage}/perplexity{name}": perplexity(counts), f"{stage}/codes_used{name}": usage(counts)}
+            figures = {f"{stage}/perplexity{name}": code_perplexity(counts), f"{stage}/codes_used{name}": usage(counts)}
             self.log_dict(figures, prog_bar=True, sync_dist=True)
             if not self.trainer.sanity_checking and (warning := collapse_warning(counts)) is not None:
                 rank_zero_warn(warning)

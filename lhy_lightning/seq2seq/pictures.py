@@ -12,7 +12,7 @@ from lhy_lightning.callbacks.pictures import leaves_files, run_directory, save_p
 from lhy_lightning.whole_file import write_whole
 
 
-def attention_figure(rows: Sequence[tuple[np.ndarray, list[str], list[str]]]) -> Figure:
+def translation_attention_figure(rows: Sequence[tuple[np.ndarray, list[str], list[str]]]) -> Figure:
     """One heat map for each sentence: target tokens down, source tokens across.
 
     Args:
@@ -58,4 +58,4 @@ class TranslationPictures(Callback):
             if best.attention is not None and best.attention.numel():
                 drawn.append((best.attention.float().cpu().numpy(), best.tokens, best.source_tokens))
         if drawn:
-            save_picture(trainer, "attention", attention_figure(drawn))
+            save_picture(trainer, "attention", translation_attention_figure(drawn))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from lhy_lightning.adaptation.domain_pictures import draw_domains, in_the_plane
+from lhy_lightning.adaptation.domain_pictures import draw_domains
+from lhy_lightning.adaptation.domain_pictures import features_in_the_plane as in_the_plane
 from lhy_lightning.adaptation.domain_watch import DomainWatch
 from lhy_lightning.callbacks.pictures import figure_to_array
 

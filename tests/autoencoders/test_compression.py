@@ -19,7 +19,9 @@ from lhy_lightning.autoencoders.compression import (
     unpack,
 )
 from lhy_lightning.autoencoders.principal_components import PrincipalComponents
-from lhy_lightning.autoencoders.rate_distortion import compare, jpeg, rate
+from lhy_lightning.autoencoders.rate_distortion import compare_compression as compare
+from lhy_lightning.autoencoders.rate_distortion import compression_rate as rate
+from lhy_lightning.autoencoders.rate_distortion import through_jpeg as jpeg
 
 KNOWN = {"image_size": (8, 8), "channels": 1}
 

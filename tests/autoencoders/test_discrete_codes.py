@@ -7,7 +7,8 @@ from math import exp
 import pytest
 import torch
 
-from lhy_lightning.autoencoders.code_use import collapse_warning, perplexity, usage
+from lhy_lightning.autoencoders.code_use import code_perplexity as perplexity
+from lhy_lightning.autoencoders.code_use import collapse_warning, usage
 from lhy_lightning.autoencoders.discrete_codes import BinaryCodes, OneHotCodes, gumbel_temperature
 
 

@@ -12,7 +12,6 @@ from unittest.mock import Mock
 import pytest
 import torch
 import yaml
-from lightning.pytorch import LightningDataModule, LightningModule
 
 import lhy_lightning
 from lhy_lightning import CodePrior, ImageClassifier, Translator
@@ -26,11 +25,11 @@ from lhy_lightning.metrics.inception_features import InceptionFeatures
 from lhy_lightning.module import CourseModule
 from lhy_lightning.run_settings import check_run_settings
 from lhy_lightning.seq2seq.translator_ensemble import TranslatorEnsemble
+from tests import public_names
 from tests.security.conftest import Planted, checkpoint
 
-PUBLIC = [getattr(lhy_lightning, name) for name in lhy_lightning.__all__]
-MODULES = [cls for cls in PUBLIC if issubclass(cls, LightningModule)]
-DATA = [cls for cls in PUBLIC if issubclass(cls, LightningDataModule)]
+MODULES = [*public_names.MODULES.values()]
+DATA = [*public_names.DATA_MODULES.values()]
 CLASSIFIER = class_path(ImageClassifier)
 
 NAMES = [
@@ -405,7 +404,7 @@ def test_a_missing_import_of_the_users_own_module_is_named(own: Path, tmp_path: 
 def test_a_class_of_the_package_is_found_by_every_public_name() -> None:
     from lhy_lightning.trusted_classes import find_class
 
-    for name, cls in zip(lhy_lightning.__all__, PUBLIC, strict=True):
+    for name, cls in public_names.CLASSES.items():
         assert find_class(name) is find_class(f"lhy_lightning.{name}") is find_class(class_path(cls)) is cls
     assert find_class("importlib.import_module") is None
 
