@@ -6,10 +6,7 @@ accelerate launch examples/accelerate_loop.py
 import torch
 from accelerate import Accelerator
 
-from lhy_lightning import ImageDataModule
-from lhy_lightning.cnn.losses import cross_entropy
-from lhy_lightning.cnn.networks import ResNet
-from lhy_lightning.optim import build_optimizer, build_schedule, parameter_groups
+from lhy_lightning import ImageDataModule, ResNet, build_optimizer, build_schedule, cross_entropy, parameter_groups
 
 
 def main(steps: int = 200) -> float:

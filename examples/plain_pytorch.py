@@ -5,10 +5,15 @@ python examples/plain_pytorch.py
 
 import torch
 
-from lhy_lightning import ImageDataModule
-from lhy_lightning.cnn.losses import cross_entropy
-from lhy_lightning.cnn.networks import VGG
-from lhy_lightning.optim import AveragedWeights, build_optimizer, build_schedule, parameter_groups
+from lhy_lightning import (
+    VGG,
+    AveragedWeights,
+    ImageDataModule,
+    build_optimizer,
+    build_schedule,
+    cross_entropy,
+    parameter_groups,
+)
 
 
 def main(steps: int = 400) -> float:

@@ -5,12 +5,16 @@ python examples/translate_plain_pytorch.py
 
 import torch
 
-from lhy_lightning import TranslationDataModule
-from lhy_lightning.optim import build_optimizer, build_schedule, parameter_groups
-from lhy_lightning.seq2seq.beam import beam_search
-from lhy_lightning.seq2seq.losses import projected_cross_entropy
-from lhy_lightning.seq2seq.networks import TranslationNetwork
-from lhy_lightning.seq2seq.transformer import Transformer
+from lhy_lightning import (
+    Transformer,
+    TranslationDataModule,
+    TranslationNetwork,
+    beam_search,
+    build_optimizer,
+    build_schedule,
+    parameter_groups,
+    projected_cross_entropy,
+)
 
 
 def main(steps: int = 800) -> tuple[float, list[tuple[str, str]]]:
