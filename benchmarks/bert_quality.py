@@ -37,7 +37,8 @@ from turns import LOG_EVERY, default_trainer, quietly
 
 from lhy_lightning.bert.classifier import BertClassifier
 from lhy_lightning.bert.tagger import BertTagger
-from lhy_lightning.data.labelled_text import LabelledText, open_labelled_text
+from lhy_lightning.data.labelled_text import open_labelled_text
+from lhy_lightning.data.records import LabelledText
 from lhy_lightning.data.tagged_text import TaggedText, open_tagged_text
 from lhy_lightning.data.tagging import TaggingDataModule
 from lhy_lightning.data.text import TextDataModule

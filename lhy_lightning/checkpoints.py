@@ -98,21 +98,23 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return loaded
 
 
-def load_modules(paths: list[Path], kind: type = LightningModule) -> list[Any]:
+def load_modules(paths: list[Path], kind: type | str = LightningModule) -> list[Any]:
     """The modules of several checkpoints, each of the class that made it, on the CPU.
 
     Args:
         paths: the files.
-        kind: base class of what is wanted.
+        kind: base class of what is wanted; its public name where importing it would be a circle.
 
     Raises:
         ImportError, TypeError: a checkpoint names a class that it may not name, or that is not of this kind, or
             settings which the class does not have (`trusted_classes`).
     """
+    wanted = find_class(kind) if isinstance(kind, str) else kind
+    assert wanted is not None, f"{kind} is no public name"
     classes: list[Any] = []
     for path in paths:
         checkpoint = read_checkpoint(path)
-        classes.append(class_from_file(checkpoint.get("class_path"), kind, path))
+        classes.append(class_from_file(checkpoint.get("class_path"), wanted, path))
         check_settings(checkpoint.get("hyper_parameters", {}), classes[-1], path)
     return [
         made_by.load_from_checkpoint(path, map_location="cpu") for made_by, path in zip(classes, paths, strict=True)

@@ -1,23 +1,53 @@
 """Several trained encoders as one: mean logits where they read the same windows, added span scores where not."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
-from torch import nn
+from torch import Tensor, nn
 
 from lhy_lightning.bert.answers import Answered, Span
-from lhy_lightning.bert.question_answering import BertQuestionAnswering
 from lhy_lightning.bert.reading import Reading
+from lhy_lightning.bert.span_search import QuestionSpans, WindowSpans
 from lhy_lightning.checkpoints import load_modules
+from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.question_set import Question
+from lhy_lightning.data.question_windows import WindowSettings
+from lhy_lightning.metrics.question_answering import AnswerScores
 
 CANDIDATES = 20
 """Spans of each question that models of different tokenizers are asked for."""
+
+
+class Member(Protocol):
+    """What an ensemble asks of `BertQuestionAnswering`."""
+
+    tokenizer: str | None
+    vocabulary: EncoderTokenizer
+    scores: AnswerScores
+    unscored: str
+    n_best: int
+    null_threshold: float | None
+
+    @property
+    def settings(self) -> WindowSettings: ...
+
+    def chunks(self, batch: dict[str, Any]) -> Iterator[tuple[slice, tuple[Tensor, Tensor]]]: ...
+
+    def best_spans(
+        self, logits: tuple[Tensor, Tensor], batch: dict[str, Any], part: slice, n_best: int
+    ) -> WindowSpans: ...
+
+    def combine(self, spans: Sequence[WindowSpans], batch: dict[str, Any], n_best: int) -> QuestionSpans: ...
+
+    def read(self, found: QuestionSpans, opened: Any, rows: Sequence[int]) -> list[Answered]: ...
+
+
+_ASKED = ("chunks", "best_spans", "combine", "read")
 
 
 class QuestionAnsweringEnsemble(LightningModule):
@@ -38,10 +68,10 @@ class QuestionAnsweringEnsemble(LightningModule):
         super().__init__()
         if not members:
             raise ValueError("an ensemble needs at least one member.")
-        if others := [type(member).__name__ for member in members if not isinstance(member, BertQuestionAnswering)]:
+        if others := [type(member).__name__ for member in members if not all(hasattr(member, name) for name in _ASKED)]:
             raise ValueError(f"an ensemble that answers questions cannot have a {others[0]} as a member.")
         self.members = nn.ModuleList(members)
-        groups: dict[Any, list[BertQuestionAnswering]] = {}
+        groups: dict[Any, list[Member]] = {}
         for member in members:
             groups.setdefault((member.tokenizer, member.settings), []).append(member)
         self.groups = list(groups.values())
@@ -50,7 +80,7 @@ class QuestionAnsweringEnsemble(LightningModule):
     @classmethod
     def from_checkpoints(cls, paths: list[Path]) -> "QuestionAnsweringEnsemble":
         """Loads each checkpoint with the class that made it."""
-        return cls(load_modules(paths, BertQuestionAnswering))
+        return cls(load_modules(paths, "BertQuestionAnswering"))
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         """As `BertQuestionAnswering.predict_step`."""
@@ -86,7 +116,7 @@ class QuestionAnsweringEnsemble(LightningModule):
         return answers
 
     def _read(
-        self, group: list[BertQuestionAnswering], questions: list[Question], paragraphs: list[str], n_best: int
+        self, group: list[Member], questions: list[Question], paragraphs: list[str], n_best: int
     ) -> list[Answered]:
         """Answers of members that read windows of their own."""
         used = sorted({question.paragraph for question in questions})
@@ -102,7 +132,7 @@ class QuestionAnsweringEnsemble(LightningModule):
         return reading.read(found, null_threshold=group[0].null_threshold)
 
 
-def _search(group: Sequence[BertQuestionAnswering], batch: dict[str, Any], n_best: int) -> Any:
+def _search(group: Sequence[Member], batch: dict[str, Any], n_best: int) -> QuestionSpans:
     """The best spans of the mean logits of members that read the same windows."""
     first, spans = group[0], []
     for of_members in zip(*(member.chunks(batch) for member in group), strict=True):

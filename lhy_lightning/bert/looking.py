@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.ragged import ragged
 from lhy_lightning.data.text_batches import TextBatches
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 
-if TYPE_CHECKING:
-    from lhy_lightning.bert.module import BertModule
+
+class TextEncoder(Protocol):
+    """A module with an encoder of `transformers` and its tokenizer, as every `BertModule` is."""
+
+    network: Any
+    vocabulary: EncoderTokenizer
+    max_length: int | None
+
+    @property
+    def device(self) -> torch.device: ...
 
 
 @contextmanager
@@ -58,7 +67,7 @@ def attention_maps(network: Any, inputs: dict[str, Tensor]) -> Tensor:
     return torch.stack([layer.float() for layer in found])
 
 
-def encoded(module: BertModule, text: str, pair: str | None = None) -> tuple[dict[str, Tensor], list[str]]:
+def encoded(module: TextEncoder, text: str, pair: str | None = None) -> tuple[dict[str, Tensor], list[str]]:
     """A text, or two, as a batch of one row without padding, and its tokens."""
     texts = [text] if pair is None else [text, pair]
     pieces = ragged(module.vocabulary.encode(texts))
@@ -70,7 +79,7 @@ def encoded(module: BertModule, text: str, pair: str | None = None) -> tuple[dic
     return batch, module.vocabulary.pieces(batch["input_ids"][0].tolist())
 
 
-def attention_of(module: BertModule, text: str, pair: str | None = None) -> tuple[Tensor, list[str]]:
+def attention_of(module: TextEncoder, text: str, pair: str | None = None) -> tuple[Tensor, list[str]]:
     """What each token of a text, or of a pair, attends to.
 
     Returns:
@@ -84,7 +93,7 @@ def attention_of(module: BertModule, text: str, pair: str | None = None) -> tupl
 
 
 @torch.no_grad()
-def word_vectors(module: BertModule, word: str, texts: Sequence[str], *, layer: int = -1) -> Tensor:
+def word_vectors(module: TextEncoder, word: str, texts: Sequence[str], *, layer: int = -1) -> Tensor:
     """The vector of one word in each of several texts: the mean over its pieces.
 
     Args:
@@ -116,7 +125,7 @@ def word_vectors(module: BertModule, word: str, texts: Sequence[str], *, layer: 
     return torch.stack(vectors)
 
 
-def word_similarity(module: BertModule, word: str, texts: Sequence[str], *, layer: int = -1) -> Tensor:
+def word_similarity(module: TextEncoder, word: str, texts: Sequence[str], *, layer: int = -1) -> Tensor:
     """Cosine of one word's vectors in different texts; arguments as `word_vectors`.
 
     The lecture's picture: the vectors of 苹 in 吃苹果 and in 苹果电脑 are alike within a sense and not between senses.

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, any_number, ranges
 from lhy_lightning.bert.answers import Answered, read_answers
+from lhy_lightning.bert.ensemble import QuestionAnsweringEnsemble
 from lhy_lightning.bert.module import Batch, BertModule, EvaluatedSplit
 from lhy_lightning.bert.predictions import AnswersById, AnswersJson
 from lhy_lightning.bert.reading import Reading, questions_about
@@ -270,7 +271,5 @@ class BertQuestionAnswering(BertModule):
         return [AnswersJson(), AnswersById()]
 
     @classmethod
-    def ensemble(cls, checkpoints: list[Path]) -> Any:
-        from lhy_lightning.bert.ensemble import QuestionAnsweringEnsemble
-
+    def ensemble(cls, checkpoints: list[Path]) -> QuestionAnsweringEnsemble:
         return QuestionAnsweringEnsemble.from_checkpoints(checkpoints)

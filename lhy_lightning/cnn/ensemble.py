@@ -35,9 +35,7 @@ class ProbabilityAverage(LightningModule):
     @classmethod
     def from_checkpoints(cls, paths: list[Path]) -> "ProbabilityAverage":
         """Loads each checkpoint with the class that made it."""
-        from lhy_lightning.cnn.classifier import ImageClassifier
-
-        return cls(load_modules(paths, ImageClassifier))
+        return cls(load_modules(paths, "ImageClassifier"))
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Adds a batch to loss and accuracy of the mean probabilities, as `ImageClassifier.test_step`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import rich
@@ -18,11 +18,16 @@ from lhy_lightning.callbacks.pictures import leaves_files, run_directory, save_p
 from lhy_lightning.layers.table import layer_table
 from lhy_lightning.whole_file import csv_text, write_whole
 
-if TYPE_CHECKING:
-    from lhy_lightning.cnn.classifier import ImageClassifier
-
 MOST_PICTURES = 24
 MOST_NAMED_CLASSES = 30
+
+
+class Classified(Protocol):
+    """A classifier with its classes, and the confusion matrix of the last evaluation."""
+
+    num_classes: int | None
+    class_names: tuple[str, ...] | None
+    confusion: Tensor | None
 
 
 def prediction_grid(images: Tensor, predicted: list[str], true: list[str] | None = None) -> Figure:
@@ -144,7 +149,7 @@ class ClassificationPictures(Callback):
                 table.add_row(name, str(count), f"{accuracy:.4f}")
             rich.print(table)
 
-    def draw(self, trainer: Trainer, module: ImageClassifier, stage: str) -> None:
+    def draw(self, trainer: Trainer, module: Classified, stage: str) -> None:
         if not trainer.is_global_zero or self.images is None or self.logits is None:
             return
         names = class_names_of(module)
@@ -156,7 +161,7 @@ class ClassificationPictures(Callback):
         self.images = self.logits = self.labels = None
 
 
-def class_names_of(module: ImageClassifier) -> tuple[str, ...]:
+def class_names_of(module: Classified) -> tuple[str, ...]:
     """The module's class names, or their numbers."""
     assert module.num_classes is not None
     return module.class_names or tuple(map(str, range(module.num_classes)))

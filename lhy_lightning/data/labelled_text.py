@@ -1,15 +1,15 @@
 """Reads texts, or pairs of texts, with a label each: tab-separated files, tables, the hub, questions, embedded sets."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
+from lhy_lightning.data.answer_sentences import open_answer_sentences
 from lhy_lightning.data.column_files import check_widths, tabbed_rows, usual_width
 from lhy_lightning.data.gold_labels import Labels, classes_of, read_labels
 from lhy_lightning.data.question_set import short
+from lhy_lightning.data.records import LabelledText
 from lhy_lightning.data.table_reader import TABLES, column_values, read_table
 from lhy_lightning.data.text_sources import Split, files_by_split, open_embedded, open_splits
 
@@ -24,59 +24,6 @@ TABBED = (".tsv", ".tab", ".txt")
 
 Columns = tuple[str | None, str | None, str | None]
 """Names, or places such as "0", of text, second text and label; None where they are to be found."""
-
-
-@dataclass
-class LabelledText:
-    """Rows of one split, as they are in the source.
-
-    Attributes:
-        first: N texts.
-        second: the second text of each pair; None for single texts.
-        labels: N strings, None where a row has none, or numbers of the classes in `names`; None where the split has
-            none.
-        origin: where they come from, for messages.
-        names: of all classes, in order, where the source tells them.
-        groups: N strings; rows of one may not be divided between splits. None where each row stands for itself.
-        told: what was found in reading them that the user is to know.
-        unlabelled: why there are no labels, where a column was asked for.
-        without_header: the file, where its columns are told by their number alone.
-        rows: (N,) int64, place of each row in its source, counted from 0; None where all are there in order.
-    """
-
-    first: list[str]
-    second: list[str] | None
-    labels: Labels | list[float] | None
-    origin: str
-    names: tuple[str, ...] | None = None
-    groups: list[str] | None = None
-    told: str = ""
-    unlabelled: str = ""
-    without_header: Path | None = None
-    rows: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-    def take(self, rows: Sequence[int]) -> "LabelledText":
-        """Some of the rows."""
-
-        def some(values: list[Any] | None) -> list[Any] | None:
-            return None if values is None else [values[row] for row in rows]
-
-        return replace(
-            self,
-            first=[self.first[row] for row in rows],
-            second=some(self.second),
-            labels=some(self.labels),
-            groups=some(self.groups),
-            rows=self.places[np.asarray(rows, dtype=np.int64)],
-        )
-
-    @property
-    def places(self) -> np.ndarray:
-        """Place of each row in its source: (N,) int64."""
-        return np.arange(len(self)) if self.rows is None else self.rows
 
 
 def label_names(text: LabelledText) -> Labels:
@@ -112,8 +59,6 @@ def open_labelled_text(
         ValueError: no rows, no such column, a row with too few columns.
     """
     if task == "answer_sentences":
-        from lhy_lightning.data.answer_sentences import open_answer_sentences
-
         return open_answer_sentences(source)
     if source.startswith("embedded:"):
         return open_embedded(source, EMBEDDED)

@@ -23,7 +23,6 @@ from lhy_lightning.data.label_checks import (
 )
 from lhy_lightning.data.labelled_text import (
     TABBED,
-    LabelledText,
     Split,
     Task,
     class_names_of,
@@ -34,6 +33,7 @@ from lhy_lightning.data.labelled_text import (
 from lhy_lightning.data.length_batches import LengthEvalBatches, length_batches
 from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.ragged import text_cache_folder
+from lhy_lightning.data.records import LabelledText
 from lhy_lightning.data.row_splits import hold_out, predict_file, read_splits, shared_with_training, split_of
 from lhy_lightning.data.text_batches import TextBatches
 from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions, unknown_share

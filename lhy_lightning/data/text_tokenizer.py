@@ -14,11 +14,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from lhy_lightning.data.special_tokens import SPECIALS, UNK
+from lhy_lightning.data.tokenizer_files import open_tokenizer
+
 Kind = Literal["unigram", "bpe", "word", "character"]
 
-PAD, BOS, EOS, UNK, TAG = range(5)
-"""Ids of the special tokens, the same in every vocabulary; TAG marks back-translated sources."""
-SPECIALS = ("<pad>", "<s>", "</s>", "<unk>", "<bt>")
 SPACE = "▁"
 """What subword pieces show for a space, as in SentencePiece (Kudo and Richardson 2018)."""
 
@@ -124,8 +124,6 @@ class TextTokenizer:
             FileNotFoundError: nothing there.
             ValueError: not a tokenizer of the `tokenizers` library.
         """
-        from lhy_lightning.data.tokenizer_files import open_tokenizer
-
         return cls(open_tokenizer(source))
 
     @property

@@ -10,8 +10,9 @@ from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, Range, 
 from lhy_lightning.data.back_translation import synthetic_per_epoch
 from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.ragged import text_cache_folder
+from lhy_lightning.data.special_tokens import UNK
 from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions
-from lhy_lightning.data.text_tokenizer import UNK, TextTokenizer
+from lhy_lightning.data.text_tokenizer import TextTokenizer
 from lhy_lightning.data.token_batches import TokenBatches, TokenEvalBatches
 from lhy_lightning.data.token_pairs import TokenPairs
 from lhy_lightning.data.token_store import TokenStore

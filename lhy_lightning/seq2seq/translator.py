@@ -14,23 +14,26 @@ from torch.optim import Optimizer
 
 from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, any_number, ranges
 from lhy_lightning.checkpoints import read_checkpoint
+from lhy_lightning.data.special_tokens import PAD
 from lhy_lightning.data.text_cleaning import clean_text
-from lhy_lightning.data.text_tokenizer import BOS, EOS, PAD, TextTokenizer
+from lhy_lightning.data.text_tokenizer import TextTokenizer
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Sum
 from lhy_lightning.metrics.translation import TranslationMetrics
 from lhy_lightning.module import CourseModule
 from lhy_lightning.optim import build_optimizer, parameter_groups
 from lhy_lightning.optim.token_normalization import TokenNormalization
-from lhy_lightning.seq2seq.beam import Hypothesis, beam_search, greedy_search
+from lhy_lightning.seq2seq.beam import Hypothesis
 from lhy_lightning.seq2seq.copying import CopyHead, copy_negative_log_likelihood
+from lhy_lightning.seq2seq.decode import decode
 from lhy_lightning.seq2seq.guided_attention import coverage_loss, diagonality, guided_attention_loss
 from lhy_lightning.seq2seq.interface import Decoded, Memory
 from lhy_lightning.seq2seq.losses import projected_cross_entropy
-from lhy_lightning.seq2seq.networks import TranslationNetwork, build_body, length_limits
+from lhy_lightning.seq2seq.networks import TranslationNetwork, build_body
 from lhy_lightning.seq2seq.pictures import TranslationPictures
 from lhy_lightning.seq2seq.predictions import TranslationsFile
 from lhy_lightning.seq2seq.translation import Translation, score_translations, translate_texts
+from lhy_lightning.seq2seq.translator_ensemble import TranslatorEnsemble
 
 Batch = dict[str, Any]
 
@@ -493,9 +496,7 @@ class Translator(CourseModule):
         return [TranslationsFile()]
 
     @classmethod
-    def ensemble(cls, checkpoints: list[Path]) -> Any:
-        from lhy_lightning.seq2seq.translator_ensemble import TranslatorEnsemble
-
+    def ensemble(cls, checkpoints: list[Path]) -> TranslatorEnsemble:
         return TranslatorEnsemble.from_checkpoints(checkpoints)
 
 
@@ -506,19 +507,3 @@ def gold_inputs(batch: Batch) -> Tensor:
     """The decoder's inputs (N, T) int64: BOS and all tokens but EOS, which nothing follows."""
     ids: Tensor = batch["target_ids"]
     return ids[:, :-1].masked_fill(ids[:, 1:] == PAD, PAD)
-
-
-def decode(
-    module: Translator, network: Any, memory: Any, beam: int | None, n_best: int, attention: bool, **search: Any
-) -> list[list[Hypothesis]]:
-    """Greedy or beam search with a module's settings, on its network or on an ensemble."""
-    beam = module.beam if beam is None else beam
-    first = memory[0] if isinstance(memory, list) else memory
-    limits = length_limits(first.source_ids, *module.length_limit)
-    settings = {
-        **module.search, **search, "max_length": limits, "attention": attention, "suppress": (PAD, BOS),
-    }  # fmt: skip
-    if beam == 1 and n_best == 1 and not settings["coverage_penalty"]:
-        settings.pop("coverage_penalty")
-        return [[best] for best in greedy_search(network, memory, bos_id=BOS, eos_id=EOS, **settings)]
-    return beam_search(network, memory, beam=max(beam, n_best), n_best=n_best, bos_id=BOS, eos_id=EOS, **settings)

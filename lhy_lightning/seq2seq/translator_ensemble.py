@@ -1,15 +1,32 @@
 """Several trained translators as one: the mean of their probabilities, token by token."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import nn
 
 from lhy_lightning.checkpoints import load_modules
+from lhy_lightning.metrics.translation import TranslationMetrics
+from lhy_lightning.seq2seq.decode import Searching, decode
 from lhy_lightning.seq2seq.ensemble import Ensemble
-from lhy_lightning.seq2seq.translator import Translator, decode
+from lhy_lightning.seq2seq.interface import Memory, StepDecoder
+
+
+class Member(Searching, Protocol):
+    """What an ensemble asks of a `Translator`."""
+
+    test_scores: TranslationMetrics
+
+    @property
+    def translation_network(self) -> StepDecoder: ...
+
+    def encode(self, batch: dict[str, Any]) -> Memory: ...
+
+    def texts(self, rows: list[list[int]], batch: dict[str, Any]) -> list[str]: ...
+
+    def predictions(self, batch: dict[str, Any], found: Any) -> dict[str, Any]: ...
 
 
 class TranslatorEnsemble(LightningModule):
@@ -39,7 +56,7 @@ class TranslatorEnsemble(LightningModule):
     @classmethod
     def from_checkpoints(cls, paths: list[Path]) -> "TranslatorEnsemble":
         """Loads each checkpoint with the class that made it."""
-        return cls(load_modules(paths, Translator))
+        return cls(load_modules(paths, "Translator"))
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         """As `Translator.predict_step`."""
@@ -62,13 +79,12 @@ class TranslatorEnsemble(LightningModule):
         self.log_dict(named, prog_bar=True)
 
     @property
-    def first(self) -> Translator:
+    def first(self) -> Member:
         """The member whose settings search and whose vocabulary writes."""
-        member = self.members[0]
-        assert isinstance(member, Translator)
+        member: Any = self.members[0]
         return member
 
     def _decoded(self, batch: dict[str, Any]) -> Any:
-        members: list[Translator] = list(self.members)  # type: ignore[arg-type]
+        members: list[Any] = list(self.members)
         decoder = Ensemble([member.translation_network for member in members])
         return decode(self.first, decoder, [member.encode(batch) for member in members], None, 1, False)

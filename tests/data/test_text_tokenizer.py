@@ -9,7 +9,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from lhy_lightning.data import text_tokenizer
 from lhy_lightning.data.cldr import cldr_pairs
-from lhy_lightning.data.text_tokenizer import BOS, EOS, PAD, SPECIALS, TAG, UNK, Kind, TextTokenizer
+from lhy_lightning.data.special_tokens import BOS, EOS, PAD, SPECIALS, TAG, UNK
+from lhy_lightning.data.text_tokenizer import Kind, TextTokenizer
 
 KINDS = get_args(Kind)
 SUBWORDS = ("unigram", "bpe")

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from lhy_lightning.data.extended_vocabulary import KnownWords
-from lhy_lightning.data.text_tokenizer import BOS, EOS, PAD, TAG, UNK, TextTokenizer
+from lhy_lightning.data.special_tokens import BOS, EOS, PAD, TAG, UNK
+from lhy_lightning.data.text_tokenizer import TextTokenizer
 from lhy_lightning.data.token_pairs import TokenPairs
 from lhy_lightning.data.token_store import TokenStore
 
