@@ -1,6 +1,7 @@
 """Draws the plan of the package: a row a floor, a box a room, and the arrows between rooms."""
 
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
@@ -110,7 +111,13 @@ def _arrow(axes: Axes, start: Place, end: Place, boxes: list[Place], color: str,
     if end[1] == start[1]:  # over the boxes between
         first, last = (start[0], start[1] + HEIGHT / 2), (end[0], end[1] + HEIGHT / 2)
         bend = 0.18 if end[0] < start[0] else -0.18
-    style = {"arrowstyle": "-|>", "mutation_scale": 9, "linewidth": width, "color": color, "zorder": layer}
+    style: dict[str, Any] = {
+        "arrowstyle": "-|>",
+        "mutation_scale": 9,
+        "linewidth": width,
+        "color": color,
+        "zorder": layer,
+    }
     curve = f"arc3,rad={bend}"
     axes.add_patch(FancyArrowPatch(first, last, connectionstyle=curve, shrinkA=0, shrinkB=0, **style))
 
@@ -130,7 +137,12 @@ def _hidden(first: Place, last: Place, bend: float, boxes: list[Place]) -> int:
 
 def _box(axes: Axes, place: Place, name: str, files: int) -> None:
     corner = (place[0] - WIDTH / 2, place[1] - HEIGHT / 2)
-    style = {"boxstyle": "round,pad=0,rounding_size=0.09", "facecolor": PAPER, "edgecolor": INK, "zorder": 4}
+    style: dict[str, Any] = {
+        "boxstyle": "round,pad=0,rounding_size=0.09",
+        "facecolor": PAPER,
+        "edgecolor": INK,
+        "zorder": 4,
+    }
     axes.add_patch(FancyBboxPatch(corner, WIDTH, HEIGHT, linewidth=1, **style))
     size = min(10.0, 10.0 * 15 / max(len(name), 1))
     axes.text(*place, f"{name}\n", ha="center", va="center", fontsize=size, color=INK, weight="bold", zorder=5)

@@ -122,6 +122,8 @@ SMALL: dict[str, tuple[dict[str, str], dict[str, list[str]]]] = {
             "gan/a.py": "import lhy_lightning",
             "cli/b.py": "from lhy_lightning import __version__",
             "training/trusted_classes.py": "import lhy_lightning",
+            "__init__.pyi": "from .cnn.b import x",
+            "cnn/b.py": f"{FROM}training.trusted_classes import find_class",
         },
         {"users of the front": ["gan/a.py"]},
     ),
