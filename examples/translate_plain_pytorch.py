@@ -29,7 +29,6 @@ def main(steps: int = 800) -> tuple[float, list[tuple[str, str]]]:
     ).to(device)  # fmt: skip
     optimizer = build_optimizer(parameter_groups(body, lr=2e-3, weight_decay=0.0), "adam", lr=2e-3, betas=(0.9, 0.98))
     schedule = build_schedule(optimizer, "cosine", total_steps=steps, warmup_steps=100)
-
     loader, step, mean = data.train_dataloader(), 0, 0.0
     while step < steps:
         loader.sampler.set_epoch(step // len(loader))  # another order every epoch
@@ -50,8 +49,7 @@ def main(steps: int = 800) -> tuple[float, list[tuple[str, str]]]:
     data.setup("test")
     network, sources = TranslationNetwork(body.eval()), data.sources("test")
     batch = next(iter(data.test_dataloader()))
-    memory = network.encode(batch["source_ids"].to(device))
-    found = beam_search(network, memory, beam=5, max_length=40)
+    found = beam_search(network, network.encode(batch["source_ids"].to(device)), beam=5, max_length=40)
     rows = zip(batch["index"].tolist(), found, strict=True)
     return mean, [(sources[row], data.target_tokenizer.decode(best[0].ids)) for row, best in rows][:5]
 

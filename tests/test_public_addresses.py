@@ -173,3 +173,14 @@ def test_flags_of_the_command_line_take_old_paths(tmp_path: Path, monkeypatch: p
     assert settings["data"]["init_args"]["source"] == f"a/{GONE}.GAN", "part of a file's name is none"
     assert settings["trainer"]["callbacks"][0]["class_path"] == "lhy_lightning.AverageCheckpoints"
     assert settings["trainer"]["callbacks"][0]["init_args"]["last"] == 3
+
+
+def test_each_line_of_the_stub_names_one_thing_as_itself_and_none_stands_twice() -> None:
+    lines = [line for line in (PACKAGE / "__init__.pyi").read_text("ascii").splitlines() if "import" in line]
+    names = []
+    for line in lines[1:] if lines[0].startswith('"""') else lines:
+        *_, module, _, name, _, alias = line.split()
+        assert line == f"from {module} import {name} as {name}"
+        assert module.startswith(".")
+        names.append(alias)
+    assert sorted(names) == lhy_lightning.__all__
