@@ -8,10 +8,13 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 
+from lhy_lightning.callbacks.curves import Curves
 from tests import processes
 from tests.picture_folders import class_folders, food11, write_picture  # noqa: F401
 
@@ -33,6 +36,13 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Te
 def one_pair_of_ranks(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Trainings on two ranks take turns over all workers of pytest-xdist, whose folders lie in one."""
     processes.turns = tmp_path_factory.getbasetemp().parent / "two_ranks.lock"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def curves_at_the_end_alone() -> Iterator[None]:
+    """Runs draw their curves once, as a drawing takes longer than an epoch of a tiny network."""
+    with mock.patch.object(Curves, "on_train_epoch_end", Callback.on_train_epoch_end):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

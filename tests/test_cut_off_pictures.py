@@ -27,7 +27,7 @@ def test_figures_of_a_run_killed_in_its_last_evaluation_are_there_when_it_went_o
     }  # fmt: skip
 
     def fit(name: str, *more: str, **moment: Any) -> None:
-        command_runs.fit(tmp_path, name, settings, *more, **moment)
+        command_runs.fit(tmp_path, name, settings, *more, drawn=True, **moment)
 
     killed = {"die_at": 2, "hook": "on_train_end"}  # before anything is drawn
     assert run_forked(lambda: fit("whole")) == [0]

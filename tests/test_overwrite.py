@@ -33,7 +33,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run."""
     root = tmp_path_factory.mktemp("finished")
-    fit(root, evaluate="true")
+    fit(root, evaluate="true", drawn=True)
     return root / "mine"
 
 

@@ -23,7 +23,8 @@ SETTINGS: dict[str, Any] = {
 
 def fit(root: Path, name: str, *more: str, world: int = 1, die_at: int | None = None) -> None:
     shared = {"--data.batch_size": 64 // world, "--data.num_workers": 2 if world == 1 else 0}
-    command_runs.fit(root, name, {**SETTINGS, **shared}, *more, die_at=die_at)
+    drawn = name == "killed"
+    command_runs.fit(root, name, {**SETTINGS, **shared}, *more, die_at=die_at, drawn=drawn)
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one process, two workers", "two processes"])

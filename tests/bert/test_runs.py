@@ -77,7 +77,7 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "model": "BertClassifier", "data": "TextDataModule", "data__source": root / "texts", "data__batch_size": 16,
         "model__dropout": 0.2,
     }  # fmt: skip
-    assert run_forked(lambda: fit(root, "whole", **settings)) == [0]
+    assert run_forked(lambda: fit(root, "whole", drawn=True, **settings)) == [0]
     assert run_forked(lambda: fit(root, "killed", die_at=KILLED_AT, **settings)) == [-signal.SIGKILL]
     assert 0 < read_checkpoint(root / "killed/checkpoints/last.ckpt")["global_step"] < KILLED_AT
     assert run_forked(lambda: fit(root, "killed", "--ckpt_path", "last", **settings)) == [0]
