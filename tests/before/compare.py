@@ -91,6 +91,8 @@ def difference_of_files(before: Path, after: Path) -> list[str]:
         return list(unequal(*(without_addresses(yaml.safe_load(path.read_text())) for path in (before, after))))
     if before.suffix == ".ckpt":
         return checkpoints_apart(*(torch.load(path, weights_only=True, map_location="cpu") for path in (before, after)))
+    if before.suffix == ".txt":
+        return list(unequal(*(dict.fromkeys(path.read_text().splitlines()) for path in (before, after))))
     return [] if before.read_bytes() == after.read_bytes() else ["the bytes differ"]
 
 

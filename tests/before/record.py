@@ -181,7 +181,8 @@ def main() -> None:
     parts |= {"quickstarts": lambda: record_quickstarts(out), "tests": lambda: record_tests(out, given.junit)}
     if unknown := set(given.only or ()) - set(parts):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
-    seconds: dict[str, float] = {}
+    told = out / "versions.json"
+    seconds: dict[str, float] = json.loads(told.read_text())["seconds"] if told.is_file() else {}
     with tempfile.TemporaryDirectory() as cache:
         os.environ["XDG_CACHE_HOME"] = cache
         for name in given.only or parts:
@@ -191,7 +192,7 @@ def main() -> None:
             print(f"{name}: {seconds[name]} s", flush=True)
     versions = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
     versions |= {name: version(name) for name in PACKAGES}
-    write_json(out / "versions.json", {"versions": versions, "seconds": seconds})
+    write_json(told, {"versions": versions, "seconds": seconds})
     if given.fixtures:
         write_fixtures(out, given.fixtures, [name for name in modules if name in (given.only or modules)])
 
