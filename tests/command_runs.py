@@ -12,6 +12,7 @@ from unittest import mock
 import numpy as np
 from matplotlib.figure import Figure
 
+from lhy_lightning.bert.pictures import AttentionPictures
 from lhy_lightning.callbacks import pictures
 from lhy_lightning.callbacks.curves import Curves
 from lhy_lightning.cli import main
@@ -29,9 +30,10 @@ def _white(figure: Figure) -> np.ndarray:
 
 @contextmanager
 def undrawn() -> Iterator[None]:
-    """Leaves `curves.png` out and figures white: laying out their texts takes five times as long as a tiny training."""
+    """Leaves curves and attention out and figures white: laying their texts out takes longer than a tiny training."""
     with (
         mock.patch.object(Curves, "_draw"),
+        mock.patch.object(AttentionPictures, "on_validation_end"),
         mock.patch.object(pictures, "figure_to_array", _white),
     ):
         yield

@@ -23,6 +23,8 @@ from lhy_lightning.data.text import TextDataModule
 from tests.bert.conftest import write_encoder
 from tests.bert.texts import TINY, trainer, write_texts
 
+pytestmark = pytest.mark.usefixtures("undrawn_figures")
+
 Trained = tuple[BertClassifier, Path, Path]
 
 

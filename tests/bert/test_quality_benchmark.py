@@ -10,6 +10,8 @@ from lhy_lightning.data.tagged_text import open_tagged_text
 from tests.bert.texts import write_texts
 from tests.data.test_tagging import CONLLU
 
+pytestmark = pytest.mark.usefixtures("undrawn_figures")
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 

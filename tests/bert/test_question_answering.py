@@ -23,6 +23,8 @@ from lhy_lightning.data.question_answering import QuestionAnsweringDataModule
 from lhy_lightning.metrics.answer_texts import DEFINITIONS
 from tests.bert.question_files import DATA, MODEL, long_text, write_homework
 
+pytestmark = pytest.mark.usefixtures("undrawn_figures")
+
 Trained = tuple[BertQuestionAnswering, Path]
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.bert.question_files import write_homework
 
+pytestmark = pytest.mark.usefixtures("undrawn_figures")
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 TINY = [
     "--max_length", "48", "--max_question", "10", "--overlap", "8", "--vocab_size", "300", "--layers", "1",

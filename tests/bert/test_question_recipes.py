@@ -13,6 +13,8 @@ from lhy_lightning.data.questions import open_questions
 from tests.bert.conftest import write_encoder
 from tests.bert.question_files import write_homework
 
+pytestmark = pytest.mark.usefixtures("undrawn_figures")
+
 SHORT = [
     "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2", "--trainer.limit_val_batches", "2",
     "--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu",

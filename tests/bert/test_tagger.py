@@ -14,6 +14,8 @@ from lhy_lightning.data.tagging import TaggingDataModule
 from lhy_lightning.metrics.entities import TaggingScores
 from tests.bert.texts import TINY, trainer, write_tags
 
+pytestmark = pytest.mark.usefixtures("undrawn_figures")
+
 Trained = tuple[BertTagger, Path, dict[str, float]]
 
 
