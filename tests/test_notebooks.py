@@ -1,6 +1,7 @@
 """The notebooks run from the first cell to the last, and are committed with their pictures."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("ipykernel")
+jupyter_client = pytest.importorskip("jupyter_client")
 nbclient = pytest.importorskip("nbclient")
 
 ROOT = Path(__file__).parent.parent
@@ -21,6 +23,22 @@ def outputs(notebook: Any) -> list[Any]:
 
 def pictures(notebook: Any) -> int:
     return sum("image/png" in output.get("data", {}) for output in outputs(notebook))
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One process for all notebooks, each with empty variables: importing the package takes as long as most of them."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LHY_NOTEBOOK_QUICK", "1")
+        patch.setenv("OMP_NUM_THREADS", "1")  # two threads on a busy machine wait for each other for minutes
+        patch.setenv("IPYTHONDIR", str(folder / "ipython"))
+        patch.setenv("TMPDIR", str(folder))
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
+        manager, client = jupyter_client.manager.start_new_kernel(kernel_name="python3", startup_timeout=240)
+    client.stop_channels()
+    yield manager
+    manager.shutdown_kernel(now=True)
 
 
 def test_there_are_notebooks() -> None:
@@ -43,16 +61,10 @@ def test_notebook_is_committed_with_its_outputs_and_nothing_of_the_machine(path:
 
 
 @every_notebook
-def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LHY_NOTEBOOK_QUICK", "1")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # two threads on a busy machine wait for each other for minutes
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
+def test_notebook_runs(path: Path, tmp_path: Path, kernel: Any) -> None:
     notebook = nbformat.read(path, as_version=4)
     committed = pictures(notebook)
-    here = {"metadata": {"path": str(tmp_path)}}
-    nbclient.NotebookClient(
-        notebook, timeout=240, kernel_name="python3", resources=here
-    ).execute()  # raises on an error
+    fresh = f"%reset -f\nimport os\nos.chdir({str(tmp_path)!r})\ndel os"
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(fresh))
+    nbclient.NotebookClient(notebook, km=kernel, timeout=240).execute()  # raises on an error
     assert pictures(notebook) == committed
