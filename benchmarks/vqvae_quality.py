@@ -32,7 +32,7 @@ from lhy_lightning.autoencoders.code_use import code_perplexity
 from lhy_lightning.autoencoders.networks import ConvDecoder, ConvEncoder
 from lhy_lightning.autoencoders.vector_quantizer import Quantized, VectorQuantizer
 from lhy_lightning.autoencoders.vqvae import VQVAENetwork
-from lhy_lightning.whole_file import write_whole
+from lhy_lightning.core.atomic_files import write_whole
 
 SIDES = ("ours", "vector-quantize-pytorch")
 BETA, DECAY, RESTART_BELOW = 0.25, 0.99, 2.0

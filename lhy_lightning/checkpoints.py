@@ -11,9 +11,9 @@ from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from lhy_lightning.checksums import check_archive
-from lhy_lightning.trusted_classes import check_settings, class_from_file, find_class, public_address
-from lhy_lightning.whole_file import whole_file
+from lhy_lightning.core.atomic_files import whole_file
+from lhy_lightning.core.checksums import check_archive
+from lhy_lightning.core.trusted_classes import check_settings, class_from_file, find_class, public_address
 
 
 def class_path(cls: type) -> str:

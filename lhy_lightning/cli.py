@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from lhy_lightning import __version__
+from lhy_lightning.core.writable import make_folder, write_error
 from lhy_lightning.recipes import RecipeError, comment_block, find_recipe, list_recipes, recipe_table, recipe_text
-from lhy_lightning.writable import make_folder, write_error
 
 TRAINING_COMMANDS = ("fit", "validate", "test", "predict")
 

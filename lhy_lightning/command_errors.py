@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lhy_lightning.signatures import constructor_arguments
-from lhy_lightning.trusted_classes import PUBLIC_NAMES, find_class
+from lhy_lightning.core.signatures import constructor_arguments
+from lhy_lightning.core.trusted_classes import PUBLIC_NAMES, find_class
 
 PACKAGE = Path(__file__).parent
 

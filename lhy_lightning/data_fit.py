@@ -4,7 +4,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule
 
-from lhy_lightning.trusted_classes import PUBLIC_NAMES
+from lhy_lightning.core.trusted_classes import PUBLIC_NAMES
 
 
 def check_data_module(module: LightningModule, stage: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from lhy_lightning.whole_file import full_disk_told, write_whole
+from lhy_lightning.core.atomic_files import full_disk_told, write_whole
 
 
 class MetricsFile:

@@ -20,7 +20,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
 
-from lhy_lightning.determinism import run_seed
+from lhy_lightning.core.seeding import run_seed
 
 Changes = dict[str, tuple[Any, Any]]
 """The checkpoint's value and the one given now, of each setting that differs."""

@@ -7,7 +7,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
 from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
-from lhy_lightning.trusted_classes import check_settings, class_from_file
+from lhy_lightning.core.trusted_classes import check_settings, class_from_file
 
 CLASSES = {"model": LightningModule, "data": LightningDataModule}
 """Groups of which the file names a class, and its kind."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from lhy_lightning.argument_ranges import COUNT, ranges
+from lhy_lightning.core.argument_ranges import COUNT, ranges
 from lhy_lightning.module import CourseModule
 from lhy_lightning.optim import build_optimizer, build_schedule, parameter_groups
 from lhy_lightning.optim.manual_steps import StepsByGroup, check_trainer

@@ -39,8 +39,11 @@ from lhy_lightning.callbacks.wandb_record import WandbRecord, record_id
 from lhy_lightning.checkpoint_fit import check_resumable
 from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.command_errors import CommandParser, message_for_user, report
+from lhy_lightning.core.atomic_files import write_whole
+from lhy_lightning.core.extras import need
+from lhy_lightning.core.trusted_classes import PUBLIC_NAMES, public_address, with_public_addresses
+from lhy_lightning.core.writable import check_writable, make_folder
 from lhy_lightning.data.controls import beside
-from lhy_lightning.extras import need
 from lhy_lightning.folds import run_folds
 from lhy_lightning.library_errors import Phase, in_library_words
 from lhy_lightning.metrics_file import RunLogger
@@ -59,10 +62,7 @@ from lhy_lightning.stop_signals import (
 )
 from lhy_lightning.trainer_flags import check_settings
 from lhy_lightning.trainer_numbers import check_trainer_numbers, refuse_no_steps
-from lhy_lightning.trusted_classes import PUBLIC_NAMES, public_address, with_public_addresses
 from lhy_lightning.user_modules import import_for_user, import_named_classes
-from lhy_lightning.whole_file import write_whole
-from lhy_lightning.writable import check_writable, make_folder
 
 _OLD_PATH = re.compile(r"(?<![\w./\\-])lhy_lightning(?:\.\w+){2,}(?![\w./\\-])")
 """What may be the path of a class in a flag, alone or within JSON; no part of a file's name."""

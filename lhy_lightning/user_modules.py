@@ -7,7 +7,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-from lhy_lightning.trusted_classes import public_address
+from lhy_lightning.core.trusted_classes import public_address
 
 
 def import_for_user(modules: Sequence[str]) -> None:

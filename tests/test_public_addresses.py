@@ -17,7 +17,7 @@ import lhy_lightning
 from lhy_lightning import GAN, VQVAE, CodePrior, ImageClassifier
 from lhy_lightning.checkpoints import class_path, load_modules, read_checkpoint
 from lhy_lightning.cli import main
-from lhy_lightning.trusted_classes import class_from_file, find_class, public_address, with_public_addresses
+from lhy_lightning.core.trusted_classes import class_from_file, find_class, public_address, with_public_addresses
 from tests.public_names import CLASSES, MODULES
 from tests.smallest_modules import smallest
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lhy_lightning.adaptation.conditional_adversarial import conditional_map, entropy_weights
 from lhy_lightning.adaptation.dann import DANN
-from lhy_lightning.argument_ranges import COUNT, ranges
+from lhy_lightning.core.argument_ranges import COUNT, ranges
 
 
 class CDAN(DANN):

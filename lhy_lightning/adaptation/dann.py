@@ -16,7 +16,7 @@ from lhy_lightning.adaptation.evaluated_rows import Rows
 from lhy_lightning.adaptation.networks import perceptron
 from lhy_lightning.adaptation.proxy_distance import fresh_domain_accuracy, proxy_a_distance
 from lhy_lightning.adaptation.schedules import reversal_coefficient
-from lhy_lightning.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
+from lhy_lightning.core.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.layers.gradient_reversal import GradientReversal
 
 FRESH_ROWS = 500  # of each domain, for the fresh domain classifier of a validation

@@ -11,7 +11,7 @@ from lhy_lightning.adaptation.adaptation import Batch
 from lhy_lightning.adaptation.cluster_assumption import ClusterAssumption, frozen_copy
 from lhy_lightning.adaptation.entropy import conditional_entropy
 from lhy_lightning.adaptation.virtual_adversarial import divergence
-from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, ranges
+from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, ranges
 
 
 class DIRTT(ClusterAssumption):

@@ -11,7 +11,7 @@ from torch import Tensor
 from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
 from lhy_lightning.adaptation.evaluated_rows import Rows
 from lhy_lightning.adaptation.generalization_losses import GroupDRO, irm_penalty, mixup_across_domains
-from lhy_lightning.argument_ranges import NOT_NEGATIVE, POSITIVE, Range, ranges
+from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, POSITIVE, Range, ranges
 
 Method = Literal["erm", "group_dro", "irm", "mixup"]
 SELECTION = ("source_accuracy", "last", "target_accuracy")

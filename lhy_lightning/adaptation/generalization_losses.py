@@ -10,8 +10,8 @@ from scipy.special import betaincinv
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from lhy_lightning.core.distributed import rank_and_world, sum_over_ranks
 from lhy_lightning.layers.precision import widened
-from lhy_lightning.ranks import rank_and_world, sum_over_ranks
 
 
 class GroupDRO(nn.Module):

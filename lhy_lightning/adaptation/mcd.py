@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
 from lhy_lightning.adaptation.classifier_discrepancy import classifier_discrepancy
-from lhy_lightning.argument_ranges import CLIP, COUNT, ranges
+from lhy_lightning.core.argument_ranges import CLIP, COUNT, ranges
 
 
 class TwoLabelPredictors(nn.Module):

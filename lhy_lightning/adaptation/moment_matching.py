@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
 from lhy_lightning.adaptation.moments import coral, mmd
-from lhy_lightning.argument_ranges import NOT_NEGATIVE, ranges
+from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, ranges
 
 
 class MomentMatching(AdaptationModule):

@@ -11,7 +11,7 @@ from lhy_lightning.adaptation.adaptation import Batch
 from lhy_lightning.adaptation.cluster_assumption import ClusterAssumption
 from lhy_lightning.adaptation.dann import DANN
 from lhy_lightning.adaptation.entropy import conditional_entropy
-from lhy_lightning.argument_ranges import NOT_NEGATIVE, ranges
+from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, ranges
 
 
 class VADA(ClusterAssumption, DANN):

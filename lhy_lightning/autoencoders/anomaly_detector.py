@@ -11,7 +11,6 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
-from lhy_lightning.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SIZES, ranges
 from lhy_lightning.autoencoders.anomaly_networks import (
     DetectorNetwork,
     encoder_and_decoder,
@@ -40,6 +39,7 @@ from lhy_lightning.autoencoders.made_anomalies import (
     pasted_by_row,
 )
 from lhy_lightning.autoencoders.reconstruction import Batch, ReconstructionModule
+from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SIZES, ranges
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.anomalies import (
     CountedAUROC,

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback
 from torch import Tensor, nn
 
-from lhy_lightning.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SIZES, ranges
 from lhy_lightning.autoencoders.latent_pictures import LatentPictures
 from lhy_lightning.autoencoders.networks import (
     ConvDecoder,
@@ -24,10 +23,11 @@ from lhy_lightning.autoencoders.networks import (
 from lhy_lightning.autoencoders.pictures import DenoisedPictures
 from lhy_lightning.autoencoders.predictions import LatentsFile
 from lhy_lightning.autoencoders.reconstruction import Batch, ReconstructionModule, picture_errors
-from lhy_lightning.determinism import derive_seed
+from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SIZES, ranges
+from lhy_lightning.core.distributed import sum_over_ranks
+from lhy_lightning.core.seeding import derive_seed
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.feature_statistics import FeatureStatistics
-from lhy_lightning.ranks import sum_over_ranks
 
 NETWORKS = ("linear", "conv", "homework", "homework_batch_norm")
 MAPS = ("homework", "homework_batch_norm")  # whose latent is a map of 48 channels and not a vector

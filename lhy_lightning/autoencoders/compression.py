@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.whole_file import write_whole
+from lhy_lightning.core.atomic_files import write_whole
 
 MAGIC, VERSION = b"LHYCODES", 1
 AT_ONCE = 256

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lhy_lightning.autoencoders.code_use import code_perplexity, usage
 from lhy_lightning.autoencoders.straight_through import straight_through
 from lhy_lightning.autoencoders.vector_quantizer import Quantized
-from lhy_lightning.ranks import sum_over_ranks
+from lhy_lightning.core.distributed import sum_over_ranks
 
 
 class FiniteScalarQuantizer(nn.Module):

@@ -7,7 +7,7 @@ from typing import Any
 from lightning.pytorch import LightningModule
 
 from lhy_lightning.callbacks.prediction_file import PredictionFile
-from lhy_lightning.whole_file import csv_text
+from lhy_lightning.core.atomic_files import csv_text
 
 
 class AnomalyTable(PredictionFile):

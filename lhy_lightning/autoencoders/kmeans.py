@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lhy_lightning.autoencoders.nearest_codes import nearest_codes
-from lhy_lightning.ranks import rank_and_world, sum_over_ranks
+from lhy_lightning.core.distributed import rank_and_world, sum_over_ranks
 
 
 def sums_by_code(vectors: Tensor, codes: Tensor, size: int) -> Tensor:

@@ -11,7 +11,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from lhy_lightning.callbacks.pictures import picture_grid, save_picture
-from lhy_lightning.determinism import derive_seed, run_seed
+from lhy_lightning.core.seeding import derive_seed, run_seed
 
 ROWS = 8
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lhy_lightning.determinism import derive_seed
+from lhy_lightning.core.seeding import derive_seed
 
 MADE = ("noise", "patches", "latents", "rotations", "shifts")
 TURNS = 4

@@ -13,8 +13,8 @@ from lhy_lightning.autoencoders.code_use import code_perplexity, usage
 from lhy_lightning.autoencoders.kmeans import drawn_vectors, kmeans, sums_by_code
 from lhy_lightning.autoencoders.nearest_codes import nearest_codes
 from lhy_lightning.autoencoders.straight_through import rotation_trick, straight_through
+from lhy_lightning.core.distributed import sum_over_ranks
 from lhy_lightning.layers.precision import keeping_precision
-from lhy_lightning.ranks import sum_over_ranks
 
 
 class Quantized(NamedTuple):

@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lhy_lightning.bert.predictions import AnswerFile
-from lhy_lightning.whole_file import csv_text
+from lhy_lightning.core.atomic_files import csv_text
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")  # line ends, tabs, NUL: what a line of csv cannot have
 

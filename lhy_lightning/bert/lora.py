@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from lhy_lightning.bert.depth import encoder_layers
-from lhy_lightning.extras import need
+from lhy_lightning.core.extras import need
 
 
 def add_lora(network: Any, *, rank: int, alpha: float, dropout: float) -> Any:

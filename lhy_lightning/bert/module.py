@@ -13,7 +13,6 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lhy_lightning.argument_ranges import BELOW_ONE, NOT_NEGATIVE, POSITIVE, SHARE_OF_STEPS, Range, ranges
 from lhy_lightning.bert.depth import freeze
 from lhy_lightning.bert.encoder import (
     HEADS,
@@ -29,7 +28,8 @@ from lhy_lightning.bert.lora import add_lora, without_lora
 from lhy_lightning.bert.optimization import layer_groups
 from lhy_lightning.bert.pictures import AttentionPictures
 from lhy_lightning.checkpoints import class_path
-from lhy_lightning.checksums import add_checksums, check_tensors
+from lhy_lightning.core.argument_ranges import BELOW_ONE, NOT_NEGATIVE, POSITIVE, SHARE_OF_STEPS, Range, ranges
+from lhy_lightning.core.checksums import add_checksums, check_tensors
 from lhy_lightning.data.encoder_source import loaded
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.module import CourseModule, plain, saved_file, saved_settings, tuples

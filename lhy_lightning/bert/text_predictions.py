@@ -6,8 +6,8 @@ import torch
 from lightning.pytorch import LightningModule
 
 from lhy_lightning.callbacks.prediction_file import PredictionFile
+from lhy_lightning.core.atomic_files import csv_text
 from lhy_lightning.data.encoded_texts import without_surrogates
-from lhy_lightning.whole_file import csv_text
 
 
 class TextPredictionsCsv(PredictionFile):

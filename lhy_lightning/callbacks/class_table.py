@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from lhy_lightning.callbacks.prediction_file import PredictionFile
-from lhy_lightning.whole_file import csv_text
+from lhy_lightning.core.atomic_files import csv_text
 
 
 class ClassTable(PredictionFile):

@@ -9,8 +9,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from matplotlib.figure import Figure
 
+from lhy_lightning.core.atomic_files import write_whole
 from lhy_lightning.metrics_file import RunLogger
-from lhy_lightning.whole_file import write_whole
 
 
 def draw_curves(metrics: Path) -> Figure | None:

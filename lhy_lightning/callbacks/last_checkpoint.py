@@ -11,9 +11,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lhy_lightning.callbacks.pictures import run_directory
+from lhy_lightning.core.atomic_files import remove_partials
 from lhy_lightning.metrics_file import RunLogger
 from lhy_lightning.stop_signals import NotedSignals, Stopped
-from lhy_lightning.whole_file import remove_partials
 
 
 class LastCheckpoint(Checkpoint):

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from lhy_lightning.callbacks.glyphs import use_installed_fonts
-from lhy_lightning.whole_file import write_whole
+from lhy_lightning.core.atomic_files import write_whole
 
 LONGEST_NAME = 20  # letters of a column's name
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lhy_lightning.callbacks.pictures import leaves_files, run_directory
-from lhy_lightning.whole_file import csv_text, write_whole
+from lhy_lightning.core.atomic_files import csv_text, write_whole
 
 WORTH_A_LOOK = (
     "curves.png", "samples", "codes.npy", "latents.npy", "compression.csv", "pictures.lhy", "predictions.csv",

@@ -14,7 +14,6 @@ from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image
 from torch import Tensor, nn
 
-from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, SHARE, Names, Range, ranges
 from lhy_lightning.callbacks.class_table import PredictionsCsv
 from lhy_lightning.cnn.backbone import TransformersClassifier, backbone_settings
 from lhy_lightning.cnn.ensemble import ProbabilityAverage
@@ -22,6 +21,7 @@ from lhy_lightning.cnn.losses import LOSSES, class_weight_tensor
 from lhy_lightning.cnn.networks import NETWORKS, network_by_name
 from lhy_lightning.cnn.pictures import ClassificationPictures, LayerTable
 from lhy_lightning.cnn.views import SHIFTS, averaged_probabilities
+from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, SHARE, Names, Range, ranges
 from lhy_lightning.layers.batch_norm import batch_norm_over_ranks
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lhy_lightning.argument_ranges import NOT_NEGATIVE, SHARE, ranges
 from lhy_lightning.cnn.classifier import Batch, ImageClassifier
+from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, SHARE, ranges
 
 
 def fixmatch_loss(weak_logits: Tensor, strong_logits: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,8 +15,8 @@ from rich.table import Table
 from torch import Tensor
 
 from lhy_lightning.callbacks.pictures import leaves_files, run_directory, save_picture
+from lhy_lightning.core.atomic_files import csv_text, write_whole
 from lhy_lightning.layers.table import layer_table
-from lhy_lightning.whole_file import csv_text, write_whole
 
 MOST_PICTURES = 24
 MOST_NAMED_CLASSES = 30

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from lhy_lightning.argument_ranges import check_name
 from lhy_lightning.callbacks.class_table import HomeworkTable
+from lhy_lightning.core.argument_ranges import check_name
 
 
 class Homework3Csv(HomeworkTable):

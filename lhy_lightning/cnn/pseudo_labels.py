@@ -8,8 +8,8 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
-from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, SHARE, ranges
 from lhy_lightning.cnn.classifier import Batch, ImageClassifier
+from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, SHARE, ranges
 
 
 class PseudoLabelClassifier(ImageClassifier):

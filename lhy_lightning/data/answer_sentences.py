@@ -8,11 +8,11 @@ positive and the topic of the paragraph tells nothing.
 import re
 from itertools import pairwise
 
+from lhy_lightning.core.seeding import derive_seed
 from lhy_lightning.data.question_set import Question, QuestionSet
 from lhy_lightning.data.questions import open_questions
 from lhy_lightning.data.records import LabelledText
 from lhy_lightning.data.text_sources import Split
-from lhy_lightning.determinism import derive_seed
 
 LABELS = ("no_answer", "answer")
 

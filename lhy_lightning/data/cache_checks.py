@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from lhy_lightning.whole_file import write_whole
+from lhy_lightning.core.atomic_files import write_whole
 
 BLOCK, AT_START = 2**20, 64
 

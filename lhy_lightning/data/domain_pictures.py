@@ -11,8 +11,8 @@ from typing import Literal, get_args
 import numpy as np
 from PIL import Image
 
+from lhy_lightning.core.extras import need
 from lhy_lightning.data.pictures import PictureSet, Resize
-from lhy_lightning.extras import need
 
 Change = Literal["none", "grey", "inverted", "edges"]
 

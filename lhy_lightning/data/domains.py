@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lhy_lightning.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SHARE, Range, ranges
+from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SHARE, Range, ranges
+from lhy_lightning.core.distributed import rank_and_world
 from lhy_lightning.data.augmentation import Augmentation
 from lhy_lightning.data.augmentation_steps import Fill, scale_to_contract
 from lhy_lightning.data.domain_arguments import check_domain_arguments
@@ -39,7 +40,6 @@ from lhy_lightning.data.picture_batches import PlainPictures, TrainPictures
 from lhy_lightning.data.picture_store import Pool
 from lhy_lightning.data.pictures import Resize
 from lhy_lightning.data.splits import UNLABELLED, duplicates_between
-from lhy_lightning.ranks import rank_and_world
 
 CHANGES = ("horizontal_flip", "vertical_flip", "rotation", "translation", "scale", "crop", "fill")
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader
 
-from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, Range, ranges
+from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, Range, ranges
 from lhy_lightning.data.encoded_texts import EncodedTexts
 from lhy_lightning.data.encoder_choice import TokenizerChoice
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from lhy_lightning.core.seeding import derive_seed, run_seed
 from lhy_lightning.data.length_batches import length_batches
 from lhy_lightning.data.question_windows import (
     AnswerTokens,
@@ -15,7 +16,6 @@ from lhy_lightning.data.question_windows import (
 from lhy_lightning.data.samplers import TrainBatches
 from lhy_lightning.data.splits import shuffled
 from lhy_lightning.data.window_batches import WindowMaker
-from lhy_lightning.determinism import derive_seed, run_seed
 
 WINDOWS = 7  # stream of random windows
 

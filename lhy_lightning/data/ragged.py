@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from lhy_lightning.core.atomic_files import whole_file
 from lhy_lightning.data.cache_checks import BLOCK, same_blocks, tell_damage
-from lhy_lightning.whole_file import whole_file
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import DistributedSampler, SequentialSampler
 
-from lhy_lightning.determinism import derive_seed, run_seed
-from lhy_lightning.ranks import rank_and_world
+from lhy_lightning.core.distributed import rank_and_world
+from lhy_lightning.core.seeding import derive_seed, run_seed
 
 
 def epoch_permutation(rows: int, epoch: int, *, stream: int = 0) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader
 
-from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
+from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.data.back_translation import synthetic_per_epoch
 from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.ragged import text_cache_folder

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
-from lhy_lightning.argument_ranges import BELOW_ONE, CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
+from lhy_lightning.core.argument_ranges import BELOW_ONE, CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.gan.image_pool import ImagePool
 from lhy_lightning.gan.losses import discriminator_loss, generator_loss, loss_terms
 from lhy_lightning.gan.patch_discriminator import PatchDiscriminator

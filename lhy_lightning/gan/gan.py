@@ -9,9 +9,9 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from lhy_lightning.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.callbacks.sampled_pictures import SampledPictures
-from lhy_lightning.determinism import run_seed
+from lhy_lightning.core.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
+from lhy_lightning.core.seeding import run_seed
 from lhy_lightning.gan.augmentation import augment, policy_changes
 from lhy_lightning.gan.conditioning import auxiliary_loss
 from lhy_lightning.gan.evaluation import FIGURES, INCEPTION, SampleEvaluation

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from rich.table import Table
 from torch import Tensor, nn
 
-from lhy_lightning.argument_ranges import BELOW_ONE, CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
+from lhy_lightning.core.argument_ranges import BELOW_ONE, CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.gan.losses import discriminator_loss, generator_loss, loss_terms
 from lhy_lightning.gan.patch_discriminator import PatchDiscriminator
 from lhy_lightning.gan.translated_pictures import TranslatedPictures, TranslationPictures, as_channels

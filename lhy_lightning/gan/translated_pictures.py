@@ -12,8 +12,8 @@ from torch import Tensor
 
 from lhy_lightning.callbacks.drawn_every import DrawnEvery
 from lhy_lightning.callbacks.pictures import picture_file, picture_grid, run_directory, save_picture, to_bytes
+from lhy_lightning.core.atomic_files import write_whole
 from lhy_lightning.data.edges import grey
-from lhy_lightning.whole_file import write_whole
 
 
 def as_channels(pictures: Tensor, channels: int) -> Tensor:

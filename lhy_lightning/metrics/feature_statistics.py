@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lhy_lightning.core.atomic_files import whole_file
 from lhy_lightning.data.cache_checks import tell_damage
-from lhy_lightning.whole_file import whole_file
 
 FeatureNetwork = Callable[[Tensor], Tensor]
 """Pictures (N, C, H, W) float32 in [-1, 1] to features (N, D)."""

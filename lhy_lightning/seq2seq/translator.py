@@ -12,8 +12,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lhy_lightning.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, any_number, ranges
 from lhy_lightning.checkpoints import read_checkpoint
+from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, any_number, ranges
 from lhy_lightning.data.special_tokens import PAD
 from lhy_lightning.data.text_cleaning import clean_text
 from lhy_lightning.data.text_tokenizer import TextTokenizer

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lhy_lightning import extras
+from lhy_lightning.core import extras
 from lhy_lightning.data.domain_pictures import ChangedPictures
 from lhy_lightning.data.domains import DomainDataModule
 from lhy_lightning.data.pictures import FilePictures

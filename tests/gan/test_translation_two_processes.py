@@ -10,7 +10,7 @@ from lightning.pytorch import seed_everything
 from torch import Tensor
 
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
-from lhy_lightning.determinism import derive_seed, run_seed
+from lhy_lightning.core.seeding import derive_seed, run_seed
 from lhy_lightning.gan.cyclegan import CycleGAN
 from lhy_lightning.gan.image_pool import ImagePool
 from lhy_lightning.gan.pix2pix import Pix2Pix

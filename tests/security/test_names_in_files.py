@@ -402,7 +402,7 @@ def test_a_missing_import_of_the_users_own_module_is_named(own: Path, tmp_path: 
 
 
 def test_a_class_of_the_package_is_found_by_every_public_name() -> None:
-    from lhy_lightning.trusted_classes import find_class
+    from lhy_lightning.core.trusted_classes import find_class
 
     for name, cls in public_names.CLASSES.items():
         assert find_class(name) is find_class(f"lhy_lightning.{name}") is find_class(class_path(cls)) is cls

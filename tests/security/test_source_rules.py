@@ -13,7 +13,7 @@ PACKAGE = Path(lhy_lightning.__file__).parent
 
 ALLOWED = {
     ("__init__.py", "__getattr__", "import_module"): "public names, from a table in the source",
-    ("trusted_classes.py", "find_class", "import_module"): "the rule: our modules and Lightning's alone",
+    ("core/trusted_classes.py", "find_class", "import_module"): "the rule: our modules and Lightning's alone",
     ("user_modules.py", "import_for_user", "import_module"): "the user's own word, by --import",
     ("user_modules.py", "import_named_classes", "import_module"): "the user's own word, in a recipe or a flag",
     ("checkpoints.py", "load_plain", "torch.load"): "the rule: weights_only",

@@ -11,7 +11,7 @@ from zipfile import ZipFile, is_zipfile
 import torch
 from torch import Tensor
 
-from lhy_lightning.whole_file import write_whole
+from lhy_lightning.core.atomic_files import write_whole
 
 _checked: set[tuple[str, int, int]] = set()  # path, size and time of archives that were whole
 

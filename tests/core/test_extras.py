@@ -10,7 +10,7 @@ import pytest
 
 import lhy_lightning
 from lhy_lightning.bert.lora import add_lora
-from lhy_lightning.extras import EXTRAS, need
+from lhy_lightning.core.extras import EXTRAS, need
 
 PACKAGE = Path(lhy_lightning.__file__).parent
 PROJECT = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf8"))["project"]

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 import lhy_lightning
-from lhy_lightning.argument_ranges import Names, Range, Taken, arguments_of, check_arguments, check_number, taken_by
+from lhy_lightning.core.argument_ranges import (
+    Names,
+    Range,
+    Taken,
+    arguments_of,
+    check_arguments,
+    check_number,
+    taken_by,
+)
 from lhy_lightning.data.module import CourseDataModule
 from lhy_lightning.module import CourseModule
 from tests import public_names

@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 import lhy_lightning
-from lhy_lightning.signatures import constructor_arguments
+from lhy_lightning.core.signatures import constructor_arguments
 
 PUBLIC_NAMES: tuple[str, ...] = tuple(vars(lhy_lightning)["__all__"])
 """By vars, as type checkers read `__init__.pyi`, where each name stands once."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from lhy_lightning.writable import make_folder
+from lhy_lightning.core.writable import make_folder
 
 fcntl: Any = None
 with suppress(ImportError):  # Windows has none

@@ -17,7 +17,7 @@ from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from lhy_lightning.signatures import constructor_arguments
+from lhy_lightning.core.signatures import constructor_arguments
 
 
 @dataclass(frozen=True)
