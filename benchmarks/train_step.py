@@ -34,8 +34,8 @@ from lhy_lightning import ImageClassifier
 from lhy_lightning.callbacks.curves import Curves
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
 from lhy_lightning.cnn.networks import ResNet
-from lhy_lightning.metrics_file import RunLogger
 from lhy_lightning.optim import build_schedule, parameter_groups
+from lhy_lightning.training.csv_logger import RunLogger
 
 WARM_UP = 5
 LR, MOMENTUM, DECAY, LOG_EVERY = 0.1, 0.9, 5e-4, 10

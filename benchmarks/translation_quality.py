@@ -124,9 +124,9 @@ def scored(lines: Sequence[str], references: Sequence[str], tokenize: str) -> tu
 def run_ours(job: Job, source: str, folder: Path) -> dict[str, Any]:
     """`lhy fit`, then BLEU of validation and test lines by `Translator.translate`."""
     from lhy_lightning import training_cli
-    from lhy_lightning.checkpoints import read_checkpoint
     from lhy_lightning.data.translation import TranslationDataModule
     from lhy_lightning.seq2seq.translator import Translator
+    from lhy_lightning.training.checkpoints import read_checkpoint
 
     runs, checkpoints = folder / "runs", folder / "runs" / job.key / "checkpoints"
     seconds = float("nan")

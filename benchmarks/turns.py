@@ -20,7 +20,7 @@ from lightning.pytorch.callbacks import Callback, RichProgressBar
 
 from lhy_lightning.callbacks.curves import Curves
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
-from lhy_lightning.metrics_file import RunLogger
+from lhy_lightning.training.csv_logger import RunLogger
 
 LOG_EVERY = 10
 

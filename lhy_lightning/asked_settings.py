@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lhy_lightning.resumed_settings import same_value
 from lhy_lightning.settings_file import read_settings
+from lhy_lightning.training.checks.resumed_settings import same_value
 
 Resolve = Callable[[list[str]], dict[str, Any]]
 """All settings of a `fit` command line, defaults included, as the config.yaml of its run has them."""

@@ -161,7 +161,7 @@ def message_for_user(error: BaseException) -> str | None:
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     from lhy_lightning.library_errors import fault_of_the_machine
-    from lhy_lightning.optim.finiteness import NonFiniteError
+    from lhy_lightning.training.finite_losses import NonFiniteError
 
     chain: list[BaseException] = []
     step: BaseException | None = error

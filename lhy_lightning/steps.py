@@ -25,8 +25,8 @@ from lhy_lightning.asked_settings import Resolve, check_same, differences, flat
 from lhy_lightning.core.atomic_files import write_whole
 from lhy_lightning.folds import option, overwrites
 from lhy_lightning.recipes import RecipeError, find_recipe
-from lhy_lightning.resumed_settings import same_value
 from lhy_lightning.settings_file import read_settings
+from lhy_lightning.training.checks.resumed_settings import same_value
 
 PLACEHOLDER = re.compile(r"\{([a-z_.]+)\}")
 DONE = {"fit": "results.json", "predict": "predictions.tsv"}

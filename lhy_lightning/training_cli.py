@@ -36,8 +36,6 @@ from lhy_lightning.callbacks.pictures import run_directory
 from lhy_lightning.callbacks.progress_bar import RunProgressBar
 from lhy_lightning.callbacks.results import print_results, write_results
 from lhy_lightning.callbacks.wandb_record import WandbRecord, record_id
-from lhy_lightning.checkpoint_fit import check_resumable
-from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.command_errors import CommandParser, message_for_user, report
 from lhy_lightning.core.atomic_files import write_whole
 from lhy_lightning.core.extras import need
@@ -46,13 +44,17 @@ from lhy_lightning.core.writable import check_writable, make_folder
 from lhy_lightning.data.controls import beside
 from lhy_lightning.folds import run_folds
 from lhy_lightning.library_errors import Phase, in_library_words
-from lhy_lightning.metrics_file import RunLogger
-from lhy_lightning.module import CourseModule, plain
 from lhy_lightning.recipes import find_recipe
-from lhy_lightning.resumed_settings import settings_that_act
 from lhy_lightning.run_settings import check_run_settings
 from lhy_lightning.steps import filled, go_on, read_recipe, run_steps, settings_of
-from lhy_lightning.stop_signals import (
+from lhy_lightning.training.checkpoints import read_checkpoint
+from lhy_lightning.training.checks.checkpoint_fit import check_resumable
+from lhy_lightning.training.checks.resumed_settings import settings_that_act
+from lhy_lightning.training.checks.trainer_flags import check_settings
+from lhy_lightning.training.checks.trainer_numbers import check_trainer_numbers, refuse_no_steps
+from lhy_lightning.training.csv_logger import RunLogger
+from lhy_lightning.training.module import CourseModule, plain
+from lhy_lightning.training.stop_signals import (
     WHOLE_COMMAND,
     Stopped,
     ended_by_signals,
@@ -60,8 +62,6 @@ from lhy_lightning.stop_signals import (
     told,
     told_of_a_lost_process,
 )
-from lhy_lightning.trainer_flags import check_settings
-from lhy_lightning.trainer_numbers import check_trainer_numbers, refuse_no_steps
 from lhy_lightning.user_modules import import_for_user, import_named_classes
 
 _OLD_PATH = re.compile(r"(?<![\w./\\-])lhy_lightning(?:\.\w+){2,}(?![\w./\\-])")

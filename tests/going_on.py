@@ -8,9 +8,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from torch import Tensor
 
-from lhy_lightning.checkpoints import read_checkpoint
-from lhy_lightning.exact_resume import batches_of_open_group
-from lhy_lightning.metrics_file import RunLogger
+from lhy_lightning.training.checkpoints import read_checkpoint
+from lhy_lightning.training.csv_logger import RunLogger
+from lhy_lightning.training.resume import batches_of_open_group
 
 
 def plain(value: Any) -> Any:

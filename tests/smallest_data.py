@@ -16,7 +16,7 @@ from lhy_lightning import (
     UnpairedImageDataModule,
 )
 from lhy_lightning.data.module import CourseDataModule
-from lhy_lightning.module import CourseModule
+from lhy_lightning.training.module import CourseModule
 from tests.smallest_modules import SETTINGS
 
 FROM_DATA = {

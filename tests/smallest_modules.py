@@ -7,10 +7,10 @@ from typing import Any
 
 import lhy_lightning
 from lhy_lightning import VQVAE
-from lhy_lightning.checkpoints import class_path
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.text_tokenizer import TextTokenizer
-from lhy_lightning.module import CourseModule, plain
+from lhy_lightning.training.checkpoints import class_path
+from lhy_lightning.training.module import CourseModule, plain
 from tests.public_names import MODULES
 
 SENTENCES = ["a b c", "b c d", "c d e"]

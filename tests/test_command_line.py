@@ -14,8 +14,8 @@ from PIL import Image
 from lhy_lightning import FixMatchClassifier, ImageClassifier
 from lhy_lightning.asked_settings import differences
 from lhy_lightning.callbacks.wandb_record import record_id
-from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.cli import main
+from lhy_lightning.training.checkpoints import read_checkpoint
 from lhy_lightning.training_cli import settings_of_fit
 
 TINY = [

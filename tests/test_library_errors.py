@@ -8,7 +8,7 @@ import pytest
 
 from lhy_lightning import ImageClassifier, ImageDataModule
 from lhy_lightning.cli import main
-from lhy_lightning.module import CourseModule
+from lhy_lightning.training.module import CourseModule
 
 FIT = [
     "fit", "--config", "quickstart", "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false",

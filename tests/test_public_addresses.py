@@ -15,9 +15,9 @@ from lightning.pytorch.callbacks import Callback
 
 import lhy_lightning
 from lhy_lightning import GAN, VQVAE, CodePrior, ImageClassifier
-from lhy_lightning.checkpoints import class_path, load_modules, read_checkpoint
 from lhy_lightning.cli import main
 from lhy_lightning.core.trusted_classes import class_from_file, find_class, public_address, with_public_addresses
+from lhy_lightning.training.checkpoints import class_path, load_modules, read_checkpoint
 from tests.public_names import CLASSES, MODULES
 from tests.smallest_modules import smallest
 
@@ -57,7 +57,7 @@ def test_classes_outside_the_package_and_those_that_are_not_public_keep_their_pa
     assert class_path(OwnClassifier) == f"{__name__}.OwnClassifier"
     assert class_path(type("GAN", (GAN,), {"__module__": "theirs"})) == "theirs.GAN"
     assert class_path(type("GAN", (), {"__module__": "lhy_lightning.gan.gan"})) == "lhy_lightning.gan.gan.GAN"
-    named = import_module("lhy_lightning.module").CourseModule
+    named = import_module("lhy_lightning.training.module").CourseModule
     assert class_path(named) == f"{named.__module__}.CourseModule"
     for path in ("GAN", "theirs.GAN", "lhy_lightning_too.GAN", "lhy_lightning.gan.gan.Old", "lhy_lightning", ""):
         assert public_address(path) == path

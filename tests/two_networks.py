@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from lhy_lightning.data.module import CourseDataModule, ResumableLoader
 from lhy_lightning.data.samplers import TrainBatches
-from lhy_lightning.several_optimizers import SeveralOptimizers
+from lhy_lightning.training.multi_optimizer import SeveralOptimizers
 
 NAMES = ("discriminator", "generator")
 

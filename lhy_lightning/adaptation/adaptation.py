@@ -19,11 +19,11 @@ from lhy_lightning.adaptation.evaluated_rows import EvaluatedRows, Rows, accurac
 from lhy_lightning.adaptation.networks import feature_extractor, features_of, label_predictor
 from lhy_lightning.adaptation.selection_table import SELECTION, SelectionTable, refuse_target_labels, selection_scores
 from lhy_lightning.callbacks.class_table import PredictionsCsv
-from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.core.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, SHARE, SHARE_OF_STEPS, Names, ranges
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last
-from lhy_lightning.several_optimizers import SeveralOptimizers
+from lhy_lightning.training.checkpoints import read_checkpoint
+from lhy_lightning.training.multi_optimizer import SeveralOptimizers
 
 Batch = dict[str, Tensor]
 SIZES = ("num_classes", "image_size", "channels", "class_names", "source_domains")

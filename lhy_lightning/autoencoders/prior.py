@@ -18,7 +18,6 @@ from lhy_lightning.autoencoders.pixelcnn import GatedPixelCNN
 from lhy_lightning.autoencoders.prior_pictures import DrawnPictures
 from lhy_lightning.autoencoders.vqvae import VQVAE
 from lhy_lightning.callbacks.sampled_pictures import SampledPictures
-from lhy_lightning.checkpoints import class_path, load_modules
 from lhy_lightning.cnn.classifier import ImageClassifier
 from lhy_lightning.core.argument_ranges import COUNT, ranges
 from lhy_lightning.core.distributed import rank_and_world, sum_over_ranks
@@ -27,8 +26,9 @@ from lhy_lightning.core.trusted_classes import check_settings, class_from_file
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.metrics.classifier_features import ClassifierFeatures
-from lhy_lightning.module import CourseModule, plain
 from lhy_lightning.optim import build_optimizer, parameter_groups
+from lhy_lightning.training.checkpoints import class_path, load_modules
+from lhy_lightning.training.module import CourseModule, plain
 
 Batch = dict[str, Tensor]
 AT_ONCE = 250

@@ -12,8 +12,8 @@ from lhy_lightning.autoencoders.pictures import ReconstructionPictures
 from lhy_lightning.autoencoders.predictions import ErrorsCsv, PredictedPictures
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Mean
-from lhy_lightning.module import CourseModule
 from lhy_lightning.optim import build_optimizer, parameter_groups
+from lhy_lightning.training.module import CourseModule
 
 Batch = dict[str, Tensor]
 

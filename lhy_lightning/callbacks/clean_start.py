@@ -5,7 +5,7 @@ from pathlib import Path
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from lhy_lightning.run_files import clear_run
+from lhy_lightning.training.run_files import clear_run
 
 
 class CleanStart(Callback):

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from matplotlib.figure import Figure
 
 from lhy_lightning.core.atomic_files import write_whole
-from lhy_lightning.metrics_file import RunLogger
+from lhy_lightning.training.csv_logger import RunLogger
 
 
 def draw_curves(metrics: Path) -> Figure | None:

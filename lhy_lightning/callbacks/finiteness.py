@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from lhy_lightning.optim.finiteness import WHOLE_MODULE
+from lhy_lightning.training.finite_losses import WHOLE_MODULE
 
 
 class StopAtNonFiniteLoss(Callback):

@@ -12,8 +12,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lhy_lightning.callbacks.pictures import run_directory
 from lhy_lightning.core.atomic_files import remove_partials
-from lhy_lightning.metrics_file import RunLogger
-from lhy_lightning.stop_signals import NotedSignals, Stopped
+from lhy_lightning.training.csv_logger import RunLogger
+from lhy_lightning.training.stop_signals import NotedSignals, Stopped
 
 
 class LastCheckpoint(Checkpoint):

@@ -27,8 +27,8 @@ from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last
 from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.metrics.classification import ClassificationScores
-from lhy_lightning.module import CourseModule
 from lhy_lightning.optim import AveragedWeights, build_optimizer, parameter_groups
+from lhy_lightning.training.module import CourseModule
 
 Batch = dict[str, Tensor]
 

@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
-from lhy_lightning.checkpoints import load_modules
+from lhy_lightning.training.checkpoints import load_modules
 
 
 class ProbabilityAverage(LightningModule):

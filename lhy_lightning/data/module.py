@@ -10,7 +10,6 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from lhy_lightning.checkpoints import without_code
 from lhy_lightning.core.argument_ranges import (
     GREY_OR_COLOUR,
     NOT_NEGATIVE,
@@ -24,8 +23,9 @@ from lhy_lightning.core.argument_ranges import (
 from lhy_lightning.core.seeding import reseed_for_batch
 from lhy_lightning.data.controls import Control
 from lhy_lightning.data.samplers import EvalBatches, TrainBatches
-from lhy_lightning.exact_resume import place_in_run, resume_exactly
-from lhy_lightning.stop_signals import outlive_stop_signals
+from lhy_lightning.training.checkpoints import without_code
+from lhy_lightning.training.resume import place_in_run, resume_exactly
+from lhy_lightning.training.stop_signals import outlive_stop_signals
 
 
 class ResumableLoader(DataLoader):

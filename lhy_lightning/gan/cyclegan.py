@@ -21,7 +21,7 @@ from lhy_lightning.gan.unet import UNet
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.optim import AveragedWeights
-from lhy_lightning.several_optimizers import SeveralOptimizers
+from lhy_lightning.training.multi_optimizer import SeveralOptimizers
 
 Batch = dict[str, Tensor]
 Direction = Literal["a_to_b", "b_to_a"]

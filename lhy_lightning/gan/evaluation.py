@@ -15,7 +15,6 @@ from torch import Tensor
 
 from lhy_lightning.callbacks.pictures import picture_grid, save_picture
 from lhy_lightning.callbacks.results import write_scores
-from lhy_lightning.checkpoints import load_modules
 from lhy_lightning.cnn.classifier import ImageClassifier
 from lhy_lightning.core.seeding import derive_seed, run_seed
 from lhy_lightning.data.picture_batches import PlainPictures
@@ -28,6 +27,7 @@ from lhy_lightning.metrics.inception_score import InceptionScore
 from lhy_lightning.metrics.mode_coverage import Coverage, ModeCoverage
 from lhy_lightning.metrics.nearest_pictures import nearest_pictures
 from lhy_lightning.metrics.precision_recall import ImprovedPrecisionRecall
+from lhy_lightning.training.checkpoints import load_modules
 
 INCEPTION = "inception:"
 AT_ONCE = 250

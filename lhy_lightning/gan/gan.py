@@ -24,7 +24,7 @@ from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last
 from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.optim import AveragedWeights
-from lhy_lightning.several_optimizers import SeveralOptimizers
+from lhy_lightning.training.multi_optimizer import SeveralOptimizers
 
 Batch = dict[str, Tensor]
 PENALTIES = ("none", "gradient", "one_sided", "r1")

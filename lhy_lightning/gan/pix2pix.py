@@ -19,7 +19,7 @@ from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last
 from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.optim import AveragedWeights
-from lhy_lightning.several_optimizers import SeveralOptimizers
+from lhy_lightning.training.multi_optimizer import SeveralOptimizers
 
 Batch = dict[str, Tensor]
 OF_DATA = ("image_size", "input_channels", "target_channels")

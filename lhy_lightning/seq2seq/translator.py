@@ -12,7 +12,6 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, any_number, ranges
 from lhy_lightning.data.special_tokens import PAD
 from lhy_lightning.data.text_cleaning import clean_text
@@ -20,9 +19,7 @@ from lhy_lightning.data.text_tokenizer import TextTokenizer
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Sum
 from lhy_lightning.metrics.translation import TranslationMetrics
-from lhy_lightning.module import CourseModule
 from lhy_lightning.optim import build_optimizer, parameter_groups
-from lhy_lightning.optim.token_normalization import TokenNormalization
 from lhy_lightning.seq2seq.beam import Hypothesis
 from lhy_lightning.seq2seq.copying import CopyHead, copy_negative_log_likelihood
 from lhy_lightning.seq2seq.decode import decode
@@ -34,6 +31,9 @@ from lhy_lightning.seq2seq.pictures import TranslationPictures
 from lhy_lightning.seq2seq.predictions import TranslationsFile
 from lhy_lightning.seq2seq.translation import Translation, score_translations, translate_texts
 from lhy_lightning.seq2seq.translator_ensemble import TranslatorEnsemble
+from lhy_lightning.training.checkpoints import read_checkpoint
+from lhy_lightning.training.module import CourseModule
+from lhy_lightning.training.token_normalization import TokenNormalization
 
 Batch = dict[str, Any]
 

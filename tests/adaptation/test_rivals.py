@@ -19,7 +19,7 @@ from lhy_lightning.adaptation.class_confusion import class_confusion
 from lhy_lightning.adaptation.conditional_adversarial import entropy_weights
 from lhy_lightning.adaptation.domain_loss import domain_loss
 from lhy_lightning.adaptation.moments import coral, mmd
-from lhy_lightning.metrics_file import RunLogger
+from lhy_lightning.training.csv_logger import RunLogger
 from tests.adaptation.two_domains import SMALL, ResumableDomains, TwoDomains, fit, some_batch
 from tests.going_on import Unbroken
 from tests.two_networks import trainer

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.cli import main
+from lhy_lightning.training.checkpoints import read_checkpoint
 from tests import command_runs
 from tests.processes import run_forked, torchrun_environments
 

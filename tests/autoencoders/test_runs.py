@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lhy_lightning import VQVAE, AutoEncoder, ImageDataModule
-from lhy_lightning.checkpoints import read_checkpoint
+from lhy_lightning.training.checkpoints import read_checkpoint
 from tests.cnn.pictures_to_fit import silent_trainer
 from tests.processes import in_one_and_two
 

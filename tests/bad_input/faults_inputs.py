@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from lhy_lightning.trainer_numbers import check_trainer_numbers
+from lhy_lightning.training.checks.trainer_numbers import check_trainer_numbers
 from tests.bad_input.case import BadInput, command, nothing, text
 
 BROKEN: list[tuple[str, bytes, str]] = [

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 
 import lhy_lightning
-from lhy_lightning.checkpoints import load_modules
+from lhy_lightning.training.checkpoints import load_modules
 from tests.before import runs
 from tests.before.archives import FIXTURES, unpack
 from tests.before.compare import apart_in_tests, outputs_apart, unequal, without_addresses

@@ -18,9 +18,9 @@ from lhy_lightning.bert.ensemble import QuestionAnsweringEnsemble, merge
 from lhy_lightning.bert.homework import Homework7Csv
 from lhy_lightning.bert.module import BertModule
 from lhy_lightning.bert.question_answering import BertQuestionAnswering
-from lhy_lightning.checkpoints import class_path
 from lhy_lightning.data.question_answering import QuestionAnsweringDataModule
 from lhy_lightning.metrics.answer_texts import DEFINITIONS
+from lhy_lightning.training.checkpoints import class_path
 from tests.bert.question_files import DATA, MODEL, long_text, write_homework
 
 pytestmark = pytest.mark.usefixtures("undrawn_figures")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from lhy_lightning.checkpoints import read_checkpoint
+from lhy_lightning.training.checkpoints import read_checkpoint
 from tests import command_runs
 from tests.bert.texts import write_tags, write_texts
 from tests.command_runs import last_validation, metrics, predict

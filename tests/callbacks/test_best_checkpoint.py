@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
-from lhy_lightning.checkpoints import read_checkpoint
+from lhy_lightning.training.checkpoints import read_checkpoint
 from tests import command_runs
 
 SMALL: dict[str, Any] = {

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lhy_lightning.callbacks.checkpoint_average import AverageCheckpoints, average_checkpoints
-from lhy_lightning.checkpoints import read_checkpoint
+from lhy_lightning.training.checkpoints import read_checkpoint
 
 
 class Counter(LightningModule):

@@ -5,7 +5,7 @@ from typing import Any
 from PIL import Image
 
 from lhy_lightning.callbacks import curves
-from lhy_lightning.metrics_file import RunLogger
+from lhy_lightning.training.csv_logger import RunLogger
 
 as_it_is = curves.Curves.on_train_epoch_end  # the tests' runs draw at their end alone (conftest.py)
 

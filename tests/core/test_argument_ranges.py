@@ -18,7 +18,7 @@ from lhy_lightning.core.argument_ranges import (
     taken_by,
 )
 from lhy_lightning.data.module import CourseDataModule
-from lhy_lightning.module import CourseModule
+from lhy_lightning.training.module import CourseModule
 from tests import public_names
 
 CLASSES = [pytest.param(cls, id=name) for name, cls in {**public_names.MODULES, **public_names.DATA_MODULES}.items()]

@@ -16,15 +16,15 @@ import yaml
 import lhy_lightning
 from lhy_lightning import CodePrior, ImageClassifier, Translator
 from lhy_lightning.bert.ensemble import QuestionAnsweringEnsemble
-from lhy_lightning.checkpoints import WholeFileCheckpointIO, class_path, load_modules, read_checkpoint
 from lhy_lightning.cli import main
 from lhy_lightning.cnn.ensemble import ProbabilityAverage
 from lhy_lightning.gan.evaluation import feature_network
 from lhy_lightning.gan.translation_evaluation import TranslationEvaluation
 from lhy_lightning.metrics.inception_features import InceptionFeatures
-from lhy_lightning.module import CourseModule
 from lhy_lightning.run_settings import check_run_settings
 from lhy_lightning.seq2seq.translator_ensemble import TranslatorEnsemble
+from lhy_lightning.training.checkpoints import WholeFileCheckpointIO, class_path, load_modules, read_checkpoint
+from lhy_lightning.training.module import CourseModule
 from tests import public_names
 from tests.security.conftest import Planted, checkpoint
 
@@ -35,7 +35,7 @@ CLASSIFIER = class_path(ImageClassifier)
 NAMES = [
     "planted.Thing", "planted.run", "planted", "os.system", "subprocess.Popen", "antigravity.geohash", "builtins.exec",
     "lhy_lightning.training_cli.subprocess", "lhy_lightning.training_cli.subprocess.Popen",
-    "lhy_lightning.module.plain",
+    "lhy_lightning.training.module.plain",
     "lightning.pytorch.callbacks.LambdaCallback", "lightning.pytorch.nowhere.Thing", "torch.nn.Linear", "nowhere.Thing",
     "", ".", "..planted.Thing", None, 7, ["planted.Thing"], {"class_path": "planted.Thing"},
 ]  # fmt: skip

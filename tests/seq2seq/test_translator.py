@@ -9,8 +9,8 @@ import torch
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 
 from lhy_lightning import BleuTranslator, ScheduledSamplingTranslator, TranslationDataModule, Translator
-from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.seq2seq.translator_ensemble import TranslatorEnsemble
+from lhy_lightning.training.checkpoints import read_checkpoint
 
 SMALL: dict[str, Any] = {
     "layers": 1, "width": 32, "heads": 2, "feedforward": 64, "embedding": 16, "warmup_steps": 20, "lr": 0.01, "beam": 3,

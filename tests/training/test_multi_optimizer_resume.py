@@ -9,8 +9,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
-from lhy_lightning.checkpoints import read_checkpoint
-from lhy_lightning.metrics_file import RunLogger
+from lhy_lightning.training.checkpoints import read_checkpoint
+from lhy_lightning.training.csv_logger import RunLogger
 from tests.two_networks import Data, TwoNetworks, float16, trainer
 
 

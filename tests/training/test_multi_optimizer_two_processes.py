@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from lhy_lightning.optim.finiteness import NonFiniteError
+from lhy_lightning.training.finite_losses import NonFiniteError
 from tests.processes import run_forked, torchrun_environments
 from tests.two_networks import NAMES, Data, TwoNetworks, trainer
 

@@ -17,7 +17,7 @@ from lightning.pytorch.loops.fit_loop import _FitLoop
 from lightning.pytorch.loops.loop import _Loop
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 
-from lhy_lightning.optim.manual_steps import StepsByGroup
+from lhy_lightning.training.step_counting import StepsByGroup
 
 
 def batches_of_open_group(loop: _FitLoop) -> int:

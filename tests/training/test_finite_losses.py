@@ -16,12 +16,12 @@ from torch.utils.data import DataLoader
 from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
 from lhy_lightning.callbacks.finiteness import StopAtNonFiniteLoss
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
-from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.command_errors import message_for_user
-from lhy_lightning.metrics_file import RunLogger
-from lhy_lightning.module import CourseModule
-from lhy_lightning.optim.finiteness import HELD_LOSSES, SKIPPED_STEPS, FiniteLosses, NonFiniteError
-from lhy_lightning.several_optimizers import SeveralOptimizers
+from lhy_lightning.training.checkpoints import read_checkpoint
+from lhy_lightning.training.csv_logger import RunLogger
+from lhy_lightning.training.finite_losses import HELD_LOSSES, SKIPPED_STEPS, FiniteLosses, NonFiniteError
+from lhy_lightning.training.module import CourseModule
+from lhy_lightning.training.multi_optimizer import SeveralOptimizers
 from tests.processes import run_forked, torchrun_environments
 from tests.smallest_modules import public_modules, smallest
 from tests.two_networks import float16, trainer
@@ -291,7 +291,7 @@ def test_a_loss_of_one_rank_stops_both(tmp_path: Path) -> None:
 def test_the_benchmark_of_its_cost_still_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
     import_module("finiteness").main(quick=True)
     printed = capsys.readouterr().out
     for row in ("| ResNet-20 |", "| small BERT", "| checkpoint with optimizer", "| saved folder", "| cache of images"):

@@ -14,7 +14,7 @@ from torch.nn.functional import softplus
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from lhy_lightning.metrics_file import RunLogger
+from lhy_lightning.training.csv_logger import RunLogger
 from tests.two_networks import NAMES, Data, Rows, TwoNetworks, fitted, float16, trainer, weights
 
 # --- what a step is ------------------------------------------------------------------------------------------------

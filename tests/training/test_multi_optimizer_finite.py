@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
-from lhy_lightning.checkpoints import read_checkpoint
-from lhy_lightning.optim.finiteness import NonFiniteError
+from lhy_lightning.training.checkpoints import read_checkpoint
+from lhy_lightning.training.finite_losses import NonFiniteError
 from tests.two_networks import NAMES, Data, TwoNetworks, fitted, float16, trainer, weights
 
 # --- float16 -------------------------------------------------------------------------------------------------------

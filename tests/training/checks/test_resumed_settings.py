@@ -14,7 +14,7 @@ import lhy_lightning
 from lhy_lightning import GAN, ImageClassifier, ImageDataModule
 from lhy_lightning.asked_settings import LEARNT
 from lhy_lightning.data.module import CourseDataModule, PictureDataModule
-from lhy_lightning.resumed_settings import INITIAL, check_data, same_value, settings_that_act
+from lhy_lightning.training.checks.resumed_settings import INITIAL, check_data, same_value, settings_that_act
 
 DATA_MODULES = [getattr(lhy_lightning, name) for name in lhy_lightning.__all__ if name.endswith("DataModule")]
 ACT = {

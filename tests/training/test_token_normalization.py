@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from lhy_lightning.optim.token_normalization import TokenNormalization
+from lhy_lightning.training.token_normalization import TokenNormalization
 
 BATCHES = [torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]), torch.tensor([10.0]), torch.tensor([7.0, -3.0])]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 
-from lhy_lightning.trainer_numbers import SMALLEST, check_trainer_numbers
+from lhy_lightning.training.checks.trainer_numbers import SMALLEST, check_trainer_numbers
 
 
 def check_numbers(trainer: Trainer) -> None:

@@ -6,7 +6,7 @@ from unittest.mock import patch
 import pytest
 import torch
 
-from lhy_lightning.checkpoints import WholeFileCheckpointIO, load_modules, read_checkpoint
+from lhy_lightning.training.checkpoints import WholeFileCheckpointIO, load_modules, read_checkpoint
 
 
 def test_a_disk_that_fills_half_way_leaves_the_old_checkpoint_and_no_partial_file(tmp_path: Path) -> None:

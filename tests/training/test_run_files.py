@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import lhy_lightning
-from lhy_lightning.run_files import FILES, clear_run, is_written_by_runs
+from lhy_lightning.training.run_files import FILES, clear_run, is_written_by_runs
 
 PACKAGE = Path(lhy_lightning.__file__).parent
 NUMBER = "000001"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from lightning.pytorch import LightningDataModule, LightningModule
 
-from lhy_lightning.data_fit import check_batch, check_data_module
+from lhy_lightning.training.checks.data_fit import check_batch, check_data_module
 from tests.public_names import DATA_MODULES, MODULES
 
 NO_LABELS_NEEDED = {

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from lhy_lightning.metrics_file import MetricsFile
+from lhy_lightning.training.csv_logger import MetricsFile
 
 
 def rows(path: Path) -> list[str]:

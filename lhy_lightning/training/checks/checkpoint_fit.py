@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import nn
 
-from lhy_lightning.resumed_settings import changed_settings, told
+from lhy_lightning.training.checks.resumed_settings import changed_settings, told
 
 TO_GO_ON = ("global_step", "epoch", "loops", "optimizer_states", "lr_schedulers", "pytorch-lightning_version")
 """What Lightning needs of a checkpoint besides weights, for training to go on."""

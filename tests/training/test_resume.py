@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader
 
 from lhy_lightning import ImageDataModule, PseudoLabelClassifier, TranslationDataModule, Translator
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
-from lhy_lightning.checkpoints import read_checkpoint
-from lhy_lightning.exact_resume import ExactFitLoop
-from lhy_lightning.metrics_file import RunLogger
-from lhy_lightning.module import CourseModule
+from lhy_lightning.training.checkpoints import read_checkpoint
+from lhy_lightning.training.csv_logger import RunLogger
+from lhy_lightning.training.module import CourseModule
+from lhy_lightning.training.resume import ExactFitLoop
 from tests.going_on import Diary, Unbroken
 from tests.seq2seq.conftest import write_corpus
 from tests.two_networks import Data, Rows, TwoNetworks, trainer

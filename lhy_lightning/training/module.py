@@ -20,21 +20,27 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from lhy_lightning.callbacks.finiteness import stop_at_non_finite_losses
-from lhy_lightning.checkpoint_fit import json_settings, load_safetensors, mismatch
-from lhy_lightning.checkpoints import WholeFileCheckpointIO, class_path, is_path_of, read_checkpoint, without_code
 from lhy_lightning.core.argument_ranges import Names, Range, check_arguments, ranges
 from lhy_lightning.core.checksums import check_archive, check_tensors, tensor_checksums
 from lhy_lightning.core.seeding import reseed_for_batch, run_seed
 from lhy_lightning.core.trusted_classes import check_settings
-from lhy_lightning.data_fit import check_batch, check_data_module
-from lhy_lightning.exact_resume import resume_exactly
 from lhy_lightning.layers.batch_norm import refuse_single_values
 from lhy_lightning.optim import build_schedule
-from lhy_lightning.optim.finiteness import FiniteLosses, check_weights, non_finite
 from lhy_lightning.optim.optimizers import NAMES
-from lhy_lightning.resumed_settings import ResumedSettings, check_data
-from lhy_lightning.trainer_flags import check_numbers
-from lhy_lightning.true_precision import check_precision, take_true_precision
+from lhy_lightning.training.checkpoints import (
+    WholeFileCheckpointIO,
+    class_path,
+    is_path_of,
+    read_checkpoint,
+    without_code,
+)
+from lhy_lightning.training.checks.checkpoint_fit import json_settings, load_safetensors, mismatch
+from lhy_lightning.training.checks.data_fit import check_batch, check_data_module
+from lhy_lightning.training.checks.precision import check_precision, take_true_precision
+from lhy_lightning.training.checks.resumed_settings import ResumedSettings, check_data
+from lhy_lightning.training.checks.trainer_flags import check_numbers
+from lhy_lightning.training.finite_losses import FiniteLosses, check_weights, non_finite
+from lhy_lightning.training.resume import resume_exactly
 
 
 def plain(value: Any) -> Any:

@@ -17,10 +17,10 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from lhy_lightning.core.argument_ranges import COUNT, ranges
-from lhy_lightning.module import CourseModule
 from lhy_lightning.optim import build_optimizer, build_schedule, parameter_groups
-from lhy_lightning.optim.manual_steps import StepsByGroup, check_trainer
 from lhy_lightning.optim.schedules import ENDLESS
+from lhy_lightning.training.module import CourseModule
+from lhy_lightning.training.step_counting import StepsByGroup, check_trainer
 
 
 class SeveralOptimizers(CourseModule):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lhy_lightning.checkpoints import read_checkpoint
 from lhy_lightning.cli import main
+from lhy_lightning.training.checkpoints import read_checkpoint
 from tests.processes import run_forked, several_ranks, slurm_environments, torchrun_environments
 
 

@@ -1,0 +1,1 @@
+"""Lightning bases of every module of the course: checkpoints, resuming, several optimizers, the Hub."""
