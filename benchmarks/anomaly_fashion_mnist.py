@@ -27,11 +27,11 @@ from sklearn.ensemble import IsolationForest
 
 from lhy_lightning import AnomalyDataModule, AnomalyDetector
 from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
+from lhy_lightning.cli.pipeline import read_recipe
+from lhy_lightning.cli.recipes import find_recipe
 from lhy_lightning.data.anomalies import ANOMALY
 from lhy_lightning.data.image_splits import Split
 from lhy_lightning.metrics.anomalies import detection_figures, threshold_of
-from lhy_lightning.recipes import find_recipe
-from lhy_lightning.steps import read_recipe
 
 LEVELS = ("pca", "forest", "simple", "medium", "strong", "boss")
 

@@ -104,7 +104,7 @@ class Job:
 
 def settings_of(job: Job) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Trainer's, model's and data's settings: the recipe's, changed by the job's flags."""
-    from lhy_lightning.recipes import find_recipe
+    from lhy_lightning.cli.recipes import find_recipe
 
     recipe = yaml.safe_load(find_recipe(DATA[job.data][0]).read_text("utf8"))
     parts = {"trainer": recipe["trainer"], "model": recipe["model"]["init_args"], "data": recipe["data"]["init_args"]}
@@ -123,7 +123,7 @@ def scored(lines: Sequence[str], references: Sequence[str], tokenize: str) -> tu
 
 def run_ours(job: Job, source: str, folder: Path) -> dict[str, Any]:
     """`lhy fit`, then BLEU of validation and test lines by `Translator.translate`."""
-    from lhy_lightning import training_cli
+    from lhy_lightning.cli import training as training_cli
     from lhy_lightning.data.translation import TranslationDataModule
     from lhy_lightning.seq2seq.translator import Translator
     from lhy_lightning.training.checkpoints import read_checkpoint

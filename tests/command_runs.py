@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from lhy_lightning.bert.pictures import AttentionPictures
 from lhy_lightning.callbacks import pictures
 from lhy_lightning.callbacks.curves import Curves
-from lhy_lightning.cli import main
+from lhy_lightning.cli.__main__ import main
 
 EVERY_RUN: dict[str, Any] = {
     "--trainer.log_every_n_steps": 1, "--trainer.enable_progress_bar": "false", "--trainer.accelerator": "cpu",

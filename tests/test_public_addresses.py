@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 
 import lhy_lightning
 from lhy_lightning import GAN, VQVAE, CodePrior, ImageClassifier
-from lhy_lightning.cli import main
+from lhy_lightning.cli.__main__ import main
 from lhy_lightning.core.trusted_classes import class_from_file, find_class, public_address, with_public_addresses
 from lhy_lightning.training.checkpoints import class_path, load_modules, read_checkpoint
 from tests.public_names import CLASSES, MODULES
@@ -162,7 +162,7 @@ def test_an_old_run_folder_goes_on_and_is_evaluated(command: str, old_run: Path,
 
 
 def test_flags_of_the_command_line_take_old_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lhy_lightning.training_cli import settings_of_fit
+    from lhy_lightning.cli.training import settings_of_fit
 
     monkeypatch.chdir(tmp_path)
     flags = ["--model", f"{GONE}.ImageClassifier", f"--data={GONE}.ImageDataModule", "--data.source"]

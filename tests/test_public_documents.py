@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import lhy_lightning
-from lhy_lightning.settings_file import read_settings
+from lhy_lightning.cli.settings_file import read_settings
 from tests.public_names import CLASSES
 
 ROOT = Path(__file__).parents[1]

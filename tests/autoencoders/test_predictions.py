@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from lhy_lightning import VQVAE, AutoEncoder, CodePrior, ImageDataModule
-from lhy_lightning.cli import main
+from lhy_lightning.cli.__main__ import main
 from tests.processes import run_forked, torchrun_environments
 
 SMALL: dict[str, Any] = {"width": 8, "downsamplings": 1, "image_size": (8, 8), "channels": 1}

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from lightning.pytorch import Trainer
 
-from lhy_lightning.cli import TRAINING_COMMANDS, main
+from lhy_lightning.cli.__main__ import TRAINING_COMMANDS, main
 
 Ending = Literal["line", "counted", "right"]
 """`line`: one line of error before training; `counted`: goes on and says so by number; `right`: read as it is meant."""

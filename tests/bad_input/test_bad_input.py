@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lhy_lightning.command_errors import message_for_user
+from lhy_lightning.cli.errors import message_for_user
 from tests.bad_input.case import BadInput
 from tests.bad_input.table import all_inputs
 

@@ -40,8 +40,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 import lhy_lightning
-from lhy_lightning.cli import main as lhy
-from lhy_lightning.recipes import list_recipes
+from lhy_lightning.cli.__main__ import main as lhy
+from lhy_lightning.cli.recipes import list_recipes
 from tests.before import runs
 from tests.before.archives import pack
 from tests.processes import torchrun_environments

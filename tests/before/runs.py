@@ -24,7 +24,7 @@ from PIL import Image
 from torch import Tensor
 
 import lhy_lightning
-from lhy_lightning.cli import main
+from lhy_lightning.cli.__main__ import main
 from tests.processes import run_forked
 from tests.smallest_data import DATA, FROM_DATA
 from tests.smallest_modules import SETTINGS

@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 from lhy_lightning.bert.classifier import BertClassifier
 from lhy_lightning.bert.module import BertModule
 from lhy_lightning.bert.tagger import BertTagger
-from lhy_lightning.cli import main
+from lhy_lightning.cli.__main__ import main
 from lhy_lightning.data.text import TextDataModule
 from lhy_lightning.training.checkpoints import read_checkpoint
 from tests.bert.conftest import write_encoder

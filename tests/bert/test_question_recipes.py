@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lhy_lightning.cli import main
+from lhy_lightning.cli.__main__ import main
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.questions import open_questions
 from tests.bert.conftest import write_encoder

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from lhy_lightning.cli import main
+from lhy_lightning.cli.__main__ import main
 from lhy_lightning.training.checkpoints import read_checkpoint
 from tests import command_runs
 from tests.bert.question_files import DATA, MODEL, long_text, write_homework

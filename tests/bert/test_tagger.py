@@ -9,7 +9,7 @@ from lightning.pytorch import seed_everything
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from lhy_lightning.bert.tagger import BertTagger, parts
-from lhy_lightning.cli import main
+from lhy_lightning.cli.__main__ import main
 from lhy_lightning.data.tagging import TaggingDataModule
 from lhy_lightning.metrics.entities import TaggingScores
 from tests.bert.texts import TINY, trainer, write_tags

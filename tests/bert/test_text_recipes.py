@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lhy_lightning.cli import main
+from lhy_lightning.cli.__main__ import main
 from tests.bert.texts import write_texts
 from tests.data.test_tagging import CONLLU
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from lhy_lightning.command_errors import message_for_user
+from lhy_lightning.cli.errors import message_for_user
 from lhy_lightning.core.atomic_files import PARTIAL, csv_text, remove_partials, whole_file, write_whole
 from lhy_lightning.data.picture_store import cache_file
 from lhy_lightning.data.ragged import write_table

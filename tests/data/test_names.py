@@ -3,12 +3,12 @@ from collections import Counter
 import pytest
 import yaml
 
+from lhy_lightning.cli.recipes import find_recipe
 from lhy_lightning.data import names
 from lhy_lightning.data.names import NAMES, SIZES, TEMPLATES, known_words, made_up_names, names_pairs
 from lhy_lightning.data.parallel_text import open_parallel
 from lhy_lightning.data.special_tokens import UNK
 from lhy_lightning.data.text_tokenizer import TextTokenizer
-from lhy_lightning.recipes import find_recipe
 
 PAIRS = names_pairs()
 MADE_UP = frozenset(made_up_names(sum(NAMES.values())))

@@ -16,12 +16,12 @@ import yaml
 import lhy_lightning
 from lhy_lightning import CodePrior, ImageClassifier, Translator
 from lhy_lightning.bert.ensemble import QuestionAnsweringEnsemble
-from lhy_lightning.cli import main
+from lhy_lightning.cli.__main__ import main
+from lhy_lightning.cli.runs.run_settings import check_run_settings
 from lhy_lightning.cnn.ensemble import ProbabilityAverage
 from lhy_lightning.gan.evaluation import feature_network
 from lhy_lightning.gan.translation_evaluation import TranslationEvaluation
 from lhy_lightning.metrics.inception_features import InceptionFeatures
-from lhy_lightning.run_settings import check_run_settings
 from lhy_lightning.seq2seq.translator_ensemble import TranslatorEnsemble
 from lhy_lightning.training.checkpoints import WholeFileCheckpointIO, class_path, load_modules, read_checkpoint
 from lhy_lightning.training.module import CourseModule
@@ -34,7 +34,7 @@ CLASSIFIER = class_path(ImageClassifier)
 
 NAMES = [
     "planted.Thing", "planted.run", "planted", "os.system", "subprocess.Popen", "antigravity.geohash", "builtins.exec",
-    "lhy_lightning.training_cli.subprocess", "lhy_lightning.training_cli.subprocess.Popen",
+    "lhy_lightning.cli.training.subprocess", "lhy_lightning.cli.training.subprocess.Popen",
     "lhy_lightning.training.module.plain",
     "lightning.pytorch.callbacks.LambdaCallback", "lightning.pytorch.nowhere.Thing", "torch.nn.Linear", "nowhere.Thing",
     "", ".", "..planted.Thing", None, 7, ["planted.Thing"], {"class_path": "planted.Thing"},
@@ -166,7 +166,7 @@ def commands(planted: Planted) -> list[dict[str, Any]]:
     return [
         {"class_path": "os.system", "command": planted.command},
         {"class_path": "subprocess.Popen", "args": planted.command, "shell": True},
-        {"class_path": "lhy_lightning.training_cli.subprocess.Popen", "args": planted.command, "shell": True},
+        {"class_path": "lhy_lightning.cli.training.subprocess.Popen", "args": planted.command, "shell": True},
         {"class_path": "planted.Thing"},
         {"class_path": CLASSIFIER},
         {"class_path": class_path(lhy_lightning.VQVAE), "command": planted.command},
@@ -349,7 +349,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_an_own_class_is_taken_once_the_user_imports_it(
     own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lhy_lightning.training_cli import prepare
+    from lhy_lightning.cli.training import prepare
 
     said = error_of("test", "--ckpt_path", "own.ckpt", capsys=capsys)
     assert "own.ckpt names own_net.Net" in said
@@ -367,7 +367,7 @@ def test_an_own_class_is_taken_once_the_user_imports_it(
 def test_an_own_class_is_taken_where_the_recipe_or_a_flag_names_it(
     how: str, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lhy_lightning.training_cli import prepare
+    from lhy_lightning.cli.training import prepare
 
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "mine.yaml").write_text("model:\n  class_path: own_net.Net\n")
@@ -394,7 +394,7 @@ def test_a_module_that_is_not_there_is_one_line(
 
 
 def test_a_missing_import_of_the_users_own_module_is_named(own: Path, tmp_path: Path) -> None:
-    from lhy_lightning.user_modules import import_for_user
+    from lhy_lightning.cli.user_modules import import_for_user
 
     (tmp_path / "own_net.py").write_text("import not_here\n")
     with pytest.raises(ModuleNotFoundError, match="not_here"):
@@ -413,7 +413,7 @@ def test_a_class_of_the_package_is_found_by_every_public_name() -> None:
 def test_a_step_of_a_recipe_takes_modules_of_the_current_folder_only_where_the_command_does(
     from_here: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lhy_lightning import training_cli
+    from lhy_lightning.cli import training as training_cli
 
     started: list[list[str]] = []
     monkeypatch.setattr(training_cli, "TAKES_MODULES_FROM_HERE", from_here)
@@ -425,7 +425,7 @@ def test_a_step_of_a_recipe_takes_modules_of_the_current_folder_only_where_the_c
 def test_a_file_of_the_name_of_a_default_is_not_read_in_its_place(
     planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lhy_lightning.training_cli import settings_of_fit
+    from lhy_lightning.cli.training import settings_of_fit
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "auto").write_text("class_path: planted.Thing\n")

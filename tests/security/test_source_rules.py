@@ -14,10 +14,10 @@ PACKAGE = Path(lhy_lightning.__file__).parent
 ALLOWED = {
     ("__init__.py", "__getattr__", "import_module"): "public names, from a table in the source",
     ("core/trusted_classes.py", "find_class", "import_module"): "the rule: our modules and Lightning's alone",
-    ("user_modules.py", "import_for_user", "import_module"): "the user's own word, by --import",
-    ("user_modules.py", "import_named_classes", "import_module"): "the user's own word, in a recipe or a flag",
+    ("cli/user_modules.py", "import_for_user", "import_module"): "the user's own word, by --import",
+    ("cli/user_modules.py", "import_named_classes", "import_module"): "the user's own word, in a recipe or a flag",
     ("training/checkpoints.py", "load_plain", "torch.load"): "the rule: weights_only",
-    ("settings_file.py", "read_settings", "yaml.load"): "by a subclass of SafeLoader, which makes no objects",
+    ("cli/settings_file.py", "read_settings", "yaml.load"): "by a subclass of SafeLoader, which makes no objects",
     ("data/image_files.py", "open_image", "Image.open"): "the rule: formats of the endings that folders list",
 }
 """File, function and call that hold a rule or are outside it, and why."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from lhy_lightning.cli import main
+from lhy_lightning.cli.__main__ import main
 from lhy_lightning.training.checkpoints import read_checkpoint
 from tests import command_runs
 from tests.command_runs import last_validation, metrics, predict

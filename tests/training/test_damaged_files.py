@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from lhy_lightning import AnomalyDetector, AutoEncoder, BertClassifier
-from lhy_lightning.command_errors import message_for_user
+from lhy_lightning.cli.errors import message_for_user
 from lhy_lightning.training.checkpoints import WholeFileCheckpointIO, load_modules, read_checkpoint
 from lhy_lightning.training.finite_losses import NonFiniteError
 from lhy_lightning.training.module import CourseModule

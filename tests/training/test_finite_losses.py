@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
 from lhy_lightning.callbacks.finiteness import StopAtNonFiniteLoss
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
-from lhy_lightning.command_errors import message_for_user
+from lhy_lightning.cli.errors import message_for_user
 from lhy_lightning.training.checkpoints import read_checkpoint
 from lhy_lightning.training.csv_logger import RunLogger
 from lhy_lightning.training.finite_losses import HELD_LOSSES, SKIPPED_STEPS, FiniteLosses, NonFiniteError

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lhy_lightning.cli import main
+from lhy_lightning.cli.__main__ import main
 from lhy_lightning.training.checkpoints import read_checkpoint
 from tests.processes import run_forked, several_ranks, slurm_environments, torchrun_environments
 

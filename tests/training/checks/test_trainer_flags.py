@@ -9,9 +9,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from lhy_lightning import BertTagger, ImageClassifier, ImageDataModule, TaggingDataModule
-from lhy_lightning.cli import main
-from lhy_lightning.command_errors import message_for_user
-from lhy_lightning.library_errors import in_library_words
+from lhy_lightning.cli.__main__ import main
+from lhy_lightning.cli.errors import message_for_user
+from lhy_lightning.cli.library_errors import in_library_words
 from tests.going_on import plain
 from tests.smallest_data import module_and_data
 

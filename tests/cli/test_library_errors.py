@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lhy_lightning import ImageClassifier, ImageDataModule
-from lhy_lightning.cli import main
+from lhy_lightning.cli.__main__ import main
 from lhy_lightning.training.module import CourseModule
 
 FIT = [

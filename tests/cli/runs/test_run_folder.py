@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lhy_lightning import run_folder, run_lock
-from lhy_lightning.run_folder import find_checkpoint, new_run_folder, start_again, take_resumed
+from lhy_lightning.cli.runs import run_folder, run_lock
+from lhy_lightning.cli.runs.run_folder import find_checkpoint, new_run_folder, start_again, take_resumed
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from lhy_lightning import __version__
+from lhy_lightning.cli.recipes import RecipeError, comment_block, find_recipe, list_recipes, recipe_table, recipe_text
 from lhy_lightning.core.writable import make_folder, write_error
-from lhy_lightning.recipes import RecipeError, comment_block, find_recipe, list_recipes, recipe_table, recipe_text
 
 TRAINING_COMMANDS = ("fit", "validate", "test", "predict")
 
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         return 0
     if command in TRAINING_COMMANDS:
         try:
-            from lhy_lightning.training_cli import main as train
+            from lhy_lightning.cli.training import main as train
 
             return train(arguments)
         except KeyboardInterrupt:  # while torch is imported; later ones are answered there

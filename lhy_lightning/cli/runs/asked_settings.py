@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lhy_lightning.settings_file import read_settings
+from lhy_lightning.cli.settings_file import read_settings
 from lhy_lightning.training.checks.resumed_settings import same_value
 
 Resolve = Callable[[list[str]], dict[str, Any]]

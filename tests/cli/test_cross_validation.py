@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lhy_lightning.folds import option, run_folds
+from lhy_lightning.cli.cross_validation import option, run_folds
 
 
 def resolve(argv: list[str]) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from lhy_lightning import run_lock
-from lhy_lightning.run_folder import new_run_folder
-from lhy_lightning.run_lock import LOCK, Holder, RunInUseError, release, take
+from lhy_lightning.cli.runs import run_lock
+from lhy_lightning.cli.runs.run_folder import new_run_folder
+from lhy_lightning.cli.runs.run_lock import LOCK, Holder, RunInUseError, release, take
 
 FORK = multiprocessing.get_context("fork")
 

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lhy_lightning import run_folder
-from lhy_lightning.asked_settings import Resolve, check_same, differences, flat
+from lhy_lightning.cli.cross_validation import option, overwrites
+from lhy_lightning.cli.recipes import RecipeError, find_recipe
+from lhy_lightning.cli.runs import run_folder
+from lhy_lightning.cli.runs.asked_settings import Resolve, check_same, differences, flat
+from lhy_lightning.cli.settings_file import read_settings
 from lhy_lightning.core.atomic_files import write_whole
-from lhy_lightning.folds import option, overwrites
-from lhy_lightning.recipes import RecipeError, find_recipe
-from lhy_lightning.settings_file import read_settings
 from lhy_lightning.training.checks.resumed_settings import same_value
 
 PLACEHOLDER = re.compile(r"\{([a-z_.]+)\}")

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lhy_lightning import run_folder
-from lhy_lightning.asked_settings import Resolve, check_same
 from lhy_lightning.callbacks.results import read_results
+from lhy_lightning.cli.runs import run_folder
+from lhy_lightning.cli.runs.asked_settings import Resolve, check_same
 from lhy_lightning.core.atomic_files import csv_text, write_whole
 
 FOLD = "fold-{}"

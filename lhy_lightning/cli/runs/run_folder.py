@@ -12,7 +12,7 @@ import json
 import os
 from pathlib import Path
 
-from lhy_lightning import run_lock
+from lhy_lightning.cli.runs import run_lock
 
 ENVIRONMENT_KEY = "LHY_RUN_FOLDER"
 """Set by the process that starts others, so that all of them write to one folder."""

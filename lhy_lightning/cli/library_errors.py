@@ -16,7 +16,7 @@ import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from torch import nn
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 LONGEST = 400
 """Characters of a library's own words."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENAMETOOLONG)

@@ -14,7 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lhy_lightning.core.signatures import constructor_arguments
 from lhy_lightning.core.trusted_classes import PUBLIC_NAMES, find_class
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 ELSEWHERE = {
     "doc_stride": " It means the overlap of two windows in transformers and the step between them in homework 7: set "
@@ -120,9 +120,9 @@ def wrong_class(message: str) -> str | None:
 
 def of_a_class(name: str) -> str | None:
     """`GAN has no setting 'lr' (--model.lr). Did you mean …?`; None where the command line does not name the class."""
-    from lhy_lightning.folds import option
-    from lhy_lightning.recipes import RecipeError, find_recipe
-    from lhy_lightning.settings_file import read_settings
+    from lhy_lightning.cli.cross_validation import option
+    from lhy_lightning.cli.recipes import RecipeError, find_recipe
+    from lhy_lightning.cli.settings_file import read_settings
 
     for group in KINDS:
         flag = f"--{group}.{name}"
@@ -160,7 +160,7 @@ def message_for_user(error: BaseException) -> str | None:
     """
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-    from lhy_lightning.library_errors import fault_of_the_machine
+    from lhy_lightning.cli.library_errors import fault_of_the_machine
     from lhy_lightning.training.finite_losses import NonFiniteError
 
     chain: list[BaseException] = []

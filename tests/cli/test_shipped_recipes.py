@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
-from lhy_lightning.cli import main
-from lhy_lightning.recipes import find_recipe, list_recipes
+from lhy_lightning.cli.__main__ import main
+from lhy_lightning.cli.recipes import find_recipe, list_recipes
 from tests.picture_folders import Writer
 from tests.seq2seq.homework_folder import write_ted2020
 
@@ -69,7 +69,7 @@ def test_homework_3_takes_food_11_and_writes_its_submission(name: str, food11: P
 def test_recipe_draws_after_two_batches_of_the_embedded_digits(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lhy_lightning.training_cli.in_new_process", lambda argv: main(argv))
+    monkeypatch.setattr("lhy_lightning.cli.training.in_new_process", lambda argv: main(argv))
     settings = [*SHORT, "--data.source", "embedded:digits", "--data.batch_size", "8", "--data.channels", "1"]
     settings += ["--trainer.callbacks", "[]", "--model.width", "4", "--trainer.limit_test_batches", "2"]
     settings += ["--model.samples", "200"]
@@ -102,7 +102,7 @@ UNPAIRED = [name for name in NAMES if uses(name, "UnpairedImageDataModule", "Cyc
 def test_recipe_translates_both_ways_after_two_batches(
     name: str, tmp_path: Path, write_picture: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lhy_lightning.training_cli.in_new_process", lambda argv: main(argv))
+    monkeypatch.setattr("lhy_lightning.cli.training.in_new_process", lambda argv: main(argv))
     settings = [*SHORT, "--data.batch_size", "4", "--model.width", "4", "--model.discriminator_width", "4"]
     if "embedded:" not in find_recipe(name).read_text():
         for side, number in ((side, number) for side in ("horse", "giraffe") for number in range(24)):
@@ -236,7 +236,7 @@ def test_homework_5_strong_trains_back_translates_and_trains_again(
     reverse["model"]["init_args"] |= small
     (tmp_path / "recipes/hw05").mkdir(parents=True)
     (tmp_path / "recipes/hw05/reverse.yaml").write_text(yaml.safe_dump(reverse))
-    monkeypatch.setattr("lhy_lightning.training_cli.in_new_process", lambda argv: main(argv))
+    monkeypatch.setattr("lhy_lightning.cli.training.in_new_process", lambda argv: main(argv))
     settings = [*SHORT, *SMALL, "--data.source", str(folder), "--data.vocab_size", "300"]
     settings += ["--data.monolingual", str(folder / "ted_zh_corpus.deduped.gz")]
     command = ["fit", "--config", "hw05/strong", *settings, "--trainer.default_root_dir", str(root)]
@@ -252,7 +252,7 @@ def test_homework_5_strong_trains_back_translates_and_trains_again(
 def test_recipe_gives_pictures_back_after_two_batches_of_the_embedded_digits(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lhy_lightning.training_cli.in_new_process", lambda argv: main(argv))
+    monkeypatch.setattr("lhy_lightning.cli.training.in_new_process", lambda argv: main(argv))
     settings = [*SHORT, "--data.source", "embedded:digits", "--trainer.limit_test_batches", "2"]
     if name == "vqvae/prior":
         settings += ["--model.samples", "20", "--model.width", "16"]
@@ -288,7 +288,7 @@ HOMEWORK_11 = [name for name in NAMES if name.startswith("hw11/")]
 def test_homework_11_takes_real_or_drawing_and_writes_its_submission(
     name: str, real_or_drawing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lhy_lightning.training_cli.in_new_process", lambda argv: main(argv))
+    monkeypatch.setattr("lhy_lightning.cli.training.in_new_process", lambda argv: main(argv))
     settings = [*SHORT, "--data.source", str(real_or_drawing), "--data.batch_size", "6", "--model.width", "2"]
     settings += ["--model.label_hidden", "[8]", "--model.domain_hidden", "[8]", "--model.projection", "pca"]
     root = ["--trainer.default_root_dir", str(tmp_path)]
@@ -308,7 +308,7 @@ DOMAINS = [name for name in NAMES if uses(name, "DomainDataModule", "") and name
 def test_recipe_of_two_domains_trains_two_batches_on_embedded_digits(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lhy_lightning.training_cli.in_new_process", lambda argv: main(argv))
+    monkeypatch.setattr("lhy_lightning.cli.training.in_new_process", lambda argv: main(argv))
     settings = [*SHORT, "--data.source", "embedded:plain_digits", "--data.target", "embedded:photo_digits"]
     settings += ["--trainer.max_steps", "2", "--trainer.val_check_interval", "2", "--model.projection", "none"]
     settings += ["--data.batch_size", "8", "--trainer.limit_test_batches", "2"]

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from lhy_lightning.command_errors import explain
+from lhy_lightning.cli.errors import explain
 
 UNION = (
     'Parser key "{key}":\n  Does not validate against any of the Union subtypes\n  Errors:\n{errors}\n'

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lhy_lightning import recipes
-from lhy_lightning.recipes import RecipeError, find_recipe, list_recipes, parse_header, recipe_table
+from lhy_lightning.cli import recipes
+from lhy_lightning.cli.recipes import RecipeError, find_recipe, list_recipes, parse_header, recipe_table
 
 HEADER = """\
 # Handwritten digits in about a minute

@@ -12,11 +12,11 @@ import yaml
 from PIL import Image
 
 from lhy_lightning import FixMatchClassifier, ImageClassifier
-from lhy_lightning.asked_settings import differences
 from lhy_lightning.callbacks.wandb_record import record_id
-from lhy_lightning.cli import main
+from lhy_lightning.cli.__main__ import main
+from lhy_lightning.cli.runs.asked_settings import differences
+from lhy_lightning.cli.training import settings_of_fit
 from lhy_lightning.training.checkpoints import read_checkpoint
-from lhy_lightning.training_cli import settings_of_fit
 
 TINY = [
     "--model", "ImageClassifier", "--model.network", "vgg", "--model.depth", "3", "--model.width", "8",

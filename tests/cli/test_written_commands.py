@@ -12,13 +12,13 @@ import yaml
 from lightning.pytorch import Trainer
 
 import lhy_lightning
-from lhy_lightning.cli import TRAINING_COMMANDS
-from lhy_lightning.command_errors import parameters
-from lhy_lightning.library_errors import Phase
-from lhy_lightning.recipes import comment_block, find_recipe, list_recipes, shipped_folder
-from lhy_lightning.training_cli import Command, TrainingCLI
+from lhy_lightning.cli.__main__ import TRAINING_COMMANDS
+from lhy_lightning.cli.errors import parameters
+from lhy_lightning.cli.library_errors import Phase
+from lhy_lightning.cli.recipes import comment_block, find_recipe, list_recipes, shipped_folder
+from lhy_lightning.cli.training import Command, TrainingCLI
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 OPTIONAL = re.compile(r"\[(--[^\]]*)\]")
 CALLBACKS = ("--best.", "--last.")
 ALWAYS = {

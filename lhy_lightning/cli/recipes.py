@@ -56,7 +56,7 @@ class Recipe:
         try:
             text = recipe_text(self.path)
             if not self.shipped:  # the only ones that may be broken; importing yaml takes time
-                from lhy_lightning.settings_file import read_settings
+                from lhy_lightning.cli.settings_file import read_settings
 
                 read_settings(self.path)
         except (OSError, ValueError) as error:
@@ -115,7 +115,7 @@ def comment_block(text: str) -> Iterator[str]:
 
 def shipped_folder() -> Path:
     """The recipes of this package: inside it when installed from a wheel, beside it in a checkout."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     inside = package / "_recipes"
     return inside if inside.is_dir() else package.parent / "recipes"
 

@@ -27,7 +27,6 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
 
 import lhy_lightning
-from lhy_lightning import run_folder, run_lock
 from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
 from lhy_lightning.callbacks.clean_start import CleanStart
 from lhy_lightning.callbacks.curves import Curves
@@ -36,17 +35,19 @@ from lhy_lightning.callbacks.pictures import run_directory
 from lhy_lightning.callbacks.progress_bar import RunProgressBar
 from lhy_lightning.callbacks.results import print_results, write_results
 from lhy_lightning.callbacks.wandb_record import WandbRecord, record_id
-from lhy_lightning.command_errors import CommandParser, message_for_user, report
+from lhy_lightning.cli.cross_validation import run_folds
+from lhy_lightning.cli.errors import CommandParser, message_for_user, report
+from lhy_lightning.cli.library_errors import Phase, in_library_words
+from lhy_lightning.cli.pipeline import filled, go_on, read_recipe, run_steps, settings_of
+from lhy_lightning.cli.recipes import find_recipe
+from lhy_lightning.cli.runs import run_folder, run_lock
+from lhy_lightning.cli.runs.run_settings import check_run_settings
+from lhy_lightning.cli.user_modules import import_for_user, import_named_classes
 from lhy_lightning.core.atomic_files import write_whole
 from lhy_lightning.core.extras import need
 from lhy_lightning.core.trusted_classes import PUBLIC_NAMES, public_address, with_public_addresses
 from lhy_lightning.core.writable import check_writable, make_folder
 from lhy_lightning.data.controls import beside
-from lhy_lightning.folds import run_folds
-from lhy_lightning.library_errors import Phase, in_library_words
-from lhy_lightning.recipes import find_recipe
-from lhy_lightning.run_settings import check_run_settings
-from lhy_lightning.steps import filled, go_on, read_recipe, run_steps, settings_of
 from lhy_lightning.training.checkpoints import read_checkpoint
 from lhy_lightning.training.checks.checkpoint_fit import check_resumable
 from lhy_lightning.training.checks.resumed_settings import settings_that_act
@@ -62,7 +63,6 @@ from lhy_lightning.training.stop_signals import (
     told,
     told_of_a_lost_process,
 )
-from lhy_lightning.user_modules import import_for_user, import_named_classes
 
 _OLD_PATH = re.compile(r"(?<![\w./\\-])lhy_lightning(?:\.\w+){2,}(?![\w./\\-])")
 """What may be the path of a class in a flag, alone or within JSON; no part of a file's name."""

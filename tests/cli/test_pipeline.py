@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 import lhy_lightning
-from lhy_lightning.folds import option, overwrites
-from lhy_lightning.run_lock import release
-from lhy_lightning.steps import go_on, run_steps
-from lhy_lightning.training_cli import prepare, settings_of_fit
+from lhy_lightning.cli.cross_validation import option, overwrites
+from lhy_lightning.cli.pipeline import go_on, run_steps
+from lhy_lightning.cli.runs.run_lock import release
+from lhy_lightning.cli.training import prepare, settings_of_fit
 
 RECIPE = {
     "before": ["fit --config first --name {name}-first", "predict --ckpt_path {root}/{name}-first --text {data.text}"],

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import lhy_lightning
-from lhy_lightning import cli
-from lhy_lightning.recipes import find_recipe
+from lhy_lightning.cli import __main__ as cli
+from lhy_lightning.cli.recipes import find_recipe
 
 HEAVY = {"torch", "lightning", "transformers", "datasets", "numpy", "wandb"}
 
@@ -65,7 +65,7 @@ def test_options_before_the_command_are_explained(capsys: pytest.CaptureFixture[
 
 
 def test_training_commands_go_to_the_training_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lhy_lightning import training_cli
+    from lhy_lightning.cli import training as training_cli
 
     seen: list[list[str]] = []
     monkeypatch.setattr(training_cli, "main", lambda argv: seen.append(argv) or 3)
@@ -127,7 +127,7 @@ def test_an_unknown_recipe_is_one_line_with_the_nearest(
 @pytest.mark.parametrize("arguments", [["recipes"], ["--help"], ["recipes", "quickstart"]])
 def test_a_reader_that_leaves_early_is_no_error(arguments: list[str]) -> None:
     command = subprocess.Popen(
-        [sys.executable, "-c", f"import sys; from lhy_lightning.cli import main; sys.exit(main({arguments}))"],
+        [sys.executable, "-c", f"import sys; from lhy_lightning.cli.__main__ import main; sys.exit(main({arguments}))"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert command.stdout is not None
