@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lhy_lightning.callbacks.results import read_results
+from lhy_lightning.cli.flags import option, overwrites
 from lhy_lightning.cli.runs import run_folder
 from lhy_lightning.cli.runs.asked_settings import Resolve, check_same
 from lhy_lightning.core.atomic_files import csv_text, write_whole
@@ -85,35 +86,3 @@ def write_folds(path: Path, results: list[dict[str, float]]) -> None:
         ["deviation", *(f"{statistics.stdev(columns[n]):.6f}" for n in names)],
     ]
     write_whole(path, csv_text(rows))
-
-
-def overwrites(argv: list[str]) -> tuple[bool, list[str]]:
-    """Whether a command line says `--overwrite`, with or without a value, and the arguments without it."""
-    rest, found = [], "false"
-    words = iter(range(len(argv)))
-    for place in words:
-        flag, equals, value = argv[place].partition("=")
-        if flag != "--overwrite":
-            rest.append(argv[place])
-        elif equals:
-            found = value
-        elif place + 1 < len(argv) and not argv[place + 1].startswith("-"):
-            found = argv[next(words)]
-        else:
-            found = "true"
-    return found.lower() in ("true", "1", "yes"), rest
-
-
-def option(argv: list[str], name: str) -> tuple[str | None, list[str]]:
-    """The last value of an option, and the arguments without it."""
-    value, rest, skip = None, [], False
-    for place, argument in enumerate(argv):
-        if skip:
-            skip = False
-        elif argument == name and place + 1 < len(argv):
-            value, skip = argv[place + 1], True
-        elif argument.startswith(f"{name}="):
-            value = argument.partition("=")[2]
-        else:
-            rest.append(argument)
-    return value, rest

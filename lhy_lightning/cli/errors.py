@@ -120,7 +120,7 @@ def wrong_class(message: str) -> str | None:
 
 def of_a_class(name: str) -> str | None:
     """`GAN has no setting 'lr' (--model.lr). Did you mean …?`; None where the command line does not name the class."""
-    from lhy_lightning.cli.cross_validation import option
+    from lhy_lightning.cli.flags import option
     from lhy_lightning.cli.recipes import RecipeError, find_recipe
     from lhy_lightning.cli.settings_file import read_settings
 

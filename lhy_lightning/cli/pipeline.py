@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lhy_lightning.cli.cross_validation import option, overwrites
+from lhy_lightning.cli.flags import option, overwrites
 from lhy_lightning.cli.recipes import RecipeError, find_recipe
 from lhy_lightning.cli.runs import run_folder
 from lhy_lightning.cli.runs.asked_settings import Resolve, check_same, differences, flat

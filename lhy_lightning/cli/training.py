@@ -4,24 +4,18 @@ Settings come in the order recipe < checkpoint < flags. To that end the command 
 parsed: recipes first, then what the checkpoint says of its classes, then the flags.
 """
 
-import argparse
 import logging
 import math
 import os
-import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
-from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
@@ -35,26 +29,31 @@ from lhy_lightning.callbacks.pictures import run_directory
 from lhy_lightning.callbacks.progress_bar import RunProgressBar
 from lhy_lightning.callbacks.results import print_results, write_results
 from lhy_lightning.callbacks.wandb_record import WandbRecord, record_id
+from lhy_lightning.cli.command_line import (
+    NOT_IN_RECIPES,
+    Command,
+    _nodes,
+    _own_flags,
+    _remove_temporary_files,
+    _without_steps,
+    prepare,
+)
 from lhy_lightning.cli.cross_validation import run_folds
 from lhy_lightning.cli.errors import CommandParser, message_for_user, report
 from lhy_lightning.cli.library_errors import Phase, in_library_words
-from lhy_lightning.cli.pipeline import filled, go_on, read_recipe, run_steps, settings_of
-from lhy_lightning.cli.recipes import find_recipe
+from lhy_lightning.cli.pipeline import go_on, run_steps
 from lhy_lightning.cli.runs import run_folder, run_lock
-from lhy_lightning.cli.runs.run_settings import check_run_settings
-from lhy_lightning.cli.user_modules import import_for_user, import_named_classes
+from lhy_lightning.cli.user_modules import import_for_user
 from lhy_lightning.core.atomic_files import write_whole
 from lhy_lightning.core.extras import need
-from lhy_lightning.core.trusted_classes import PUBLIC_NAMES, public_address, with_public_addresses
-from lhy_lightning.core.writable import check_writable, make_folder
+from lhy_lightning.core.trusted_classes import PUBLIC_NAMES
+from lhy_lightning.core.writable import make_folder
 from lhy_lightning.data.controls import beside
-from lhy_lightning.training.checkpoints import read_checkpoint
-from lhy_lightning.training.checks.checkpoint_fit import check_resumable
 from lhy_lightning.training.checks.resumed_settings import settings_that_act
 from lhy_lightning.training.checks.trainer_flags import check_settings
 from lhy_lightning.training.checks.trainer_numbers import check_trainer_numbers, refuse_no_steps
 from lhy_lightning.training.csv_logger import RunLogger
-from lhy_lightning.training.module import CourseModule, plain
+from lhy_lightning.training.module import CourseModule
 from lhy_lightning.training.stop_signals import (
     WHOLE_COMMAND,
     Stopped,
@@ -64,212 +63,8 @@ from lhy_lightning.training.stop_signals import (
     told_of_a_lost_process,
 )
 
-_OLD_PATH = re.compile(r"(?<![\w./\\-])lhy_lightning(?:\.\w+){2,}(?![\w./\\-])")
-"""What may be the path of a class in a flag, alone or within JSON; no part of a file's name."""
-
-NOT_IN_RECIPES = ("ckpt_path", "name", "overwrite", "traceback", "weights_only", "verbose", "return_predictions")
-ELSEWHERE = "choose another by --name or --trainer.default_root_dir"
-
-
 TAKES_MODULES_FROM_HERE = bool({"", os.getcwd()} & set(sys.path))
 """Whether Python was started such that modules of the current folder come first, as `python -m` does and `lhy` not."""
-
-
-@dataclass
-class Command:
-    """A command line with its files found and its order put right."""
-
-    subcommand: str
-    arguments: list[str]
-    folder: Path
-    checkpoints: list[Path] = field(default_factory=list)
-    resumed_step: int | None = None
-    flags: list[str] = field(default_factory=list)
-    clears: bool = False
-    """Whether an earlier run's files in the folder are removed when training starts."""
-    root: Path = Path("runs")
-
-
-class FirstParser(argparse.ArgumentParser):
-    """Errors as the second parser's: one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message}.")
-
-
-def prepare(argv: list[str]) -> Command:
-    """Finds recipe, run folder and checkpoints, and puts the settings in order.
-
-    Raises:
-        FileNotFoundError, FileExistsError: recipe or checkpoint missing; a run of that name is there.
-        ValueError: several checkpoints for another command than `predict` or `test`.
-    """
-    subcommand, *rest = argv
-    own, flags = _own_flags(rest)
-    if "--help" in flags or "-h" in flags:
-        return Command(subcommand, [subcommand, *flags], Path())
-
-    import_for_user(own.modules)
-    root = Path(own.root)
-    recipes = [_without_steps(name, argv, own.name) for name in own.config]
-    recipe = None if not own.config else run_folder.name_of_recipe(own.config[-1])
-    command = Command(subcommand, [subcommand], Path(), flags=flags, root=root)
-    with_files: list[str] = list(recipes)
-    if own.name:
-        run_folder.check_name(root, own.name)
-    if own.name or own.ckpt_path is None:
-        check_writable(root / own.name if own.name else (root / (recipe or "run")).parent, ELSEWHERE)
-    overwrite = own.overwrite.lower() in ("true", "1", "yes")
-    if not overwrite and own.overwrite.lower() not in ("false", "0", "no"):
-        raise ValueError(f"--overwrite {own.overwrite!r}: true or false.")
-    again = run_folder.start_again(own.ckpt_path, root, own.name, recipe) if subcommand == "fit" else None
-    if again is not None:
-        own.ckpt_path, own.name = None, str(again.relative_to(root))
-        if not recipes and (again / "config.yaml").is_file():
-            settings = _without(again / "config.yaml", NOT_IN_RECIPES)
-            check_run_settings(settings, again / "config.yaml")
-            recipes = with_files = [_as_file(settings)]
-    if own.ckpt_path is not None:
-        command.checkpoints = [
-            run_folder.find_checkpoint(which.strip(), root, own.name, recipe) for which in own.ckpt_path.split(",")
-        ]
-        if len(command.checkpoints) > 1 and subcommand not in ("predict", "test"):
-            raise ValueError(
-                f"--ckpt_path names {len(command.checkpoints)} files; only `lhy predict` and `lhy test` average them."
-            )
-        import_named_classes([read_recipe(recipe) for recipe in recipes], flags)
-        run = run_folder.run_of(command.checkpoints[0])
-        if not recipes and run is not None and (run / "config.yaml").is_file():
-            settings = _without(run / "config.yaml", NOT_IN_RECIPES)
-            check_run_settings(settings, run / "config.yaml")
-            if subcommand == "predict" and _other_source(flags):
-                # a homework's submission is of the homework's pictures
-                (settings.get("trainer") or {}).pop("callbacks", None)
-            with_files.append(_as_file(settings))
-        named = root / own.name if own.name else None
-        command.folder = (run if run and named in (None, run) else named) or root / command.checkpoints[0].stem
-        checkpoint = read_checkpoint(command.checkpoints[0])
-        _check_class(checkpoint, recipes, command.checkpoints[0])
-        settings = _settings_of(checkpoint, subcommand, flags)
-        check_run_settings(settings, command.checkpoints[0])
-        with_files.append(_as_file(settings))
-        if subcommand == "fit":
-            check_resumable(checkpoint, command.checkpoints[0])
-            command.resumed_step = int(checkpoint["global_step"])
-            command.clears = run_folder.take_resumed(command.folder, run, overwrite=overwrite)
-    elif subcommand == "fit":
-        if not recipes and not any(flag.startswith("--model") for flag in flags):
-            raise ValueError(
-                "no recipe given: add --config NAME (`lhy recipes` lists them), or name the classes, for example "
-                "--model ImageClassifier --data ImageDataModule --data.source photos/."
-            )
-        command.folder = run_folder.new_run_folder(root, own.name, recipe or "run", overwrite=overwrite)
-        command.clears = overwrite or (command.folder / "config.yaml").is_file()
-    else:
-        raise ValueError(f"`lhy {subcommand}` needs --ckpt_path: best, last, a run folder or a checkpoint file.")
-    check_writable(command.folder, ELSEWHERE)
-    command.arguments += [part for file in with_files for part in ("--config", file)]
-    command.arguments += ["--trainer.default_root_dir", str(root), *flags, *_nodes(flags)]
-    return command
-
-
-def _own_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The flags that the command line answers before it is parsed, and all others, classes at today's addresses."""
-    first = FirstParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--config", "-c", action="append", default=[])
-    first.add_argument("--name")
-    first.add_argument("--overwrite", nargs="?", const="true", default="false")
-    first.add_argument("--ckpt_path")
-    first.add_argument("--trainer.default_root_dir", dest="root", default="runs")
-    first.add_argument("--import", dest="modules", action="append", default=[])
-    own, flags = first.parse_known_args(arguments)
-    return own, [_OLD_PATH.sub(lambda found: public_address(found[0]), flag) for flag in flags]
-
-
-def _without_steps(recipe: str, argv: list[str], name: str | None) -> str:
-    """A recipe's file as it is; of one with steps before it a file without them, its placeholders filled.
-
-    One that names classes by the paths of an older version is such a file too: the parser would import their modules.
-    """
-    path = str(find_recipe(recipe))
-    settings = read_recipe(path)
-    if not settings.pop("before", None):
-        return path if settings == with_public_addresses(settings) else _as_file(settings)
-    return _as_file(filled(settings, settings_of(argv, settings, name or run_folder.name_of_recipe(recipe))))
-
-
-def _other_source(flags: list[str]) -> bool:
-    return any(flag.split("=")[0] == "--data.source" for flag in flags)
-
-
-def _without(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    return {key: value for key, value in read_recipe(path).items() if key not in keys}
-
-
-def _as_file(settings: dict[str, Any]) -> str:
-    """Settings, classes at their addresses of today, as a temporary YAML file.
-
-    It is removed when it is read, or this process ends.
-
-    It lies in a folder of its own: a value such as `auto` may be the name of a file of settings beside it.
-    """
-    folder = tempfile.mkdtemp(prefix="lhy-")
-    _temporary_folders.append(folder)
-    file = Path(folder) / "settings.yaml"
-    file.write_text(yaml.safe_dump(with_public_addresses(settings)), "utf8")
-    return str(file)
-
-
-_temporary_folders: list[str] = []
-
-
-def _remove_temporary_files() -> None:
-    while _temporary_folders:
-        shutil.rmtree(_temporary_folders.pop(), ignore_errors=True)
-
-
-def _check_class(checkpoint: dict[str, Any], recipes: list[str], path: Path) -> None:
-    """Refuses a checkpoint of another class than the recipe's."""
-    made_by = str(checkpoint.get("class_path", ""))
-    for recipe in recipes:
-        model = read_recipe(recipe).get("model")
-        asked = model.get("class_path", "") if isinstance(model, dict) else (model or "")
-        if asked and made_by and asked.rpartition(".")[2] != made_by.rpartition(".")[2]:
-            raise ValueError(
-                f"{path} was made by {made_by}, but {recipe} asks for {asked}: use the recipe it came from."
-            )
-
-
-def _settings_of(checkpoint: dict[str, Any], subcommand: str, flags: list[str]) -> dict[str, Any]:
-    """What a checkpoint says of its classes, as one more config file."""
-    settings: dict[str, Any] = {}
-    if "class_path" in checkpoint:
-        init = plain(dict(checkpoint.get("hyper_parameters", {})))
-        settings["model"] = {"class_path": checkpoint["class_path"], "init_args": init}
-    if "data_class_path" in checkpoint:
-        init = plain(dict(checkpoint.get("datamodule_hyper_parameters", {})))
-        if subcommand != "fit" and _other_source(flags):
-            # Another source brings its own splits: those that the training data named apart are not its.
-            init |= {name: None for name in init if name.endswith("_source")}
-        settings["data"] = {"class_path": checkpoint["data_class_path"], "init_args": init}
-    if "seed" in checkpoint:
-        settings["seed_everything"] = checkpoint["seed"]
-    return settings
-
-
-def _nodes(flags: list[str]) -> list[str]:
-    """Devices and nodes as torchrun or SLURM started them: left unsaid, every node would train on its own."""
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
-        devices, nodes = local, world // local
-    elif SLURMEnvironment.detect():
-        nodes = int(os.environ.get("SLURM_NNODES", os.environ.get("SLURM_JOB_NUM_NODES", "1")))
-        devices = int(os.environ["SLURM_NTASKS"]) // nodes
-    else:
-        return []
-    given = {flag.split("=")[0] for flag in flags}
-    said = {"--trainer.devices": devices, "--trainer.num_nodes": nodes}
-    return [part for name, value in said.items() if name not in given for part in (name, str(value))]
 
 
 class RunConfig(SaveConfigCallback):

@@ -23,7 +23,7 @@ import torch.distributed as dist
 from lightning.fabric.utilities.seed import pl_worker_init_function
 from lightning.pytorch import Trainer
 
-from lhy_lightning.cli.cross_validation import option
+from lhy_lightning.cli.flags import option
 from lhy_lightning.cli.runs.run_folder import name_of_recipe
 
 STOPS = (signal.SIGTERM, signal.SIGINT)

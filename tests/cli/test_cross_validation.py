@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from lhy_lightning.cli.cross_validation import option, run_folds
+from lhy_lightning.cli.cross_validation import run_folds
+from lhy_lightning.cli.flags import option
 
 
 def resolve(argv: list[str]) -> dict[str, Any]:

@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 import lhy_lightning
-from lhy_lightning.cli.cross_validation import option, overwrites
+from lhy_lightning.cli.command_line import prepare
+from lhy_lightning.cli.flags import option, overwrites
 from lhy_lightning.cli.pipeline import go_on, run_steps
 from lhy_lightning.cli.runs.run_lock import release
-from lhy_lightning.cli.training import prepare, settings_of_fit
+from lhy_lightning.cli.training import settings_of_fit
 
 RECIPE = {
     "before": ["fit --config first --name {name}-first", "predict --ckpt_path {root}/{name}-first --text {data.text}"],

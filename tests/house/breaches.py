@@ -6,7 +6,7 @@ BREACHES: dict[str, list[str]] = {
         "metrics/feature_statistics.py -> data/cache_checks.py",
         "metrics/inception_features.py -> training/checkpoints.py",
         "training/module.py -> callbacks/finiteness.py",
-        "training/stop_signals.py -> cli/cross_validation.py",
+        "training/stop_signals.py -> cli/flags.py",
         "training/stop_signals.py -> cli/runs/run_folder.py",
     ],
     "users of the front": [],

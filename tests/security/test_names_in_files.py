@@ -349,7 +349,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_an_own_class_is_taken_once_the_user_imports_it(
     own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lhy_lightning.cli.training import prepare
+    from lhy_lightning.cli.command_line import prepare
 
     said = error_of("test", "--ckpt_path", "own.ckpt", capsys=capsys)
     assert "own.ckpt names own_net.Net" in said
@@ -367,7 +367,7 @@ def test_an_own_class_is_taken_once_the_user_imports_it(
 def test_an_own_class_is_taken_where_the_recipe_or_a_flag_names_it(
     how: str, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lhy_lightning.cli.training import prepare
+    from lhy_lightning.cli.command_line import prepare
 
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "mine.yaml").write_text("model:\n  class_path: own_net.Net\n")

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from lhy_lightning.cli.__main__ import main
+from lhy_lightning.cli.command_line import prepare
 from lhy_lightning.cli.runs.run_lock import release
-from lhy_lightning.cli.training import prepare
 from tests import command_runs
 from tests.processes import run_forked
 
