@@ -29,12 +29,11 @@ from torch.utils.data import DataLoader, Dataset
 from turns import Side, add_clock, quietly
 
 from lhy_lightning import ImageClassifier
-from lhy_lightning.callbacks.finiteness import StopAtNonFiniteLoss
 from lhy_lightning.core.checksums import _checked, check_archive, check_tensors, tensor_checksums
 from lhy_lightning.data.cache_checks import BlockSums, same_bytes
 from lhy_lightning.training.checkpoints import WholeFileCheckpointIO
 from lhy_lightning.training.csv_logger import RunLogger
-from lhy_lightning.training.finite_losses import non_finite
+from lhy_lightning.training.finite_losses import StopAtNonFiniteLoss, non_finite
 from lhy_lightning.training.module import CourseModule
 
 Clock = Callable[[], float]

@@ -10,7 +10,8 @@ from lhy_lightning import VQVAE
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.text_tokenizer import TextTokenizer
 from lhy_lightning.training.checkpoints import class_path
-from lhy_lightning.training.module import CourseModule, plain
+from lhy_lightning.training.hub import plain
+from lhy_lightning.training.module import CourseModule
 from tests.public_names import MODULES
 
 SENTENCES = ["a b c", "b c d", "c d e"]

@@ -28,7 +28,8 @@ from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.metrics.classifier_features import ClassifierFeatures
 from lhy_lightning.optim import build_optimizer, parameter_groups
 from lhy_lightning.training.checkpoints import class_path, load_modules
-from lhy_lightning.training.module import CourseModule, plain
+from lhy_lightning.training.hub import plain
+from lhy_lightning.training.module import CourseModule
 
 Batch = dict[str, Tensor]
 AT_ONCE = 250

@@ -33,7 +33,8 @@ from lhy_lightning.data.encoder_source import loaded
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.optim import build_optimizer, build_schedule
 from lhy_lightning.training.checkpoints import class_path
-from lhy_lightning.training.module import CourseModule, plain, saved_file, saved_settings, tuples
+from lhy_lightning.training.hub import plain, saved_file, saved_settings, tuples
+from lhy_lightning.training.module import CourseModule
 from lhy_lightning.training.token_normalization import TokenNormalization
 
 Batch = dict[str, Any]

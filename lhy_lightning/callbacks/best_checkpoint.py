@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
-from lhy_lightning.callbacks.pictures import run_directory
+from lhy_lightning.training.run_directory import run_directory
 
 
 class BestCheckpoint(ModelCheckpoint):

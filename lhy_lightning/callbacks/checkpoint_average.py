@@ -7,8 +7,8 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from lhy_lightning.callbacks.pictures import run_directory
 from lhy_lightning.training.checkpoints import WholeFileCheckpointIO, read_checkpoint
+from lhy_lightning.training.run_directory import run_directory
 
 
 def average_checkpoints(paths: list[Path]) -> dict[str, Any]:

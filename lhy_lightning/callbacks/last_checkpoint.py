@@ -10,9 +10,9 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from lhy_lightning.callbacks.pictures import run_directory
 from lhy_lightning.core.atomic_files import remove_partials
 from lhy_lightning.training.csv_logger import RunLogger
+from lhy_lightning.training.run_directory import run_directory
 from lhy_lightning.training.stop_signals import NotedSignals, Stopped
 
 

@@ -6,8 +6,8 @@ import torch.distributed as dist
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from lhy_lightning.callbacks.pictures import run_directory
 from lhy_lightning.core.atomic_files import write_whole
+from lhy_lightning.training.run_directory import run_directory
 
 UNREADABLE = "could not be read; of a grey picture"
 

@@ -10,8 +10,8 @@ from lightning.pytorch import Trainer
 from rich.console import Console
 from rich.table import Table
 
-from lhy_lightning.callbacks.pictures import leaves_files, run_directory
 from lhy_lightning.core.atomic_files import csv_text, write_whole
+from lhy_lightning.training.run_directory import leaves_files, run_directory
 
 WORTH_A_LOOK = (
     "curves.png", "samples", "codes.npy", "latents.npy", "compression.csv", "pictures.lhy", "predictions.csv",

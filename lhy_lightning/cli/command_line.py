@@ -21,7 +21,7 @@ from lhy_lightning.core.trusted_classes import public_address, with_public_addre
 from lhy_lightning.core.writable import check_writable
 from lhy_lightning.training.checkpoints import read_checkpoint
 from lhy_lightning.training.checks.checkpoint_fit import check_resumable
-from lhy_lightning.training.module import plain
+from lhy_lightning.training.hub import plain
 
 _OLD_PATH = re.compile(r"(?<![\w./\\-])lhy_lightning(?:\.\w+){2,}(?![\w./\\-])")
 """What may be the path of a class in a flag, alone or within JSON; no part of a file's name."""

@@ -25,7 +25,6 @@ from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
 from lhy_lightning.callbacks.clean_start import CleanStart
 from lhy_lightning.callbacks.curves import Curves
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
-from lhy_lightning.callbacks.pictures import run_directory
 from lhy_lightning.callbacks.progress_bar import RunProgressBar
 from lhy_lightning.callbacks.results import print_results, write_results
 from lhy_lightning.callbacks.wandb_record import WandbRecord, record_id
@@ -43,6 +42,7 @@ from lhy_lightning.cli.errors import CommandParser, message_for_user, report
 from lhy_lightning.cli.library_errors import Phase, in_library_words
 from lhy_lightning.cli.pipeline import go_on, run_steps
 from lhy_lightning.cli.runs import run_folder, run_lock
+from lhy_lightning.cli.stopped import WHOLE_COMMAND, is_of_a_lost_process, told, told_of_a_lost_process
 from lhy_lightning.cli.user_modules import import_for_user
 from lhy_lightning.core.atomic_files import write_whole
 from lhy_lightning.core.extras import need
@@ -50,18 +50,11 @@ from lhy_lightning.core.trusted_classes import PUBLIC_NAMES
 from lhy_lightning.core.writable import make_folder
 from lhy_lightning.data.controls import beside
 from lhy_lightning.training.checks.resumed_settings import settings_that_act
-from lhy_lightning.training.checks.trainer_flags import check_settings
-from lhy_lightning.training.checks.trainer_numbers import check_trainer_numbers, refuse_no_steps
+from lhy_lightning.training.checks.trainer_numbers import check_settings, check_trainer_numbers, refuse_no_steps
 from lhy_lightning.training.csv_logger import RunLogger
 from lhy_lightning.training.module import CourseModule
-from lhy_lightning.training.stop_signals import (
-    WHOLE_COMMAND,
-    Stopped,
-    ended_by_signals,
-    is_of_a_lost_process,
-    told,
-    told_of_a_lost_process,
-)
+from lhy_lightning.training.run_directory import run_directory
+from lhy_lightning.training.stop_signals import Stopped, ended_by_signals
 
 TAKES_MODULES_FROM_HERE = bool({"", os.getcwd()} & set(sys.path))
 """Whether Python was started such that modules of the current folder come first, as `python -m` does and `lhy` not."""

@@ -6,12 +6,21 @@ by device and say nothing about worker processes, every source of randomness is 
 
 import hashlib
 import os
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 
-if TYPE_CHECKING:
-    from lightning.pytorch import Trainer
+
+class Training(Protocol):
+    """What of Lightning's `Trainer` is asked here."""
+
+    fit_loop: Any
+
+    @property
+    def global_rank(self) -> int: ...
+
+    @property
+    def strategy(self) -> Any: ...
 
 
 def run_seed() -> int:
@@ -37,12 +46,12 @@ def reseed(seed: int, device: torch.device | None = None) -> None:
         torch.mps.manual_seed(seed)
 
 
-def reseed_for_batch(trainer: "Trainer", *, stream: int = 0) -> None:
+def reseed_for_batch(trainer: Training, *, stream: int = 0) -> None:
     """Seeds this rank's generators for one training batch, as a function of (run seed, batch, rank, stream).
 
     Data modules call it in `on_before_batch_transfer` (augmentation runs right after the transfer), modules in
     `on_train_batch_start` with another stream, which serves foreign loaders too.
     """
-    batches_trained = trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
+    batches_trained = trainer.fit_loop.epoch_loop.batch_progress.total.processed
     seed = derive_seed(run_seed(), batches_trained, trainer.global_rank, stream)
     reseed(seed, trainer.strategy.root_device)

@@ -1,7 +1,6 @@
 """Checkpoints that are written whole or not at all, that say which classes rebuild them, and that run no code."""
 
 import pickle
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from lhy_lightning.core.atomic_files import whole_file
 from lhy_lightning.core.checksums import check_archive
+from lhy_lightning.core.plain_files import load_plain, why_not_read
 from lhy_lightning.core.trusted_classes import check_settings, class_from_file, find_class, public_address
 
 
@@ -29,35 +29,6 @@ def class_path(cls: type) -> str:
 def is_path_of(made_by: object, cls: type) -> bool:
     """Whether what a file names is a class, at the address of today or by a path of an older version."""
     return isinstance(made_by, str) and public_address(made_by) == class_path(cls)
-
-
-def load_plain(path: str | Path, what: str, *, mmap: bool = False) -> Any:
-    """Reads on the CPU what torch has saved in a file, as long as it is numbers, texts and tensors.
-
-    Args:
-        path: the file.
-        what: "a checkpoint", for the message.
-        mmap: leave tensors in the file until they are used.
-
-    Raises:
-        ValueError: it holds other objects, which could run code when they are made, or cannot be read.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except pickle.UnpicklingError as error:
-        raise ValueError(f"{path} cannot be read as {what}: {why_not_read(error)}") from None
-    except Exception as error:
-        raise ValueError(f"{path} cannot be read as {what}: {why_not_read(error)}") from error
-
-
-def why_not_read(error: BaseException) -> str:
-    """What torch says of a file that it does not read, without its advice to run what the file holds."""
-    text = str(error)
-    if not isinstance(error, pickle.UnpicklingError) and "weights_only" not in text:
-        return text
-    found = re.search(r"GLOBAL (\S+)|(?:class|instantiate) `?([\w.]+)", text)
-    named = f" ({next(filter(None, found.groups()))})" if found else ""
-    return f"it holds Python objects{named}, which can run code; only numbers, texts and tensors are read."
 
 
 def without_code(load: Callable[..., Any], path: Any, *places: Any, **arguments: Any) -> Any:

@@ -1,11 +1,10 @@
 """What every Lightning module of the course shares: checkpoints that rebuild it, the Hub, seeded batches."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from huggingface_hub import ModelHubMixin, hf_hub_download
+from huggingface_hub import ModelHubMixin
 from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -19,11 +18,9 @@ from torch import Tensor
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
-from lhy_lightning.callbacks.finiteness import stop_at_non_finite_losses
 from lhy_lightning.core.argument_ranges import Names, Range, check_arguments, ranges
 from lhy_lightning.core.checksums import check_archive, check_tensors, tensor_checksums
 from lhy_lightning.core.seeding import reseed_for_batch, run_seed
-from lhy_lightning.core.trusted_classes import check_settings
 from lhy_lightning.layers.batch_norm import refuse_single_values
 from lhy_lightning.optim import build_schedule
 from lhy_lightning.optim.optimizers import NAMES
@@ -38,49 +35,10 @@ from lhy_lightning.training.checks.checkpoint_fit import json_settings, load_saf
 from lhy_lightning.training.checks.data_fit import check_batch, check_data_module
 from lhy_lightning.training.checks.precision import check_precision, take_true_precision
 from lhy_lightning.training.checks.resumed_settings import ResumedSettings, check_data
-from lhy_lightning.training.checks.trainer_flags import check_numbers
-from lhy_lightning.training.finite_losses import FiniteLosses, check_weights, non_finite
+from lhy_lightning.training.checks.trainer_numbers import check_numbers
+from lhy_lightning.training.finite_losses import FiniteLosses, check_weights, non_finite, stop_at_non_finite_losses
+from lhy_lightning.training.hub import as_tuple, plain, saved_file, saved_settings, tuples
 from lhy_lightning.training.resume import resume_exactly
-
-
-def plain(value: Any) -> Any:
-    """Tuples to lists and the like, as JSON would have it."""
-    return json.loads(json.dumps(value))
-
-
-def tuples(value: Any) -> Any:
-    """Lists back to tuples, the form that constructor arguments take in Python."""
-    return tuple(tuples(item) for item in value) if isinstance(value, list | tuple) else value
-
-
-def as_tuple(value: Any) -> Any:
-    """A list as a tuple, anything else as it is."""
-    return tuple(value) if isinstance(value, list) else value
-
-
-def saved_file(model_id: str, name: str, **place: Any) -> Path:
-    """A file of a saved module: of a local folder, whether it is there or not, else downloaded from the hub.
-
-    Args:
-        model_id: folder or hub id.
-        name: of the file.
-        place: which revision, and where and how it is kept, as `hf_hub_download` takes them.
-    """
-    folder = Path(model_id)
-    return folder / name if folder.is_dir() else Path(hf_hub_download(model_id, name, **place))
-
-
-def saved_settings(file: Path, cls: type) -> dict[str, Any]:
-    """The constructor arguments in a file that `save_pretrained` wrote.
-
-    Raises:
-        TypeError: another class wrote it, or it has settings that the class does not have.
-    """
-    settings = json_settings(file)
-    if not is_path_of(made_by := settings.pop("class_path", class_path(cls)), cls):
-        raise TypeError(f"{file.parent} was saved by {made_by}, not by {class_path(cls)}: load it with its own class.")
-    check_settings(settings, cls, file)
-    return settings
 
 
 class CourseModule(LightningModule, ModelHubMixin):

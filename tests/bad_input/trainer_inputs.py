@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from lhy_lightning import DANN, VADA, BertTagger, ImageClassifier, ImageDataModule, TaggingDataModule
 from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
-from lhy_lightning.training.checks.trainer_flags import check_settings
+from lhy_lightning.training.checks.trainer_numbers import check_settings
 from tests.bad_input.case import BadInput, command, nothing
 from tests.smallest_modules import smallest
 

@@ -35,7 +35,7 @@ CLASSIFIER = class_path(ImageClassifier)
 NAMES = [
     "planted.Thing", "planted.run", "planted", "os.system", "subprocess.Popen", "antigravity.geohash", "builtins.exec",
     "lhy_lightning.cli.training.subprocess", "lhy_lightning.cli.training.subprocess.Popen",
-    "lhy_lightning.training.module.plain",
+    "lhy_lightning.training.hub.plain",
     "lightning.pytorch.callbacks.LambdaCallback", "lightning.pytorch.nowhere.Thing", "torch.nn.Linear", "nowhere.Thing",
     "", ".", "..planted.Thing", None, 7, ["planted.Thing"], {"class_path": "planted.Thing"},
 ]  # fmt: skip

@@ -16,7 +16,7 @@ ALLOWED = {
     ("core/trusted_classes.py", "find_class", "import_module"): "the rule: our modules and Lightning's alone",
     ("cli/user_modules.py", "import_for_user", "import_module"): "the user's own word, by --import",
     ("cli/user_modules.py", "import_named_classes", "import_module"): "the user's own word, in a recipe or a flag",
-    ("training/checkpoints.py", "load_plain", "torch.load"): "the rule: weights_only",
+    ("core/plain_files.py", "load_plain", "torch.load"): "the rule: weights_only",
     ("cli/settings_file.py", "read_settings", "yaml.load"): "by a subclass of SafeLoader, which makes no objects",
     ("data/image_files.py", "open_image", "Image.open"): "the rule: formats of the endings that folders list",
 }

@@ -14,12 +14,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
-from lhy_lightning.callbacks.finiteness import StopAtNonFiniteLoss
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
 from lhy_lightning.cli.errors import message_for_user
 from lhy_lightning.training.checkpoints import read_checkpoint
 from lhy_lightning.training.csv_logger import RunLogger
-from lhy_lightning.training.finite_losses import HELD_LOSSES, SKIPPED_STEPS, FiniteLosses, NonFiniteError
+from lhy_lightning.training.finite_losses import (
+    HELD_LOSSES,
+    SKIPPED_STEPS,
+    FiniteLosses,
+    NonFiniteError,
+    StopAtNonFiniteLoss,
+)
 from lhy_lightning.training.module import CourseModule
 from lhy_lightning.training.multi_optimizer import SeveralOptimizers
 from tests.processes import run_forked, torchrun_environments

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from lhy_lightning.cli.stopped import going_on
 from lhy_lightning.training.checkpoints import read_checkpoint
-from lhy_lightning.training.stop_signals import going_on
 from tests import command_runs
 from tests.processes import run_forked, torchrun_environments
 
