@@ -8,12 +8,12 @@ from typing import Any
 
 from lhy_lightning.data.domain_arguments import names_of_places
 from lhy_lightning.data.domain_pictures import Change, changed
-from lhy_lightning.data.folders import Role
 from lhy_lightning.data.image_arguments import kept_and_cut
 from lhy_lightning.data.image_sets import ImageSets
 from lhy_lightning.data.image_sides import Side
 from lhy_lightning.data.picture_store import Pool
 from lhy_lightning.data.pictures import Resize
+from lhy_lightning.data.sources.folders import Role
 
 PHOTO_DIGITS = Side("embedded:photo_digits", "embedded:photo_digits_val", "embedded:photo_digits_test")
 

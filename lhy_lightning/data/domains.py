@@ -30,7 +30,6 @@ from lhy_lightning.data.domain_splits import (
     source_splits,
     target_splits,
 )
-from lhy_lightning.data.folders import Role
 from lhy_lightning.data.image_arguments import check_crop
 from lhy_lightning.data.image_report import describe_splits, tell_of_classes, tell_of_sources
 from lhy_lightning.data.image_sets import common_range
@@ -39,6 +38,7 @@ from lhy_lightning.data.module import PictureDataModule, ResumableLoader
 from lhy_lightning.data.picture_batches import PlainPictures, TrainPictures
 from lhy_lightning.data.picture_store import Pool
 from lhy_lightning.data.pictures import Resize
+from lhy_lightning.data.sources.folders import Role
 from lhy_lightning.data.splits import UNLABELLED, duplicates_between
 
 CHANGES = ("horizontal_flip", "vertical_flip", "rotation", "translation", "scale", "crop", "fill")

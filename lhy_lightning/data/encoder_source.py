@@ -8,7 +8,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from lhy_lightning.data.folders import nearest_existing
+from lhy_lightning.data.sources.folders import nearest_existing
 
 CODE = ("auto_map", "trust_remote_code", "attn_implementation", "_attn_implementation", "experts_implementation")
 """Keys of a configuration by which it names code: classes of its own, and kernels of the hub."""

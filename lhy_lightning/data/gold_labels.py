@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lhy_lightning.data.class_counts import NO_GOLD_LABEL
-from lhy_lightning.data.folders import natural
+from lhy_lightning.data.sources.folders import natural
 
 HIDDEN = "-1"
 """How the hub and GLUE write the labels of a split that are hidden: all of them."""

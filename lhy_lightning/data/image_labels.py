@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lhy_lightning.data.folders import natural
+from lhy_lightning.data.sources.folders import natural
 
 LONGEST_NUMBER = 18  # digits; longer ones are names
 

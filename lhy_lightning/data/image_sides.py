@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from lhy_lightning.data.folders import Role, nearest_existing, role_of, subfolders
+from lhy_lightning.data.sources.folders import Role, nearest_existing, role_of, subfolders
 
 _LETTERED = re.compile(r"^(.+?)[ _.-]?([ab])$")
 _NAMED = (("a", "b"), ("input", "target"))

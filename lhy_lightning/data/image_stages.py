@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lhy_lightning.data.folders import Role
 from lhy_lightning.data.image_sets import ImageSets
 from lhy_lightning.data.image_splits import Division, Split, divide, report_duplicates, report_unreadable
 from lhy_lightning.data.picture_store import Pool
+from lhy_lightning.data.sources.folders import Role
 
 
 def roles_of_stage(

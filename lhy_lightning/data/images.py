@@ -12,7 +12,6 @@ from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, SHARE, Range
 from lhy_lightning.data.augmentation import Augmentation
 from lhy_lightning.data.augmentation_steps import Fill, centre_crop, scale_to_contract
 from lhy_lightning.data.controls import Control, most_frequent_class
-from lhy_lightning.data.folders import Role
 from lhy_lightning.data.image_arguments import check_crop, check_numbers, kept_and_cut
 from lhy_lightning.data.image_report import (
     describe_splits,
@@ -36,6 +35,7 @@ from lhy_lightning.data.picture_batches import (
 from lhy_lightning.data.picture_store import Pool
 from lhy_lightning.data.pictures import Resize
 from lhy_lightning.data.samplers import TrainBatches
+from lhy_lightning.data.sources.folders import Role
 
 WEAK = ("horizontal_flip", "vertical_flip", "crop", "crop_scale", "translation", "fill")
 MORE = ("rotation", "scale", "shear", "brightness", "contrast", "saturation", "hue", "erasing", "mixup", "cutmix")

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from lhy_lightning.data.bit_depth import DeepImage
-from lhy_lightning.data.folders import Role
 from lhy_lightning.data.image_sets import ImageSets
 from lhy_lightning.data.picture_store import Pool, read_headers
 from lhy_lightning.data.pictures import FilePictures, PictureSet
+from lhy_lightning.data.sources.folders import Role
 
 
 class HalfPictures(PictureSet):

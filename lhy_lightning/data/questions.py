@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from lhy_lightning.data.encoded_texts import without_surrogates
 from lhy_lightning.data.question_set import Answer, Kind, Question, QuestionSet, short
-from lhy_lightning.data.table_reader import TABLES, read_table
+from lhy_lightning.data.sources.tables import TABLES, read_table
 from lhy_lightning.data.text_sources import Split, files_by_split, open_embedded, open_splits
 
 Made = TypeVar("Made")

@@ -7,7 +7,7 @@ from typing import Protocol, Self, TypeVar
 import numpy as np
 
 from lhy_lightning.core.seeding import derive_seed
-from lhy_lightning.data.folders import nearest_existing
+from lhy_lightning.data.sources.folders import nearest_existing
 from lhy_lightning.data.text_sources import Split
 from lhy_lightning.data.text_splits import hold_out_pairs
 

@@ -7,7 +7,6 @@ from typing import cast
 import numpy as np
 from torch.utils.data import DataLoader
 
-from lhy_lightning.data.column_files import tabbed_rows, usual_width
 from lhy_lightning.data.controls import Control, most_frequent_class
 from lhy_lightning.data.encoded_texts import EncodedTexts
 from lhy_lightning.data.encoder_choice import TokenizerChoice
@@ -35,6 +34,7 @@ from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.ragged import text_cache_folder
 from lhy_lightning.data.records import LabelledText
 from lhy_lightning.data.row_splits import hold_out, predict_file, read_splits, shared_with_training, split_of
+from lhy_lightning.data.sources.column_files import tabbed_rows, usual_width
 from lhy_lightning.data.text_batches import TextBatches
 from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions, unknown_share
 

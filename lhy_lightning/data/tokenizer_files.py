@@ -6,7 +6,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from lhy_lightning.data.folders import nearest_existing
+from lhy_lightning.data.sources.folders import nearest_existing
 from lhy_lightning.data.special_tokens import SPECIALS, UNK
 
 _NAMES = (

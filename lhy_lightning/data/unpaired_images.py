@@ -10,7 +10,6 @@ from torch.utils.data import DataLoader
 
 from lhy_lightning.data.augmentation import Augmentation
 from lhy_lightning.data.augmentation_steps import centre_crop, scale_to_contract
-from lhy_lightning.data.folders import Role
 from lhy_lightning.data.image_arguments import check_numbers, kept_and_cut
 from lhy_lightning.data.image_report import describe_splits, tell_of_sources
 from lhy_lightning.data.image_sets import ImageSets, common_range
@@ -21,6 +20,7 @@ from lhy_lightning.data.module import PictureDataModule, ResumableLoader
 from lhy_lightning.data.pair_batches import SIDES, EvalUnpairedPictures, UnpairedBatches, UnpairedPictures
 from lhy_lightning.data.picture_store import Pool
 from lhy_lightning.data.pictures import Resize
+from lhy_lightning.data.sources.folders import Role
 from lhy_lightning.data.splits import duplicates_between
 
 EMBEDDED_SIDES = {"embedded:coloured_digits": (Side("embedded:grey_digits"), Side("embedded:coloured_digits"))}

@@ -35,9 +35,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 """From the ground up. A room may import the rooms of all floors below its own, and none of its own floor."""
 
 DATA_FLOORS: tuple[tuple[str, ...], ...] = (
-    ("batches", "samplers", "splits"),
-    ("sources", "embedded"),
-    ("base", "sequences", "tokenizers"),
+    ("batches", "cache_checks", "class_counts", "controls", "samplers", "splits"),
+    ("base", "sources", "embedded", "sequences"),
+    ("tokenizers",),
     ("augmentation", "texts"),
     ("images", "questions"),
     ("image_pairs", "labelled_texts", "translation"),
@@ -45,7 +45,9 @@ DATA_FLOORS: tuple[tuple[str, ...], ...] = (
 )
 """The same inside `data`; rooms to come (speech, corpora, tables, tasks) get their place here."""
 
-DATA_FILES = ("base.py", "batches.py", "samplers.py", "splits.py")
+DATA_FILES = (
+    "base.py", "batches.py", "cache_checks.py", "class_counts.py", "controls.py", "samplers.py", "splits.py",
+)  # fmt: skip
 """The only files of `data` outside its sub-rooms."""
 
 FINDER = "trusted_classes.py"

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lhy_lightning.data.picture_store import PictureStore
-from lhy_lightning.data.sources import open_source
+from lhy_lightning.data.sources.image_sources import open_source
 
 Writer = Callable[..., Path]
 

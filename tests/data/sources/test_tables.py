@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from lhy_lightning.data.folders import natural
-from lhy_lightning.data.table_reader import BLOCK_ROWS, TABLES, read_table
-from lhy_lightning.data.utf8_files import likely_encoding
+from lhy_lightning.data.sources.folders import natural
+from lhy_lightning.data.sources.tables import BLOCK_ROWS, TABLES, read_table
+from lhy_lightning.data.sources.utf8_files import likely_encoding
 
 WORDS = ["NA", "null", "nan", "None", "01", "1.0", "TRUE", "2020-01-01", "-1", " a ", 'say "hi"', "a,b", "two\nlines"]
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lhy_lightning.data.folders import list_folder, natural, nearest_existing, role_of
+from lhy_lightning.data.sources.folders import list_folder, natural, nearest_existing, role_of
 
 Writer = Callable[..., Path]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lhy_lightning.data.utf8_files import opened_text
+from lhy_lightning.data.sources.utf8_files import opened_text
 
 TABLES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
 _COLUMN_NAME = re.compile(r"[\w.-]{1,40}")

@@ -12,10 +12,10 @@ import numpy as np
 from lhy_lightning.data.bit_depth import Range
 from lhy_lightning.data.embedded import EMBEDDED
 from lhy_lightning.data.float_pictures import FloatPictures
-from lhy_lightning.data.folders import Role, list_folder, nearest_existing, role_of
 from lhy_lightning.data.image_labels import one_hot_columns, read_class_labels, read_labels, read_one_hot
 from lhy_lightning.data.pictures import ArrayPictures, PictureSet, TablePictures
-from lhy_lightning.data.table_reader import TABLES, file_fingerprint, read_table
+from lhy_lightning.data.sources.folders import Role, list_folder, nearest_existing, role_of
+from lhy_lightning.data.sources.tables import TABLES, file_fingerprint, read_table
 
 IMAGE_COLUMNS = ("image", "img", "picture", "path", "image_path", "file_name", "filename", "file", "pixels")
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "fine_label", "y")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lhy_lightning.data.utf8_files import open_lines
+from lhy_lightning.data.sources.utf8_files import open_lines
 
 Row = tuple[int, list[str]]
 """Number of the line, counted from 1, and its cells."""

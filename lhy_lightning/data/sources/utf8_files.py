@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from lhy_lightning.data.folders import nearest_existing
+from lhy_lightning.data.sources.folders import nearest_existing
 
 GUESSED = ("gb18030", "big5")
 """What a file that is not UTF-8 is tried as; the first where both would do."""

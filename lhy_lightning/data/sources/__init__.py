@@ -1,0 +1,1 @@
+"""Opens what lies in folders, tables, text files and on the hub, whatever it holds."""
