@@ -55,11 +55,11 @@ from .data.domains import DomainDataModule as DomainDataModule
 from .data.encoder_tokenizer import EncoderTokenizer as EncoderTokenizer
 from .data.image_pairs import PairedImageDataModule as PairedImageDataModule
 from .data.images import ImageDataModule as ImageDataModule
-from .data.length_batches import LengthBatches as LengthBatches
 from .data.question_answering import QuestionAnsweringDataModule as QuestionAnsweringDataModule
 from .data.question_batches import QuestionBatches as QuestionBatches
 from .data.question_windows import window_grid as window_grid
-from .data.ragged import ragged as ragged
+from .data.sequences.length_batches import LengthBatches as LengthBatches
+from .data.sequences.ragged import ragged as ragged
 from .data.tagged_text import open_tagged_text as open_tagged_text
 from .data.tagging import TaggingDataModule as TaggingDataModule
 from .data.text import TextDataModule as TextDataModule

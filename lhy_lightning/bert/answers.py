@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lhy_lightning.bert.span_search import QuestionSpans
-from lhy_lightning.data.ragged import Ragged
+from lhy_lightning.data.sequences.ragged import Ragged
 
 _JOINER = "\u200d"
 _SKIN = range(0x1F3FB, 0x1F400)

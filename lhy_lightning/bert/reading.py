@@ -13,7 +13,7 @@ from lhy_lightning.data.encoded_texts import without_surrogates
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.question_set import short
 from lhy_lightning.data.question_windows import WindowSettings
-from lhy_lightning.data.ragged import Ragged, ragged
+from lhy_lightning.data.sequences.ragged import Ragged, ragged
 from lhy_lightning.data.window_batches import EvaluationWindows, WindowMaker
 
 

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from lhy_lightning.core.seeding import derive_seed, run_seed
-from lhy_lightning.data.length_batches import length_batches
 from lhy_lightning.data.question_windows import (
     AnswerTokens,
     Position,
@@ -14,6 +13,7 @@ from lhy_lightning.data.question_windows import (
     places_without_answer,
 )
 from lhy_lightning.data.samplers import TrainBatches
+from lhy_lightning.data.sequences.length_batches import length_batches
 from lhy_lightning.data.splits import shuffled
 from lhy_lightning.data.window_batches import WindowMaker
 

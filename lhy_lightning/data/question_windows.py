@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from lhy_lightning.data.question_set import QuestionSet
-from lhy_lightning.data.ragged import Ragged
+from lhy_lightning.data.sequences.ragged import Ragged
 
 Position = Literal["random", "centre"]
 

@@ -13,10 +13,10 @@ from lhy_lightning.data.controls import Control, most_frequent_tags
 from lhy_lightning.data.encoded_texts import EncodedTexts
 from lhy_lightning.data.encoder_choice import TokenizerChoice
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
-from lhy_lightning.data.length_batches import LengthEvalBatches, length_batches
 from lhy_lightning.data.module import ResumableLoader
-from lhy_lightning.data.ragged import text_cache_folder
 from lhy_lightning.data.row_splits import hold_out, predict_file, read_splits, shared_with_training, split_of
+from lhy_lightning.data.sequences.length_batches import LengthEvalBatches, length_batches
+from lhy_lightning.data.sequences.ragged import text_cache_folder
 from lhy_lightning.data.tag_batches import TagBatches
 from lhy_lightning.data.tagged_text import TaggedText, open_tagged_text, open_words, read_as_training
 from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions, unknown_share

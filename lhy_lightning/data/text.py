@@ -29,11 +29,11 @@ from lhy_lightning.data.labelled_text import (
     open_text_file,
     read_as_training,
 )
-from lhy_lightning.data.length_batches import LengthEvalBatches, length_batches
 from lhy_lightning.data.module import ResumableLoader
-from lhy_lightning.data.ragged import text_cache_folder
 from lhy_lightning.data.records import LabelledText
 from lhy_lightning.data.row_splits import hold_out, predict_file, read_splits, shared_with_training, split_of
+from lhy_lightning.data.sequences.length_batches import LengthEvalBatches, length_batches
+from lhy_lightning.data.sequences.ragged import text_cache_folder
 from lhy_lightning.data.sources.column_files import tabbed_rows, usual_width
 from lhy_lightning.data.text_batches import TextBatches
 from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions, unknown_share

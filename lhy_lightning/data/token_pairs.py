@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lhy_lightning.batches import TranslationBatch
-from lhy_lightning.data.ragged import Ragged
+from lhy_lightning.data.sequences.ragged import Ragged
 from lhy_lightning.data.special_tokens import BOS, EOS
 from lhy_lightning.data.token_store import TokenStore
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from lhy_lightning.data.extended_vocabulary import extended_ids
-from lhy_lightning.data.ragged import MappedTable, int_lists, ragged_column
+from lhy_lightning.data.sequences.ragged import MappedTable, int_lists, ragged_column
 from lhy_lightning.data.special_tokens import TAG
 from lhy_lightning.data.text_tokenizer import TextTokenizer
 

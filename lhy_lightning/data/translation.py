@@ -9,11 +9,11 @@ from torch.utils.data import DataLoader
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.data.back_translation import synthetic_per_epoch
 from lhy_lightning.data.module import ResumableLoader
-from lhy_lightning.data.ragged import text_cache_folder
+from lhy_lightning.data.sequences.ragged import text_cache_folder
+from lhy_lightning.data.sequences.token_batches import TokenBatches, TokenEvalBatches
 from lhy_lightning.data.special_tokens import UNK
 from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions
 from lhy_lightning.data.text_tokenizer import TextTokenizer
-from lhy_lightning.data.token_batches import TokenBatches, TokenEvalBatches
 from lhy_lightning.data.token_pairs import TokenPairs
 from lhy_lightning.data.token_store import TokenStore
 from lhy_lightning.data.translation_texts import Reading, TextSplit, TranslationTexts

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lhy_lightning.data.ragged import Ragged
+from lhy_lightning.data.sequences.ragged import Ragged
 
 
 @dataclass(frozen=True)

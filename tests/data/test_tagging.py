@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.mentions import NAMES, SIZES, mentions
-from lhy_lightning.data.ragged import ragged
+from lhy_lightning.data.sequences.ragged import ragged
 from lhy_lightning.data.tag_batches import IGNORED, TagBatches
 from lhy_lightning.data.tagged_text import open_tagged_text
 from lhy_lightning.data.tagging import TaggingDataModule

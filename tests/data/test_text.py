@@ -56,7 +56,7 @@ def test_batches_are_what_the_tokenizer_of_transformers_makes(pairs: bool, token
     texts = [*TEXTS, "", "cat " * 60]
     second = ["dog " * 40, "", *TEXTS] if pairs else None
     with_pieces = tokenizer.encode([*texts, *(second or [])])
-    from lhy_lightning.data.ragged import ragged
+    from lhy_lightning.data.sequences.ragged import ragged
 
     first = np.arange(len(texts))
     batches = TextBatches(
@@ -79,7 +79,7 @@ def test_an_encoder_without_segments_gets_no_token_types(tokenizer: EncoderToken
     state = json.loads(tokenizer.to_json())
     state["settings"]["model_input_names"] = ["input_ids", "attention_mask"]
     other = EncoderTokenizer.from_json(json.dumps(state))
-    from lhy_lightning.data.ragged import ragged
+    from lhy_lightning.data.sequences.ragged import ragged
 
     batches = TextBatches(ragged(other.encode(["a cat"])), np.array([0]), None, None, other, max_length=16)
     assert set(batches[[0]]) == {"input_ids", "attention_mask"}

@@ -7,8 +7,15 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from lhy_lightning.data import samplers, token_batches
-from lhy_lightning.data.token_batches import TokenBatches, TokenEvalBatches, fill_batches, round_up, split_batches
+from lhy_lightning.data import samplers
+from lhy_lightning.data.sequences import token_batches
+from lhy_lightning.data.sequences.token_batches import (
+    TokenBatches,
+    TokenEvalBatches,
+    fill_batches,
+    round_up,
+    split_batches,
+)
 
 
 def captions(rows: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from lhy_lightning.data import samplers
 from lhy_lightning.data.samplers import OwnBatches, TrainBatches, epoch_permutation
-from lhy_lightning.data.token_batches import TokenBatches, fill_batches, padded_widths, round_up
+from lhy_lightning.data.sequences.token_batches import TokenBatches, fill_batches, padded_widths, round_up
 
 SHUFFLE, STEPS = 5, 6  # streams of random order
 

@@ -7,8 +7,8 @@ import pytest
 from torch.utils.data import Sampler
 
 from lhy_lightning.data import samplers
-from lhy_lightning.data.length_batches import LengthBatches, LengthEvalBatches, length_batches
-from lhy_lightning.data.token_batches import TokenBatches, round_up
+from lhy_lightning.data.sequences.length_batches import LengthBatches, LengthEvalBatches, length_batches
+from lhy_lightning.data.sequences.token_batches import TokenBatches, round_up
 
 LENGTHS = np.random.default_rng(0).integers(5, 200, 1013)
 

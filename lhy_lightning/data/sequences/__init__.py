@@ -1,0 +1,1 @@
+"""Rows of unequal length: memory-mapped, and in batches of like length."""
