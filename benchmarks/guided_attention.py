@@ -28,7 +28,7 @@ from over_seeds import mean_and_error
 from torch import Tensor
 
 from lhy_lightning.cli.recipes import find_recipe
-from lhy_lightning.data.special_tokens import PAD
+from lhy_lightning.data.tokenizers.special_tokens import PAD
 from lhy_lightning.data.translation import TranslationDataModule
 from lhy_lightning.seq2seq.guided_attention import diagonality
 from lhy_lightning.seq2seq.translator import Translator, gold_inputs

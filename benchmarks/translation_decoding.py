@@ -34,8 +34,8 @@ from torch import Tensor, nn
 from translation_sides import add_arguments, open_data, size_of, trainer_of, translator_of
 from turns import add_clock, quietly
 
-from lhy_lightning.data.special_tokens import BOS, EOS, PAD
-from lhy_lightning.data.text_tokenizer import TextTokenizer
+from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS, PAD
+from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
 from lhy_lightning.data.translation import TranslationDataModule
 from lhy_lightning.seq2seq.interface import Memory
 from lhy_lightning.seq2seq.marian import to_marian

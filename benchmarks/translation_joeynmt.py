@@ -16,7 +16,7 @@ import torch
 from translation_sides import CLIP, DROPOUT, SMOOTHING, SPECIALS, Row, Size
 from turns import LOG_EVERY, Side
 
-from lhy_lightning.data.special_tokens import BOS, EOS, PAD, UNK
+from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS, PAD, UNK
 from lhy_lightning.seq2seq.transformer import Transformer
 
 THEIR_ORDER = (UNK, PAD, BOS, EOS)  # the special tokens by joeynmt's ids

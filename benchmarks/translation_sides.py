@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from turns import default_trainer
 
-from lhy_lightning.data.special_tokens import BOS, EOS, PAD, UNK
+from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS, PAD, UNK
 from lhy_lightning.data.translation import TranslationDataModule
 from lhy_lightning.seq2seq.translator import Translator
 

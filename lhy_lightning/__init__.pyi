@@ -52,7 +52,6 @@ from .cnn.resnet import ResNet as ResNet
 from .cnn.vgg import VGG as VGG
 from .data.anomalies import AnomalyDataModule as AnomalyDataModule
 from .data.domains import DomainDataModule as DomainDataModule
-from .data.encoder_tokenizer import EncoderTokenizer as EncoderTokenizer
 from .data.image_pairs import PairedImageDataModule as PairedImageDataModule
 from .data.images import ImageDataModule as ImageDataModule
 from .data.question_answering import QuestionAnsweringDataModule as QuestionAnsweringDataModule
@@ -64,6 +63,7 @@ from .data.tagged_text import open_tagged_text as open_tagged_text
 from .data.tagging import TaggingDataModule as TaggingDataModule
 from .data.text import TextDataModule as TextDataModule
 from .data.text_batches import TextBatches as TextBatches
+from .data.tokenizers.encoder_tokenizer import EncoderTokenizer as EncoderTokenizer
 from .data.translation import TranslationDataModule as TranslationDataModule
 from .data.unpaired_images import UnpairedImageDataModule as UnpairedImageDataModule
 from .gan.cyclegan import CycleGAN as CycleGAN

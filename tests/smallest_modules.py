@@ -7,8 +7,8 @@ from typing import Any
 
 import lhy_lightning
 from lhy_lightning import VQVAE
-from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
-from lhy_lightning.data.text_tokenizer import TextTokenizer
+from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
+from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
 from lhy_lightning.training.checkpoints import class_path
 from lhy_lightning.training.hub import plain
 from lhy_lightning.training.module import CourseModule

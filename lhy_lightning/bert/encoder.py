@@ -11,8 +11,8 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 
-from lhy_lightning.data.encoder_source import loaded, without_code
-from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
+from lhy_lightning.data.tokenizers.encoder_source import loaded, without_code
+from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 
 Head = Literal["classification", "tagging", "question_answering"]
 Attention = Literal["sdpa", "eager"]

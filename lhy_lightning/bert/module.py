@@ -29,8 +29,8 @@ from lhy_lightning.bert.optimization import layer_groups
 from lhy_lightning.bert.pictures import AttentionPictures
 from lhy_lightning.core.argument_ranges import BELOW_ONE, NOT_NEGATIVE, POSITIVE, SHARE_OF_STEPS, Range, ranges
 from lhy_lightning.core.checksums import add_checksums, check_tensors
-from lhy_lightning.data.encoder_source import loaded
-from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
+from lhy_lightning.data.tokenizers.encoder_source import loaded
+from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.optim import build_optimizer, build_schedule
 from lhy_lightning.training.checkpoints import class_path
 from lhy_lightning.training.hub import plain, saved_file, saved_settings, tuples

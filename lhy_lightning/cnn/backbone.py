@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.data.encoder_source import loaded, without_code
+from lhy_lightning.data.tokenizers.encoder_source import loaded, without_code
 
 # What nearly every pre-trained backbone was trained with; used where the folder says nothing else.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.sequences.ragged import MappedTable, int_lists, ragged_column
+from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 
 VERSION = 1  # of the files' layout: raise it and old files are not used any more
 AT_A_TIME = 10_000  # texts that are tokenised in one go

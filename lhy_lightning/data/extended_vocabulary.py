@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lhy_lightning.data.special_tokens import TAG, UNK
-from lhy_lightning.data.text_tokenizer import TextTokenizer
+from lhy_lightning.data.tokenizers.special_tokens import TAG, UNK
+from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
 
 
 def extended_ids(

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.sequences.ragged import Ragged
 from lhy_lightning.data.text_batches import write_rows
+from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.word_pieces import WordPieces, parts_of_sentences
 
 IGNORED = -100

@@ -9,8 +9,6 @@ from torch.utils.data import DataLoader
 
 from lhy_lightning.data.controls import Control, most_frequent_class
 from lhy_lightning.data.encoded_texts import EncodedTexts
-from lhy_lightning.data.encoder_choice import TokenizerChoice
-from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.label_checks import (
     check_pairs,
     check_variety,
@@ -37,6 +35,8 @@ from lhy_lightning.data.sequences.ragged import text_cache_folder
 from lhy_lightning.data.sources.column_files import tabbed_rows, usual_width
 from lhy_lightning.data.text_batches import TextBatches
 from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions, unknown_share
+from lhy_lightning.data.tokenizers.encoder_choice import TokenizerChoice
+from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 
 
 @dataclass(frozen=True)

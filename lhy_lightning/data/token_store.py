@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from lhy_lightning.data.extended_vocabulary import extended_ids
 from lhy_lightning.data.sequences.ragged import MappedTable, int_lists, ragged_column
-from lhy_lightning.data.special_tokens import TAG
-from lhy_lightning.data.text_tokenizer import TextTokenizer
+from lhy_lightning.data.tokenizers.special_tokens import TAG
+from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
 
 VERSION = 1  # of the files' layout: raise it and old files are not used any more
 AT_A_TIME = 20_000  # sentences that are tokenised in one go

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lhy_lightning.data.cache_checks import read_text, write_text
-from lhy_lightning.data.text_tokenizer import TextTokenizer
+from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
 
 Kind = Literal["unigram", "bpe", "word", "character"]
 SUBWORDS = ("unigram", "bpe")

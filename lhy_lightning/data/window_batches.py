@@ -7,10 +7,10 @@ import torch
 from torch.utils.data import Dataset
 
 from lhy_lightning.batches import AnswerBatch, QuestionBatch
-from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.question_windows import AnswerTokens, Windows, WindowSettings, window_grid
 from lhy_lightning.data.sequences.ragged import Ragged
 from lhy_lightning.data.sequences.token_batches import fill_batches, round_up
+from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 
 IGNORED = -100  # target of a window that the loss leaves out, as torch's cross entropy has it
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lhy_lightning.core.argument_ranges import POSITIVE, SHARE, Range, ranges
-from lhy_lightning.data.special_tokens import BOS, EOS, PAD
+from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS, PAD
 from lhy_lightning.metrics.sentence_bleu import sentence_bleu_ids
 from lhy_lightning.seq2seq.networks import length_limits
 from lhy_lightning.seq2seq.risk import (

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, ranges
-from lhy_lightning.data.special_tokens import PAD
+from lhy_lightning.data.tokenizers.special_tokens import PAD
 from lhy_lightning.seq2seq.interface import Decoded, Memory
 from lhy_lightning.seq2seq.scheduled_sampling import (
     free_running_states,

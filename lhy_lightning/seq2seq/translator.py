@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, any_number, ranges
-from lhy_lightning.data.special_tokens import PAD
 from lhy_lightning.data.text_cleaning import clean_text
-from lhy_lightning.data.text_tokenizer import TextTokenizer
+from lhy_lightning.data.tokenizers.special_tokens import PAD
+from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Sum
 from lhy_lightning.metrics.translation import TranslationMetrics

@@ -14,7 +14,7 @@ PAIRS = "".join(f"row {n}\t{''.join(WORDS[n : n + 9])}\n" for n in range(590))
 
 def small_tokenizer(folder: Path) -> None:
     """A tokenizer of English beside Chinese texts."""
-    from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
+    from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 
     text("rows.tsv", LABELLED)(folder)
     EncoderTokenizer.train(["some English text"]).transformers().save_pretrained(folder / "english")

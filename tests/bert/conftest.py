@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
+from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from tests.command_runs import undrawn
 
 TEXTS = [

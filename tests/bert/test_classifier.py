@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Trained with an encoder out of a folder that is gone afterwards, its checkpoint, and its export."""
     root = tmp_path_factory.mktemp("run")
-    from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
+    from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 
     lines = [line.split("\t")[0] for line in (folder / "train.tsv").read_text().splitlines()]
     encoder = write_encoder(root / "encoder", EncoderTokenizer.train(lines, vocabulary_size=80))
@@ -105,7 +105,7 @@ def test_a_folder_that_is_only_an_encoder_says_how_to_use_it(tiny_encoder: Path)
 def test_further_training_and_prediction_use_the_checkpoints_tokenizer_and_classes(
     trained: Trained, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lhy_lightning.data import encoder_choice
+    from lhy_lightning.data.tokenizers import encoder_choice
 
     monkeypatch.setattr(encoder_choice.EncoderTokenizer, "train", lambda *_, **__: pytest.fail("trained anew"))
     again = BertClassifier.load_from_checkpoint(trained[1], weights_only=True)

@@ -22,7 +22,7 @@ from lhy_lightning.bert.encoder import (
 )
 from lhy_lightning.bert.lora import add_lora, without_lora
 from lhy_lightning.bert.optimization import layer_groups
-from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
+from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 
 SIZES = {
     "vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lhy_lightning.cli.__main__ import main
-from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.questions import open_questions
+from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from tests.bert.conftest import write_encoder
 from tests.bert.question_files import write_homework
 

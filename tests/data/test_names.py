@@ -7,8 +7,8 @@ from lhy_lightning.cli.recipes import find_recipe
 from lhy_lightning.data import names
 from lhy_lightning.data.names import NAMES, SIZES, TEMPLATES, known_words, made_up_names, names_pairs
 from lhy_lightning.data.parallel_text import open_parallel
-from lhy_lightning.data.special_tokens import UNK
-from lhy_lightning.data.text_tokenizer import TextTokenizer
+from lhy_lightning.data.tokenizers.special_tokens import UNK
+from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
 
 PAIRS = names_pairs()
 MADE_UP = frozenset(made_up_names(sum(NAMES.values())))

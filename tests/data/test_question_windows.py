@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from lhy_lightning.data.encoded_texts import EncodedTexts
-from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.question_set import Answer, Question, QuestionSet
 from lhy_lightning.data.question_windows import (
     AnswerTokens,
@@ -18,6 +17,7 @@ from lhy_lightning.data.question_windows import (
     places_without_answer,
     window_grid,
 )
+from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.window_batches import IGNORED, EvaluationWindows, TrainingWindows, WindowMaker
 from tests.data.test_tagging import byte_level
 

@@ -14,12 +14,12 @@ from jsonargparse import ArgumentParser
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.mentions import NAMES, SIZES, mentions
 from lhy_lightning.data.sequences.ragged import ragged
 from lhy_lightning.data.tag_batches import IGNORED, TagBatches
 from lhy_lightning.data.tagged_text import open_tagged_text
 from lhy_lightning.data.tagging import TaggingDataModule
+from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.word_pieces import joined, parts_of_sentences, pieces_of_words
 from tests.bert.conftest import tokenizer  # noqa: F401
 

@@ -13,11 +13,11 @@ import torch
 from datasets import ClassLabel, Dataset, Features, Value
 from jsonargparse import ArgumentParser
 
-from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.labelled_text import open_labelled_text
 from lhy_lightning.data.reviews import SIZES, reviews
 from lhy_lightning.data.text import TextDataModule
 from lhy_lightning.data.text_batches import TextBatches, cut_pairs
+from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from tests.bert.conftest import TEXTS, tokenizer  # noqa: F401
 
 ROWS = [

@@ -13,8 +13,8 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
 
 from lhy_lightning.data import samplers
-from lhy_lightning.data.special_tokens import BOS, EOS, PAD, TAG, UNK
-from lhy_lightning.data.text_tokenizer import TextTokenizer
+from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS, PAD, TAG, UNK
+from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
 from lhy_lightning.data.translation import TranslationDataModule
 
 COLOURS = ("red", "green", "blue", "white", "black", "grey", "brown", "pink")

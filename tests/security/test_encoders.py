@@ -13,8 +13,8 @@ from transformers import BertConfig, BertModel
 from lhy_lightning import BertClassifier, ImageClassifier
 from lhy_lightning.bert.encoder import build_encoder, encoder_settings
 from lhy_lightning.cnn.backbone import TransformersClassifier, backbone_settings
-from lhy_lightning.data.encoder_source import loaded
-from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
+from lhy_lightning.data.tokenizers.encoder_source import loaded
+from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from tests.security.conftest import Planted
 
 CODE = """

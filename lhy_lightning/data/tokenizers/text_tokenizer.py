@@ -14,8 +14,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from lhy_lightning.data.special_tokens import SPECIALS, UNK
-from lhy_lightning.data.tokenizer_files import open_tokenizer
+from lhy_lightning.data.tokenizers.special_tokens import SPECIALS, UNK
+from lhy_lightning.data.tokenizers.tokenizer_files import open_tokenizer
 
 Kind = Literal["unigram", "bpe", "word", "character"]
 

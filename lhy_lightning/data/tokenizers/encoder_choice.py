@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lhy_lightning.data.cache_checks import read_text, write_text
-from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
+from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from lhy_lightning.data.sources.folders import nearest_existing
-from lhy_lightning.data.special_tokens import SPECIALS, UNK
+from lhy_lightning.data.tokenizers.special_tokens import SPECIALS, UNK
 
 _NAMES = (
     ("<pad>", "[PAD]", "<|pad|>"),

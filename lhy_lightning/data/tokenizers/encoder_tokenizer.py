@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from lhy_lightning.data.encoder_source import loaded
+from lhy_lightning.data.tokenizers.encoder_source import loaded
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 """Special tokens of a trained tokenizer, in the order of their ids, which begin with 0."""

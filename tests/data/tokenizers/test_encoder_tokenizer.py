@@ -11,8 +11,8 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from lhy_lightning.data.encoder_choice import TokenizerChoice
-from lhy_lightning.data.encoder_tokenizer import SPECIALS, EncoderTokenizer
+from lhy_lightning.data.tokenizers.encoder_choice import TokenizerChoice
+from lhy_lightning.data.tokenizers.encoder_tokenizer import SPECIALS, EncoderTokenizer
 from tests.bert.conftest import TEXTS, tiny_encoder, tokenizer  # noqa: F401
 
 
@@ -108,7 +108,7 @@ def test_transformers_opens_what_was_saved_and_gives_the_same_ids(
 
 TRAINED = """
 import json, sys
-from lhy_lightning.data.encoder_tokenizer import EncoderTokenizer
+from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 print(EncoderTokenizer.train(json.load(open(sys.argv[1])), vocabulary_size=70).to_json(), end="")
 """
 

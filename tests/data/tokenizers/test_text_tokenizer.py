@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from lhy_lightning.data import text_tokenizer
 from lhy_lightning.data.cldr import cldr_pairs
-from lhy_lightning.data.special_tokens import BOS, EOS, PAD, SPECIALS, TAG, UNK
-from lhy_lightning.data.text_tokenizer import Kind, TextTokenizer
+from lhy_lightning.data.tokenizers import text_tokenizer
+from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS, PAD, SPECIALS, TAG, UNK
+from lhy_lightning.data.tokenizers.text_tokenizer import Kind, TextTokenizer
 
 KINDS = get_args(Kind)
 SUBWORDS = ("unigram", "bpe")
