@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from lhy_lightning.data.cldr import CURRENCIES, UNITS
-from lhy_lightning.data.lists import measure_pattern, money_pattern
+from lhy_lightning.data.embedded.cldr import CURRENCIES, UNITS
+from lhy_lightning.data.embedded.lists import measure_pattern, money_pattern
 from lhy_lightning.data.question_sentences import CHINESE, ENGLISH, Sentences
 from lhy_lightning.data.question_set import Answer, Question, QuestionSet
 from lhy_lightning.data.text_sources import Split

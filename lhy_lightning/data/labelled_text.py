@@ -210,7 +210,7 @@ def _texts(texts: list[Any], origin: str, name: str) -> list[str]:
 
 def _reviews(language: Literal["en", "zh"]) -> Callable[[], dict[Split, LabelledText]]:
     def load() -> dict[Split, LabelledText]:
-        from lhy_lightning.data.reviews import reviews
+        from lhy_lightning.data.embedded.reviews import reviews
 
         found: dict[Split, LabelledText] = {}
         for split, (texts, labels) in reviews(language).items():

@@ -282,19 +282,19 @@ def _open_embedded(source: str, langs: tuple[str, str]) -> dict[Split, ParallelT
 
 
 def _cldr() -> dict[Split, tuple[list[str], list[str]]]:
-    from lhy_lightning.data.cldr import cldr_pairs
+    from lhy_lightning.data.embedded.cldr import cldr_pairs
 
     return cldr_pairs()
 
 
 def _lists() -> dict[Split, tuple[list[str], list[str]]]:
-    from lhy_lightning.data.lists import lists_pairs
+    from lhy_lightning.data.embedded.lists import lists_pairs
 
     return lists_pairs()
 
 
 def _names() -> dict[Split, tuple[list[str], list[str]]]:
-    from lhy_lightning.data.names import names_pairs
+    from lhy_lightning.data.embedded.names import names_pairs
 
     return names_pairs()
 

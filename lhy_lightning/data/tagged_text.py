@@ -218,7 +218,7 @@ def _tag(tag: Any, classes: Sequence[str] | None, where: str) -> str:
 
 def _mentions(side: int) -> Callable[[], dict[Split, TaggedText]]:
     def load() -> dict[Split, TaggedText]:
-        from lhy_lightning.data.mentions import mentions
+        from lhy_lightning.data.embedded.mentions import mentions
 
         return {
             split: TaggedText([words for words, _ in rows], [tags for _, tags in rows], f"embedded:mentions/{split}")

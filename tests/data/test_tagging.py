@@ -14,7 +14,7 @@ from jsonargparse import ArgumentParser
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from lhy_lightning.data.mentions import NAMES, SIZES, mentions
+from lhy_lightning.data.embedded.mentions import NAMES, SIZES, mentions
 from lhy_lightning.data.sequences.ragged import ragged
 from lhy_lightning.data.tag_batches import IGNORED, TagBatches
 from lhy_lightning.data.tagged_text import open_tagged_text

@@ -13,8 +13,8 @@ import torch
 from datasets import ClassLabel, Dataset, Features, Value
 from jsonargparse import ArgumentParser
 
+from lhy_lightning.data.embedded.reviews import SIZES, reviews
 from lhy_lightning.data.labelled_text import open_labelled_text
-from lhy_lightning.data.reviews import SIZES, reviews
 from lhy_lightning.data.text import TextDataModule
 from lhy_lightning.data.text_batches import TextBatches, cut_pairs
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lhy_lightning.data.bit_depth import Range
-from lhy_lightning.data.embedded import EMBEDDED
+from lhy_lightning.data.embedded.digits import EMBEDDED
 from lhy_lightning.data.float_pictures import FloatPictures
 from lhy_lightning.data.image_labels import one_hot_columns, read_class_labels, read_labels, read_one_hot
 from lhy_lightning.data.pictures import ArrayPictures, PictureSet, TablePictures

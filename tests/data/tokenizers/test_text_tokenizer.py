@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from lhy_lightning.data.cldr import cldr_pairs
+from lhy_lightning.data.embedded.cldr import cldr_pairs
 from lhy_lightning.data.tokenizers import text_tokenizer
 from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS, PAD, SPECIALS, TAG, UNK
 from lhy_lightning.data.tokenizers.text_tokenizer import Kind, TextTokenizer

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from lhy_lightning.data.embedded import EMBEDDED, digits
-from lhy_lightning.data.photo_digits import PATCHES, enlarged, third_of_row
+from lhy_lightning.data.embedded.digits import EMBEDDED, digits
+from lhy_lightning.data.embedded.photo_digits import PATCHES, enlarged, third_of_row
 
 NAMES = ("plain_digits", "photo_digits", "photo_digits_val", "photo_digits_test")
 

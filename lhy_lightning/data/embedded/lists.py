@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from lhy_lightning.data.cldr import CURRENCIES, UNITS, Pairs, SplitName, write_measure, write_money
+from lhy_lightning.data.embedded.cldr import CURRENCIES, UNITS, Pairs, SplitName, write_measure, write_money
 from lhy_lightning.data.splits import shuffled
 
 SIZES: dict[SplitName, int] = {"train": 20_000, "val": 1_000, "test": 1_000}

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from lhy_lightning.data.cldr import (
+from lhy_lightning.data.embedded.cldr import (
     CURRENCIES,
     DATE_FORMATS,
     SIZES,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lhy_lightning.data.embedded import EMBEDDED, coloured_digits, digits, grey_digits
+from lhy_lightning.data.embedded.digits import EMBEDDED, coloured_digits, digits, grey_digits
 
 
 def test_the_halves_hold_every_digit_once_and_share_no_picture() -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from lhy_lightning.data.names import PLACES
+from lhy_lightning.data.embedded.names import PLACES
 
 Language = Literal["en", "zh"]
 Rows = tuple[list[str], list[str]]

@@ -13,8 +13,8 @@ from itertools import count
 
 import numpy as np
 
-from lhy_lightning.data.cldr import SplitName
-from lhy_lightning.data.names import TEMPLATES, known_words, made_up_names
+from lhy_lightning.data.embedded.cldr import SplitName
+from lhy_lightning.data.embedded.names import TEMPLATES, known_words, made_up_names
 from lhy_lightning.data.splits import shuffled
 
 Sentence = tuple[list[str], list[str]]

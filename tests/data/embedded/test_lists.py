@@ -5,9 +5,9 @@ import pytest
 from babel import Locale
 from babel.lists import format_list
 
-from lhy_lightning.data import lists
-from lhy_lightning.data.cldr import CURRENCIES, UNITS, write_measure, write_money
-from lhy_lightning.data.lists import (
+from lhy_lightning.data.embedded import lists
+from lhy_lightning.data.embedded.cldr import CURRENCIES, UNITS, write_measure, write_money
+from lhy_lightning.data.embedded.lists import (
     DIGITS,
     LONGEST,
     SHORTEST,

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lhy_lightning.data.coloured_digits import coloured, coloured_half
-from lhy_lightning.data.photo_digits import PATCHES, enlarged, over_photos, third_of_row
+from lhy_lightning.data.embedded.coloured_digits import coloured, coloured_half
+from lhy_lightning.data.embedded.photo_digits import PATCHES, enlarged, over_photos, third_of_row
 
 Embedded = tuple[np.ndarray, np.ndarray, tuple[str, ...]]
 

@@ -17,8 +17,8 @@ from itertools import count
 
 import numpy as np
 
-from lhy_lightning.data.cldr import Pairs, SplitName
-from lhy_lightning.data.lists import measure_pattern, money_pattern
+from lhy_lightning.data.embedded.cldr import Pairs, SplitName
+from lhy_lightning.data.embedded.lists import measure_pattern, money_pattern
 from lhy_lightning.data.splits import shuffled
 
 SIZES: dict[SplitName, int] = {"train": 20_000, "val": 1_000, "test": 1_000}
