@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lhy_lightning import ImageDataModule
-from lhy_lightning.data.augmentation import Augmentation
+from lhy_lightning.data.augmentation.augmentation import Augmentation
 from lhy_lightning.data.samplers import TrainBatches
 
 EPOCHS, BATCH = 10, 128

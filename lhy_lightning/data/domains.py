@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SHARE, Range, ranges
 from lhy_lightning.core.distributed import rank_and_world
-from lhy_lightning.data.augmentation import Augmentation
-from lhy_lightning.data.augmentation_steps import Fill, scale_to_contract
+from lhy_lightning.data.augmentation.augmentation import Augmentation
+from lhy_lightning.data.augmentation.transforms import Fill, scale_to_contract
 from lhy_lightning.data.domain_arguments import check_domain_arguments
 from lhy_lightning.data.domain_batches import (
     DomainBatches,

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lhy_lightning.data.augmentation import Augmentation
-from lhy_lightning.data.augmentation_steps import centre_crop, scale_to_contract
-from lhy_lightning.data.edges import INPUT_TRANSFORMS
+from lhy_lightning.data.augmentation.augmentation import Augmentation
+from lhy_lightning.data.augmentation.edges import INPUT_TRANSFORMS
+from lhy_lightning.data.augmentation.transforms import centre_crop, scale_to_contract
 from lhy_lightning.data.image_arguments import check_numbers, kept_and_cut
 from lhy_lightning.data.image_report import describe_splits, tell_of_sources
 from lhy_lightning.data.image_sets import ImageSets, common_range

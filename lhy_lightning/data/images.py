@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, SHARE, Range, ranges
-from lhy_lightning.data.augmentation import Augmentation
-from lhy_lightning.data.augmentation_steps import Fill, centre_crop, scale_to_contract
+from lhy_lightning.data.augmentation.augmentation import Augmentation
+from lhy_lightning.data.augmentation.transforms import Fill, centre_crop, scale_to_contract
 from lhy_lightning.data.controls import Control, most_frequent_class
 from lhy_lightning.data.image_arguments import check_crop, check_numbers, kept_and_cut
 from lhy_lightning.data.image_report import (

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lhy_lightning.data.edges import edges, grey
+from lhy_lightning.data.augmentation.edges import edges, grey
 from lhy_lightning.data.image_pairs import PairedImageDataModule
 
 Writer = Callable[..., Path]

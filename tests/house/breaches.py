@@ -29,8 +29,6 @@ BREACHES: dict[str, list[str]] = {
     "loose files of data": [
         "data/anomalies.py",
         "data/answer_sentences.py",
-        "data/augmentation.py",
-        "data/augmentation_steps.py",
         "data/back_translation.py",
         "data/bit_depth.py",
         "data/bitmaps.py",
@@ -40,7 +38,6 @@ BREACHES: dict[str, list[str]] = {
         "data/domain_sources.py",
         "data/domain_splits.py",
         "data/domains.py",
-        "data/edges.py",
         "data/embedded_questions.py",
         "data/encoded_texts.py",
         "data/extended_vocabulary.py",

@@ -9,8 +9,8 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 
-from lhy_lightning.data.augmentation import Augmentation
-from lhy_lightning.data.augmentation_steps import (
+from lhy_lightning.data.augmentation.augmentation import Augmentation
+from lhy_lightning.data.augmentation.transforms import (
     FILL_VALUES,
     Fill,
     affine,

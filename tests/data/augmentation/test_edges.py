@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lhy_lightning.data.edges import edges, grey
+from lhy_lightning.data.augmentation.edges import edges, grey
 
 
 def test_a_step_has_one_line_of_one_pixel() -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lhy_lightning.data.augmentation_steps import LUMA
+from lhy_lightning.data.augmentation.transforms import LUMA
 
 SHARE = 0.25  # of the picture's steepest slope: what is less is no edge
 FLAT = 0.02  # slopes a pixel, of 1 from black to white, that are noise

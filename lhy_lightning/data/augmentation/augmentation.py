@@ -12,7 +12,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from lhy_lightning.data.augmentation_steps import (
+from lhy_lightning.data.augmentation.transforms import (
     FILL_VALUES,
     Fill,
     affine,
