@@ -50,10 +50,10 @@ from .cnn.predictions import Homework3Csv as Homework3Csv
 from .cnn.pseudo_labels import PseudoLabelClassifier as PseudoLabelClassifier
 from .cnn.resnet import ResNet as ResNet
 from .cnn.vgg import VGG as VGG
-from .data.anomalies import AnomalyDataModule as AnomalyDataModule
 from .data.domains import DomainDataModule as DomainDataModule
 from .data.image_pairs import PairedImageDataModule as PairedImageDataModule
-from .data.images import ImageDataModule as ImageDataModule
+from .data.images.anomaly_data import AnomalyDataModule as AnomalyDataModule
+from .data.images.image_data import ImageDataModule as ImageDataModule
 from .data.question_answering import QuestionAnsweringDataModule as QuestionAnsweringDataModule
 from .data.question_batches import QuestionBatches as QuestionBatches
 from .data.question_windows import window_grid as window_grid

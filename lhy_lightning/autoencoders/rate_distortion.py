@@ -26,7 +26,7 @@ from lhy_lightning.autoencoders.principal_components import PrincipalComponents
 from lhy_lightning.autoencoders.reconstruction import picture_errors, psnr
 from lhy_lightning.callbacks.pictures import picture_grid, save_picture, to_bytes
 from lhy_lightning.core.atomic_files import csv_text, write_whole
-from lhy_lightning.data.image_files import open_image
+from lhy_lightning.data.images.reading.image_files import open_image
 from lhy_lightning.training.run_directory import run_directory
 
 QUALITIES = (1, 2, 3, 5, 7, 10, 14, 20, 27, 35, 45, 55, 65, 75, 85, 92)

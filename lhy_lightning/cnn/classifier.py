@@ -278,8 +278,8 @@ class ImageClassifier(CourseModule):
         Returns:
             (class name, its probability) for every picture.
         """
-        from lhy_lightning.data.image_files import open_image
-        from lhy_lightning.data.pictures import decode
+        from lhy_lightning.data.images.reading.image_files import open_image
+        from lhy_lightning.data.images.reading.readers import decode
 
         num_classes, image_size, channels = self.sizes()
         if not isinstance(pictures, Tensor):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lhy_lightning.data.bit_depth import check_value_range
 from lhy_lightning.data.domain_pictures import check_change
+from lhy_lightning.data.images.reading.bit_depth import check_value_range
 
 
 def check_domain_arguments(given: dict[str, Any]) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lhy_lightning.data.picture_batches import EvalPictures
-from lhy_lightning.data.picture_store import Pool
+from lhy_lightning.data.images.image_datasets import EvalPictures
+from lhy_lightning.data.images.image_store import Pool
 from lhy_lightning.data.samplers import TrainBatches, endless_rows, rank_and_world
 
 Epoch = Literal["source", "target", "longer"]

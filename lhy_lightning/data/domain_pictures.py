@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from lhy_lightning.core.extras import need
-from lhy_lightning.data.pictures import PictureSet, Resize
+from lhy_lightning.data.images.reading.readers import PictureSet, Resize
 
 Change = Literal["none", "grey", "inverted", "edges"]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from lhy_lightning.data.domain_arguments import names_of_places
 from lhy_lightning.data.domain_pictures import Change, changed
-from lhy_lightning.data.image_arguments import kept_and_cut
-from lhy_lightning.data.image_sets import ImageSets
 from lhy_lightning.data.image_sides import Side
-from lhy_lightning.data.picture_store import Pool
-from lhy_lightning.data.pictures import Resize
+from lhy_lightning.data.images.arguments import kept_and_cut
+from lhy_lightning.data.images.image_sets import ImageSets
+from lhy_lightning.data.images.image_store import Pool
+from lhy_lightning.data.images.reading.readers import Resize
 from lhy_lightning.data.sources.folders import Role
 
 PHOTO_DIGITS = Side("embedded:photo_digits", "embedded:photo_digits_val", "embedded:photo_digits_test")

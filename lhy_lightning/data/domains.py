@@ -30,14 +30,14 @@ from lhy_lightning.data.domain_splits import (
     source_splits,
     target_splits,
 )
-from lhy_lightning.data.image_arguments import check_crop
-from lhy_lightning.data.image_report import describe_splits, tell_of_classes, tell_of_sources
-from lhy_lightning.data.image_sets import common_range
-from lhy_lightning.data.image_splits import Split, report_duplicates
+from lhy_lightning.data.images.arguments import check_crop
+from lhy_lightning.data.images.image_datasets import PlainPictures, TrainPictures
+from lhy_lightning.data.images.image_report import describe_splits, tell_of_classes, tell_of_sources
+from lhy_lightning.data.images.image_sets import common_range
+from lhy_lightning.data.images.image_splits import Split, report_duplicates
+from lhy_lightning.data.images.image_store import Pool
+from lhy_lightning.data.images.reading.readers import Resize
 from lhy_lightning.data.module import PictureDataModule, ResumableLoader
-from lhy_lightning.data.picture_batches import PlainPictures, TrainPictures
-from lhy_lightning.data.picture_store import Pool
-from lhy_lightning.data.pictures import Resize
 from lhy_lightning.data.sources.folders import Role
 from lhy_lightning.data.splits import UNLABELLED, duplicates_between
 

@@ -7,10 +7,10 @@ from pathlib import PurePath
 import numpy as np
 from PIL import Image, ImageOps
 
-from lhy_lightning.data.bit_depth import DeepImage
-from lhy_lightning.data.image_sets import ImageSets
-from lhy_lightning.data.picture_store import Pool, read_headers
-from lhy_lightning.data.pictures import FilePictures, PictureSet
+from lhy_lightning.data.images.image_sets import ImageSets
+from lhy_lightning.data.images.image_store import Pool, read_headers
+from lhy_lightning.data.images.reading.bit_depth import DeepImage
+from lhy_lightning.data.images.reading.readers import FilePictures, PictureSet
 from lhy_lightning.data.sources.folders import Role
 
 

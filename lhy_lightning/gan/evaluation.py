@@ -17,7 +17,7 @@ from lhy_lightning.callbacks.pictures import picture_grid, save_picture
 from lhy_lightning.callbacks.results import write_scores
 from lhy_lightning.cnn.classifier import ImageClassifier
 from lhy_lightning.core.seeding import derive_seed, run_seed
-from lhy_lightning.data.picture_batches import PlainPictures
+from lhy_lightning.data.images.image_datasets import PlainPictures
 from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.metrics.classifier_features import ClassifierFeatures
 from lhy_lightning.metrics.feature_statistics import FeatureStatistics, real_statistics

@@ -12,7 +12,7 @@ import torch
 
 from lhy_lightning.cli.errors import message_for_user
 from lhy_lightning.core.atomic_files import PARTIAL, csv_text, remove_partials, whole_file, write_whole
-from lhy_lightning.data.picture_store import cache_file
+from lhy_lightning.data.images.image_store import cache_file
 from lhy_lightning.data.sequences.ragged import write_table
 from lhy_lightning.training.checkpoints import WholeFileCheckpointIO, read_checkpoint
 from lhy_lightning.training.csv_logger import MetricsFile

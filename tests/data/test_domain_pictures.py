@@ -14,7 +14,7 @@ from PIL import Image
 from lhy_lightning.core import extras
 from lhy_lightning.data.domain_pictures import ChangedPictures
 from lhy_lightning.data.domains import DomainDataModule
-from lhy_lightning.data.pictures import FilePictures
+from lhy_lightning.data.images.reading.readers import FilePictures
 
 Writer = Callable[..., Path]
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # what is told besides

@@ -16,7 +16,7 @@ from lhy_lightning import (
     PairedImageDataModule,
     UnpairedImageDataModule,
 )  # fmt: skip
-from lhy_lightning.data.image_files import FORMATS, open_image
+from lhy_lightning.data.images.reading.image_files import FORMATS, open_image
 from tests.picture_folders import Writer
 
 EPS = b"""%!PS-Adobe-3.0 EPSF-3.0

@@ -18,7 +18,11 @@ ALLOWED = {
     ("cli/user_modules.py", "import_named_classes", "import_module"): "the user's own word, in a recipe or a flag",
     ("core/plain_files.py", "load_plain", "torch.load"): "the rule: weights_only",
     ("cli/settings_file.py", "read_settings", "yaml.load"): "by a subclass of SafeLoader, which makes no objects",
-    ("data/image_files.py", "open_image", "Image.open"): "the rule: formats of the endings that folders list",
+    (
+        "data/images/reading/image_files.py",
+        "open_image",
+        "Image.open",
+    ): "the rule: formats of the endings that folders list",
 }
 """File, function and call that hold a rule or are outside it, and why."""
 

@@ -31,7 +31,7 @@ from lhy_lightning.data.augmentation.transforms import (
     strong_draws,
     uniform,
 )
-from lhy_lightning.data.pictures import GREY
+from lhy_lightning.data.images.reading.readers import GREY
 
 CACHED_NUMBERS = 2**18  # float32 numbers of a working set that fits a core's cache
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lhy_lightning.data.pictures import GREY
+from lhy_lightning.data.images.reading.readers import GREY
 
 Fill = Literal["black", "grey", "white", "border", "reflect"]
 FILL_VALUES = {"black": 0, "grey": GREY, "white": 255}

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lhy_lightning.data.bit_depth import Range
-from lhy_lightning.data.image_files import FORMATS
-from lhy_lightning.data.pictures import FilePictures
+from lhy_lightning.data.images.reading.bit_depth import Range
+from lhy_lightning.data.images.reading.image_files import FORMATS
+from lhy_lightning.data.images.reading.readers import FilePictures
 
 Role = Literal["train", "val", "test", "unlabelled"]
 

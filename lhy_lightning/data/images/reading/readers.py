@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from lhy_lightning.data.bit_depth import DeepImage, Range, deep_image, range_in_use
-from lhy_lightning.data.bitmaps import open_bitmap
-from lhy_lightning.data.image_files import open_image
+from lhy_lightning.data.images.reading.bit_depth import DeepImage, Range, deep_image, range_in_use
+from lhy_lightning.data.images.reading.bitmaps import open_bitmap
+from lhy_lightning.data.images.reading.image_files import open_image
 
 Resize = Literal["stretch", "crop"]
 MODES = {1: "L", 3: "RGB"}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from lhy_lightning.data.image_files import open_image
+from lhy_lightning.data.images.reading.image_files import open_image
 
 Range = tuple[float, float]
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from lhy_lightning.data.bit_depth import Range
 from lhy_lightning.data.embedded.digits import EMBEDDED
-from lhy_lightning.data.float_pictures import FloatPictures
-from lhy_lightning.data.image_labels import one_hot_columns, read_class_labels, read_labels, read_one_hot
-from lhy_lightning.data.pictures import ArrayPictures, PictureSet, TablePictures
+from lhy_lightning.data.images.reading.bit_depth import Range
+from lhy_lightning.data.images.reading.float_arrays import FloatPictures
+from lhy_lightning.data.images.reading.image_labels import one_hot_columns, read_class_labels, read_labels, read_one_hot
+from lhy_lightning.data.images.reading.readers import ArrayPictures, PictureSet, TablePictures
 from lhy_lightning.data.sources.folders import Role, list_folder, nearest_existing, role_of
 from lhy_lightning.data.sources.tables import TABLES, file_fingerprint, read_table
 

@@ -14,11 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from lhy_lightning import ImageDataModule
-from lhy_lightning.data import picture_batches, samplers
-from lhy_lightning.data.pictures import FilePictures
+from lhy_lightning.data import samplers
+from lhy_lightning.data.images import image_datasets as picture_batches
+from lhy_lightning.data.images.reading.readers import FilePictures
 
 Writer = Callable[..., Path]
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+SHARED = Path(__file__).parents[4] / "shared" / "data"
 
 
 def ready(source: Path | str = "embedded:digits", stage: str = "fit", **options: Any) -> ImageDataModule:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lhy_lightning.data.bit_depth import check_value_range
+from lhy_lightning.data.images.reading.bit_depth import check_value_range
 
 
 def check_numbers(given: dict[str, object]) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lhy_lightning.data.bitmaps import open_bitmap
-from lhy_lightning.data.pictures import FilePictures
+from lhy_lightning.data.images.reading.bitmaps import open_bitmap
+from lhy_lightning.data.images.reading.readers import FilePictures
 
 
 def bitmap(mode: str, size: tuple[int, int] = (13, 7)) -> tuple[bytes, np.ndarray]:

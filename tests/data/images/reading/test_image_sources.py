@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lhy_lightning.data.picture_store import PictureStore
-from lhy_lightning.data.sources.image_sources import open_source
+from lhy_lightning.data.images.image_store import PictureStore
+from lhy_lightning.data.images.reading.image_sources import open_source
 
 Writer = Callable[..., Path]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lhy_lightning.data.image_splits import Split
-from lhy_lightning.data.images import ImageDataModule
+from lhy_lightning.data.images.image_data import ImageDataModule
+from lhy_lightning.data.images.image_splits import Split
 
 NORMAL, ANOMALY = 0, 1
 

@@ -12,28 +12,28 @@ from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, SHARE, Range
 from lhy_lightning.data.augmentation.augmentation import Augmentation
 from lhy_lightning.data.augmentation.transforms import Fill, centre_crop, scale_to_contract
 from lhy_lightning.data.controls import Control, most_frequent_class
-from lhy_lightning.data.image_arguments import check_crop, check_numbers, kept_and_cut
-from lhy_lightning.data.image_report import (
-    describe_splits,
-    enlargement,
-    tell_of_classes,
-    tell_of_sources,
-    tell_of_unlabelled,
-)
-from lhy_lightning.data.image_sets import ImageSets
-from lhy_lightning.data.image_splits import Division, Split
-from lhy_lightning.data.image_stages import roles_of_stage, splits_of_stage
-from lhy_lightning.data.missing_labels import missing_labels
-from lhy_lightning.data.module import PictureDataModule, ResumableLoader
-from lhy_lightning.data.picture_batches import (
+from lhy_lightning.data.images.arguments import check_crop, check_numbers, kept_and_cut
+from lhy_lightning.data.images.image_datasets import (
     EvalPictures,
     PairedBatches,
     PlainPictures,
     PseudoLabels,
     TrainPictures,
 )
-from lhy_lightning.data.picture_store import Pool
-from lhy_lightning.data.pictures import Resize
+from lhy_lightning.data.images.image_report import (
+    describe_splits,
+    enlargement,
+    tell_of_classes,
+    tell_of_sources,
+    tell_of_unlabelled,
+)
+from lhy_lightning.data.images.image_sets import ImageSets
+from lhy_lightning.data.images.image_splits import Division, Split
+from lhy_lightning.data.images.image_store import Pool
+from lhy_lightning.data.images.missing_labels import missing_labels
+from lhy_lightning.data.images.reading.readers import Resize
+from lhy_lightning.data.images.stages import roles_of_stage, splits_of_stage
+from lhy_lightning.data.module import PictureDataModule, ResumableLoader
 from lhy_lightning.data.samplers import TrainBatches
 from lhy_lightning.data.sources.folders import Role
 

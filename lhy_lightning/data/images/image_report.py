@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from lhy_lightning.data.class_counts import describe_classes, doubtful_classes
-from lhy_lightning.data.image_sets import ImageSets
-from lhy_lightning.data.image_splits import Split
+from lhy_lightning.data.images.image_sets import ImageSets
+from lhy_lightning.data.images.image_splits import Split
 
 Say = Callable[[str], None]
 LOOKED_AT = 32

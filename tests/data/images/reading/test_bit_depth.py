@@ -23,7 +23,7 @@ from lhy_lightning import (
     PairedImageDataModule,
     UnpairedImageDataModule,
 )
-from lhy_lightning.data.pictures import decode
+from lhy_lightning.data.images.reading.readers import decode
 
 Save = Callable[[np.ndarray, Path], object]
 

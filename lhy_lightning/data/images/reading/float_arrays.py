@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from lhy_lightning.data.bit_depth import FULL_8, check_value_range, range_in_use, suggested_range
-from lhy_lightning.data.pictures import MODES, PictureSet, ranged
+from lhy_lightning.data.images.reading.bit_depth import FULL_8, check_value_range, range_in_use, suggested_range
+from lhy_lightning.data.images.reading.readers import MODES, PictureSet, ranged
 
 CHUNK = 256  # pictures looked at in one go
 

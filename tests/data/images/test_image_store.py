@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lhy_lightning.data import picture_store
-from lhy_lightning.data.picture_store import PictureStore, Pool, read_headers
-from lhy_lightning.data.pictures import FilePictures, decode
+from lhy_lightning.data.images import image_store as picture_store
+from lhy_lightning.data.images.image_store import PictureStore, Pool, read_headers
+from lhy_lightning.data.images.reading.readers import FilePictures, decode
 
 Writer = Callable[..., Path]
 

@@ -1,0 +1,1 @@
+"""Images from any source as batches in [-1, 1]."""

@@ -1,0 +1,1 @@
+"""From a folder, table or array to the pixels of one image."""
