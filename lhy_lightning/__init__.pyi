@@ -51,7 +51,8 @@ from .cnn.pseudo_labels import PseudoLabelClassifier as PseudoLabelClassifier
 from .cnn.resnet import ResNet as ResNet
 from .cnn.vgg import VGG as VGG
 from .data.domains import DomainDataModule as DomainDataModule
-from .data.image_pairs import PairedImageDataModule as PairedImageDataModule
+from .data.image_pairs.paired_data import PairedImageDataModule as PairedImageDataModule
+from .data.image_pairs.unpaired_data import UnpairedImageDataModule as UnpairedImageDataModule
 from .data.images.anomaly_data import AnomalyDataModule as AnomalyDataModule
 from .data.images.image_data import ImageDataModule as ImageDataModule
 from .data.question_answering import QuestionAnsweringDataModule as QuestionAnsweringDataModule
@@ -65,7 +66,6 @@ from .data.text import TextDataModule as TextDataModule
 from .data.text_batches import TextBatches as TextBatches
 from .data.tokenizers.encoder_tokenizer import EncoderTokenizer as EncoderTokenizer
 from .data.translation import TranslationDataModule as TranslationDataModule
-from .data.unpaired_images import UnpairedImageDataModule as UnpairedImageDataModule
 from .gan.cyclegan import CycleGAN as CycleGAN
 from .gan.gan import GAN as GAN
 from .gan.homework import Homework6Faces as Homework6Faces

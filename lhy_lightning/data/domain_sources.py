@@ -8,7 +8,7 @@ from typing import Any
 
 from lhy_lightning.data.domain_arguments import names_of_places
 from lhy_lightning.data.domain_pictures import Change, changed
-from lhy_lightning.data.image_sides import Side
+from lhy_lightning.data.image_pairs.two_sides import Side
 from lhy_lightning.data.images.arguments import kept_and_cut
 from lhy_lightning.data.images.image_sets import ImageSets
 from lhy_lightning.data.images.image_store import Pool

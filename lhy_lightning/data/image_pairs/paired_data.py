@@ -14,7 +14,9 @@ from torch.utils.data import DataLoader
 from lhy_lightning.data.augmentation.augmentation import Augmentation
 from lhy_lightning.data.augmentation.edges import INPUT_TRANSFORMS
 from lhy_lightning.data.augmentation.transforms import centre_crop, scale_to_contract
-from lhy_lightning.data.image_sides import Side, find_sides
+from lhy_lightning.data.image_pairs.pair_datasets import PairPictures
+from lhy_lightning.data.image_pairs.pair_readers import PairedPool, cut_in_halves, looks_single, matched
+from lhy_lightning.data.image_pairs.two_sides import Side, find_sides
 from lhy_lightning.data.images.arguments import check_numbers, kept_and_cut
 from lhy_lightning.data.images.image_report import describe_splits, tell_of_sources
 from lhy_lightning.data.images.image_sets import ImageSets, common_range
@@ -23,8 +25,6 @@ from lhy_lightning.data.images.image_store import Pool
 from lhy_lightning.data.images.reading.readers import Resize
 from lhy_lightning.data.images.stages import roles_of_stage, splits_of_stage
 from lhy_lightning.data.module import PictureDataModule, ResumableLoader
-from lhy_lightning.data.pair_batches import PairPictures
-from lhy_lightning.data.paired_pictures import PairedPool, cut_in_halves, looks_single, matched
 from lhy_lightning.data.samplers import TrainBatches
 
 DIGIT_EDGES = "embedded:digit_edges"

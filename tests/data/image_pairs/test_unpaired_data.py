@@ -13,12 +13,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from lhy_lightning.data import pair_batches, samplers
-from lhy_lightning.data.pair_batches import UnpairedBatches
-from lhy_lightning.data.unpaired_images import UnpairedImageDataModule
+from lhy_lightning.data import samplers
+from lhy_lightning.data.image_pairs import pair_datasets as pair_batches
+from lhy_lightning.data.image_pairs.pair_datasets import UnpairedBatches
+from lhy_lightning.data.image_pairs.unpaired_data import UnpairedImageDataModule
 
 Writer = Callable[..., Path]
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+SHARED = Path(__file__).parents[4] / "shared" / "data"
 
 
 def ready(

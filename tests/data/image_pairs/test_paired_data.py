@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from lhy_lightning.data.augmentation.edges import edges, grey
-from lhy_lightning.data.image_pairs import PairedImageDataModule
+from lhy_lightning.data.image_pairs.paired_data import PairedImageDataModule
 
 Writer = Callable[..., Path]
 

@@ -1,0 +1,1 @@
+"""Two sides of images, with or without partners."""
