@@ -50,7 +50,7 @@ from .cnn.predictions import Homework3Csv as Homework3Csv
 from .cnn.pseudo_labels import PseudoLabelClassifier as PseudoLabelClassifier
 from .cnn.resnet import ResNet as ResNet
 from .cnn.vgg import VGG as VGG
-from .data.domains import DomainDataModule as DomainDataModule
+from .data.domains.domain_data import DomainDataModule as DomainDataModule
 from .data.image_pairs.paired_data import PairedImageDataModule as PairedImageDataModule
 from .data.image_pairs.unpaired_data import UnpairedImageDataModule as UnpairedImageDataModule
 from .data.images.anomaly_data import AnomalyDataModule as AnomalyDataModule

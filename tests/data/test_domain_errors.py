@@ -9,8 +9,8 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from lhy_lightning.data import domains
-from lhy_lightning.data.domains import DomainDataModule
+from lhy_lightning.data.domains import domain_data as domains
+from lhy_lightning.data.domains.domain_data import DomainDataModule
 
 Writer = Callable[..., Path]
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # what is told besides

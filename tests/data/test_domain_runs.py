@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
-from lhy_lightning.data.domains import DomainDataModule
+from lhy_lightning.data.domains.domain_data import DomainDataModule
 from tests.processes import run_forked, torchrun_environments
 
 AUGMENTED: dict[str, Any] = {"horizontal_flip": 0.5, "rotation": 20.0, "target_rotation": 40.0}

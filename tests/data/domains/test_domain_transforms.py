@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from lhy_lightning.core import extras
-from lhy_lightning.data.domain_pictures import ChangedPictures
-from lhy_lightning.data.domains import DomainDataModule
+from lhy_lightning.data.domains.domain_data import DomainDataModule
+from lhy_lightning.data.domains.domain_transforms import ChangedPictures
 from lhy_lightning.data.images.reading.readers import FilePictures
 
 Writer = Callable[..., Path]

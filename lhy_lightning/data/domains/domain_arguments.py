@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lhy_lightning.data.domain_pictures import check_change
+from lhy_lightning.data.domains.domain_transforms import check_change
 from lhy_lightning.data.images.reading.bit_depth import check_value_range
 
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lhy_lightning.data.domains import DomainDataModule
+from lhy_lightning.data.domains.domain_data import DomainDataModule
 
 Writer = Callable[..., Path]
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # what is told besides
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+SHARED = Path(__file__).parents[4] / "shared" / "data"
 SPLITS = ("source_train", "source_val", "target_train", "target_val", "test")
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lhy_lightning.data.domain_arguments import names_of_places
-from lhy_lightning.data.domain_pictures import Change, changed
+from lhy_lightning.data.domains.domain_arguments import names_of_places
+from lhy_lightning.data.domains.domain_transforms import Change, changed
 from lhy_lightning.data.image_pairs.two_sides import Side
 from lhy_lightning.data.images.arguments import kept_and_cut
 from lhy_lightning.data.images.image_sets import ImageSets

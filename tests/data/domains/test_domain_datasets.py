@@ -9,8 +9,8 @@ from unittest.mock import patch
 
 import pytest
 
-from lhy_lightning.data import domain_batches
-from lhy_lightning.data.domain_batches import DomainBatches
+from lhy_lightning.data.domains import domain_datasets as domain_batches
+from lhy_lightning.data.domains.domain_datasets import DomainBatches
 
 Rows = list[tuple[list[int], list[int]]]
 

@@ -1,0 +1,1 @@
+"""Labelled source images and unlabelled target images."""
