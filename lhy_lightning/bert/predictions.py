@@ -6,7 +6,7 @@ from typing import Any
 from lightning.pytorch import LightningModule
 
 from lhy_lightning.callbacks.prediction_file import PredictionFile
-from lhy_lightning.data.encoded_texts import without_surrogates
+from lhy_lightning.data.texts.encoded_texts import without_surrogates
 
 
 class AnswerFile(PredictionFile):

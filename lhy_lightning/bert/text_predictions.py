@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule
 
 from lhy_lightning.callbacks.prediction_file import PredictionFile
 from lhy_lightning.core.atomic_files import csv_text
-from lhy_lightning.data.encoded_texts import without_surrogates
+from lhy_lightning.data.texts.encoded_texts import without_surrogates
 
 
 class TextPredictionsCsv(PredictionFile):

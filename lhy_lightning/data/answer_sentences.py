@@ -12,7 +12,7 @@ from lhy_lightning.core.seeding import derive_seed
 from lhy_lightning.data.question_set import Question, QuestionSet
 from lhy_lightning.data.questions import open_questions
 from lhy_lightning.data.records import LabelledText
-from lhy_lightning.data.text_sources import Split
+from lhy_lightning.data.texts.text_sources import Split
 
 LABELS = ("no_answer", "answer")
 

@@ -21,7 +21,7 @@ from lhy_lightning.data.embedded.cldr import CURRENCIES, UNITS
 from lhy_lightning.data.embedded.lists import measure_pattern, money_pattern
 from lhy_lightning.data.question_sentences import CHINESE, ENGLISH, Sentences
 from lhy_lightning.data.question_set import Answer, Question, QuestionSet
-from lhy_lightning.data.text_sources import Split
+from lhy_lightning.data.texts.text_sources import Split
 
 PARAGRAPHS: dict[Split, int] = {"train": 2_000, "val": 200, "test": 200}
 """Paragraphs of each split, five questions each; no two are alike."""

@@ -11,7 +11,7 @@ from lhy_lightning.data.question_set import short
 from lhy_lightning.data.records import LabelledText
 from lhy_lightning.data.sources.column_files import check_widths, tabbed_rows, usual_width
 from lhy_lightning.data.sources.tables import TABLES, column_values, read_table
-from lhy_lightning.data.text_sources import Split, files_by_split, open_embedded, open_splits
+from lhy_lightning.data.texts.text_sources import Split, files_by_split, open_embedded, open_splits
 
 Task = Literal["rows", "answer_sentences"]
 

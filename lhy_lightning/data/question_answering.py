@@ -7,7 +7,6 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, Range, ranges
-from lhy_lightning.data.encoded_texts import EncodedTexts
 from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.question_batches import QuestionBatches
 from lhy_lightning.data.question_set import QuestionSet
@@ -15,7 +14,8 @@ from lhy_lightning.data.question_splits import QuestionReading, QuestionSplits
 from lhy_lightning.data.question_windows import AnswerTokens, Position, WindowSettings, answer_tokens
 from lhy_lightning.data.sequences.length_batches import LengthEvalBatches
 from lhy_lightning.data.sequences.ragged import text_cache_folder
-from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions, unknown_share
+from lhy_lightning.data.texts.base import SPLITS, CourseTextDataModule, SplitName, check_fractions, unknown_share
+from lhy_lightning.data.texts.encoded_texts import EncodedTexts
 from lhy_lightning.data.tokenizers.encoder_choice import TokenizerChoice
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.window_batches import EvaluationWindows, TrainingWindows, WindowMaker

@@ -8,8 +8,8 @@ import numpy as np
 
 from lhy_lightning.data.question_set import QuestionSet
 from lhy_lightning.data.questions import open_question_file, open_questions
-from lhy_lightning.data.row_splits import predict_file
 from lhy_lightning.data.splits import held_out
+from lhy_lightning.data.texts.row_splits import predict_file
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from lhy_lightning.data.sources.column_files import UNSPECIFIED, word_columns
 from lhy_lightning.data.sources.tables import TABLES, column_values, read_table
 from lhy_lightning.data.sources.utf8_files import open_lines
-from lhy_lightning.data.text_sources import Split, files_by_split, open_embedded, open_splits
+from lhy_lightning.data.texts.text_sources import Split, files_by_split, open_embedded, open_splits
 
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 """The columns of a CoNLL-U file."""

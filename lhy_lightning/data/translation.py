@@ -11,7 +11,7 @@ from lhy_lightning.data.back_translation import synthetic_per_epoch
 from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.sequences.ragged import text_cache_folder
 from lhy_lightning.data.sequences.token_batches import TokenBatches, TokenEvalBatches
-from lhy_lightning.data.text_module import SPLITS, CourseTextDataModule, SplitName, check_fractions
+from lhy_lightning.data.texts.base import SPLITS, CourseTextDataModule, SplitName, check_fractions
 from lhy_lightning.data.token_pairs import TokenPairs
 from lhy_lightning.data.token_store import TokenStore
 from lhy_lightning.data.tokenizers.special_tokens import UNK
@@ -48,7 +48,7 @@ class TranslationDataModule(CourseTextDataModule):
         source_column: column of the source sentences in a table; by language if not given.
         target_column: column of the target sentences.
         reverse: swap the two sides right after reading: the model that back-translates.
-        cleaning: names of cleaning steps (`lhy_lightning.data.text_cleaning`) for both sides of every split; the
+        cleaning: names of cleaning steps (`lhy_lightning.data.texts.cleaning`) for both sides of every split; the
             homework's recipes name all of them. References stay untouched.
         max_ratio: training rows whose longer side has more than so many times the words of the shorter are dropped.
         min_words: training rows with fewer words (characters in Chinese) on a side are dropped.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, any_number, ranges
-from lhy_lightning.data.text_cleaning import clean_text
+from lhy_lightning.data.texts.cleaning import clean_text
 from lhy_lightning.data.tokenizers.special_tokens import PAD
 from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
 from lhy_lightning.layers.evaluation_mode import evaluation_mode

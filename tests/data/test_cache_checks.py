@@ -12,9 +12,9 @@ import torch
 
 from lhy_lightning.data import cache_checks
 from lhy_lightning.data.cache_checks import BLOCK, BlockSums, chosen_blocks, same_bytes
-from lhy_lightning.data.encoded_texts import EncodedTexts
 from lhy_lightning.data.images.image_store import PictureStore, read_headers
 from lhy_lightning.data.images.reading.readers import FilePictures
+from lhy_lightning.data.texts.encoded_texts import EncodedTexts
 from lhy_lightning.data.token_store import TokenStore
 from lhy_lightning.data.tokenizers.encoder_choice import TokenizerChoice
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer

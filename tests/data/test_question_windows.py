@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lhy_lightning.data.encoded_texts import EncodedTexts
 from lhy_lightning.data.question_set import Answer, Question, QuestionSet
 from lhy_lightning.data.question_windows import (
     AnswerTokens,
@@ -17,6 +16,7 @@ from lhy_lightning.data.question_windows import (
     places_without_answer,
     window_grid,
 )
+from lhy_lightning.data.texts.encoded_texts import EncodedTexts
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.window_batches import IGNORED, EvaluationWindows, TrainingWindows, WindowMaker
 from tests.data.test_tagging import byte_level

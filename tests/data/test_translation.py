@@ -99,7 +99,7 @@ def test_two_ranks_share_evaluation_rows_without_loss_or_repetition(corpus: Path
 
 
 def test_references_are_untouched_whatever_cleaning_does(corpus: Path) -> None:
-    from lhy_lightning.data.text_cleaning import CLEANING
+    from lhy_lightning.data.texts.cleaning import CLEANING
 
     lines = [f"{line} (laughter) — “Ｈａ!”" for line in GERMAN[60:70]]
     write(corpus / "val.de.gz", lines)

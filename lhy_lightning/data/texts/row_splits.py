@@ -8,8 +8,8 @@ import numpy as np
 
 from lhy_lightning.core.seeding import derive_seed
 from lhy_lightning.data.sources.folders import nearest_existing
-from lhy_lightning.data.text_sources import Split
-from lhy_lightning.data.text_splits import hold_out_pairs
+from lhy_lightning.data.texts.leak_free_splits import hold_out_pairs
+from lhy_lightning.data.texts.text_sources import Split
 
 
 class Rows(Protocol):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lhy_lightning.data.text_splits import hold_out_pairs, remove_leaks, sentence_groups
+from lhy_lightning.data.texts.leak_free_splits import hold_out_pairs, remove_leaks, sentence_groups
 
 
 def corpus(rows: int = 500, vocabulary: int = 400, seed: int = 0) -> tuple[list[str], list[str]]:

@@ -1,6 +1,6 @@
 import pytest
 
-from lhy_lightning.data.text_cleaning import CLEANING, clean_pairs, clean_text, text_length
+from lhy_lightning.data.texts.cleaning import CLEANING, clean_pairs, clean_text, text_length
 
 HOMEWORK = ("full_width", "brackets", "hyphens", "chinese_spaces", "quotes", "punctuation", "whitespace")
 

@@ -1,0 +1,1 @@
+"""What data modules of text share: sources, splits, cleaning, tokenised texts."""
