@@ -31,8 +31,8 @@ from lhy_lightning.bert.homework import Homework7Csv
 from lhy_lightning.bert.question_answering import BertQuestionAnswering
 from lhy_lightning.cli.pipeline import read_recipe
 from lhy_lightning.cli.recipes import find_recipe
-from lhy_lightning.data.question_answering import QuestionAnsweringDataModule
-from lhy_lightning.data.questions import open_question_file
+from lhy_lightning.data.questions.question_data import QuestionAnsweringDataModule
+from lhy_lightning.data.questions.question_files import open_question_file
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 
 # --- switches ---------------------------------------------------------------------------------------------------------

@@ -39,11 +39,11 @@ from turns import Side, add_clock, default_trainer, quietly
 
 from lhy_lightning.bert.question_answering import BertQuestionAnswering
 from lhy_lightning.data.module import ResumableLoader
-from lhy_lightning.data.question_answering import QuestionAnsweringDataModule
-from lhy_lightning.data.questions import open_questions
+from lhy_lightning.data.questions.question_data import QuestionAnsweringDataModule
+from lhy_lightning.data.questions.question_files import open_questions
+from lhy_lightning.data.questions.window_batches import EvaluationWindows, TrainingWindows
 from lhy_lightning.data.samplers import TrainBatches
 from lhy_lightning.data.sequences.length_batches import length_batches
-from lhy_lightning.data.window_batches import EvaluationWindows, TrainingWindows
 from lhy_lightning.metrics.question_answering import AnswerScores
 
 WARM_UP, MAX_ANSWER = 3, 30

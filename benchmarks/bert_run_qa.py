@@ -25,7 +25,7 @@ from transformers import (
 )
 from turns import LOG_EVERY, Side
 
-from lhy_lightning.data.question_set import QuestionSet
+from lhy_lightning.data.questions.question_set import QuestionSet
 
 N_BEST = 20
 

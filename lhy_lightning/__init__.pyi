@@ -55,9 +55,9 @@ from .data.image_pairs.paired_data import PairedImageDataModule as PairedImageDa
 from .data.image_pairs.unpaired_data import UnpairedImageDataModule as UnpairedImageDataModule
 from .data.images.anomaly_data import AnomalyDataModule as AnomalyDataModule
 from .data.images.image_data import ImageDataModule as ImageDataModule
-from .data.question_answering import QuestionAnsweringDataModule as QuestionAnsweringDataModule
-from .data.question_batches import QuestionBatches as QuestionBatches
-from .data.question_windows import window_grid as window_grid
+from .data.questions.question_batches import QuestionBatches as QuestionBatches
+from .data.questions.question_data import QuestionAnsweringDataModule as QuestionAnsweringDataModule
+from .data.questions.windows import window_grid as window_grid
 from .data.sequences.length_batches import LengthBatches as LengthBatches
 from .data.sequences.ragged import ragged as ragged
 from .data.tagged_text import open_tagged_text as open_tagged_text

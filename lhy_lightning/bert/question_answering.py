@@ -19,8 +19,8 @@ from lhy_lightning.bert.predictions import AnswersById, AnswersJson
 from lhy_lightning.bert.reading import Reading, questions_about
 from lhy_lightning.bert.span_search import QuestionSpans, Search, WindowSpans, best_spans, combine
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, any_number, ranges
-from lhy_lightning.data.question_windows import WindowSettings
-from lhy_lightning.data.window_batches import IGNORED
+from lhy_lightning.data.questions.window_batches import IGNORED
+from lhy_lightning.data.questions.windows import WindowSettings
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.answer_texts import Definition
 from lhy_lightning.metrics.averages import Sum

@@ -9,8 +9,8 @@ import re
 from itertools import pairwise
 
 from lhy_lightning.core.seeding import derive_seed
-from lhy_lightning.data.question_set import Question, QuestionSet
-from lhy_lightning.data.questions import open_questions
+from lhy_lightning.data.questions.question_files import open_questions
+from lhy_lightning.data.questions.question_set import Question, QuestionSet
 from lhy_lightning.data.records import LabelledText
 from lhy_lightning.data.texts.text_sources import Split
 

@@ -21,7 +21,7 @@ from lhy_lightning import (
     TranslationDataModule,
 )
 from lhy_lightning.data.parallel_text import open_parallel
-from lhy_lightning.data.questions import open_questions
+from lhy_lightning.data.questions.question_files import open_questions
 from lhy_lightning.data.tagged_text import open_tagged_text
 from tests.bad_input.case import BadInput, Ending, set_up, text
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lhy_lightning.data.parallel_text import open_parallel
-from lhy_lightning.data.question_answering import QuestionAnsweringDataModule
-from lhy_lightning.data.questions import open_questions
+from lhy_lightning.data.questions.question_data import QuestionAnsweringDataModule
+from lhy_lightning.data.questions.question_files import open_questions
 from lhy_lightning.data.translation import TranslationDataModule
 from tests.bad_input.case import BadInput, set_up, text
 

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 
 from lhy_lightning.bert.question_answering import BertQuestionAnswering
-from lhy_lightning.data.question_answering import QuestionAnsweringDataModule
+from lhy_lightning.data.questions.question_data import QuestionAnsweringDataModule
 from tests.bert.question_files import DATA, MODEL, write_homework
 from tests.two_networks import float16
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lhy_lightning.cli.__main__ import main
-from lhy_lightning.data.questions import open_questions
+from lhy_lightning.data.questions.question_files import open_questions
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from tests.bert.conftest import write_encoder
 from tests.bert.question_files import write_homework

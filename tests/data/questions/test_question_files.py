@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from lhy_lightning.data.embedded_questions import EMBEDDED
-from lhy_lightning.data.question_set import Answer, QuestionSet
-from lhy_lightning.data.questions import open_question_file, open_questions, read_questions
+from lhy_lightning.data.questions.embedded_questions import EMBEDDED
+from lhy_lightning.data.questions.question_files import open_question_file, open_questions, read_questions
+from lhy_lightning.data.questions.question_set import Answer, QuestionSet
 
 PARAGRAPH = "梵語由陸特開創，1786年，威廉·瓊斯在加爾各答發表言論。"
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from lhy_lightning.data.question_set import QuestionSet
+from lhy_lightning.data.questions.question_set import QuestionSet
 from lhy_lightning.data.sequences.ragged import Ragged
 
 Position = Literal["random", "centre"]

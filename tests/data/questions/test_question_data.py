@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from lhy_lightning.data import samplers
-from lhy_lightning.data.question_answering import QuestionAnsweringDataModule
-from lhy_lightning.data.question_batches import QuestionBatches
+from lhy_lightning.data.questions.question_batches import QuestionBatches
+from lhy_lightning.data.questions.question_data import QuestionAnsweringDataModule
 from tests.bert.conftest import tiny_encoder, tokenizer  # noqa: F401
 from tests.bert.question_files import homework_split, write_homework
 

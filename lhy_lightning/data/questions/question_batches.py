@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from lhy_lightning.core.seeding import derive_seed, run_seed
-from lhy_lightning.data.question_windows import (
+from lhy_lightning.data.questions.window_batches import WindowMaker
+from lhy_lightning.data.questions.windows import (
     AnswerTokens,
     Position,
     centred,
@@ -15,7 +16,6 @@ from lhy_lightning.data.question_windows import (
 from lhy_lightning.data.samplers import TrainBatches
 from lhy_lightning.data.sequences.length_batches import length_batches
 from lhy_lightning.data.splits import shuffled
-from lhy_lightning.data.window_batches import WindowMaker
 
 WINDOWS = 7  # stream of random windows
 

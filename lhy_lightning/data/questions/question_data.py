@@ -8,17 +8,17 @@ from torch.utils.data import DataLoader
 
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, Range, ranges
 from lhy_lightning.data.module import ResumableLoader
-from lhy_lightning.data.question_batches import QuestionBatches
-from lhy_lightning.data.question_set import QuestionSet
-from lhy_lightning.data.question_splits import QuestionReading, QuestionSplits
-from lhy_lightning.data.question_windows import AnswerTokens, Position, WindowSettings, answer_tokens
+from lhy_lightning.data.questions.question_batches import QuestionBatches
+from lhy_lightning.data.questions.question_set import QuestionSet
+from lhy_lightning.data.questions.question_splits import QuestionReading, QuestionSplits
+from lhy_lightning.data.questions.window_batches import EvaluationWindows, TrainingWindows, WindowMaker
+from lhy_lightning.data.questions.windows import AnswerTokens, Position, WindowSettings, answer_tokens
 from lhy_lightning.data.sequences.length_batches import LengthEvalBatches
 from lhy_lightning.data.sequences.ragged import text_cache_folder
 from lhy_lightning.data.texts.base import SPLITS, CourseTextDataModule, SplitName, check_fractions, unknown_share
 from lhy_lightning.data.texts.encoded_texts import EncodedTexts
 from lhy_lightning.data.tokenizers.encoder_choice import TokenizerChoice
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
-from lhy_lightning.data.window_batches import EvaluationWindows, TrainingWindows, WindowMaker
 from lhy_lightning.metrics.answer_texts import Definition
 
 MANY_CUT = 0.05  # share of the questions

@@ -6,8 +6,8 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from lhy_lightning.data.question_set import QuestionSet
-from lhy_lightning.data.questions import open_question_file, open_questions
+from lhy_lightning.data.questions.question_files import open_question_file, open_questions
+from lhy_lightning.data.questions.question_set import QuestionSet
 from lhy_lightning.data.splits import held_out
 from lhy_lightning.data.texts.row_splits import predict_file
 

@@ -19,8 +19,8 @@ import numpy as np
 
 from lhy_lightning.data.embedded.cldr import CURRENCIES, UNITS
 from lhy_lightning.data.embedded.lists import measure_pattern, money_pattern
-from lhy_lightning.data.question_sentences import CHINESE, ENGLISH, Sentences
-from lhy_lightning.data.question_set import Answer, Question, QuestionSet
+from lhy_lightning.data.questions.embedded_sentences import CHINESE, ENGLISH, Sentences
+from lhy_lightning.data.questions.question_set import Answer, Question, QuestionSet
 from lhy_lightning.data.texts.text_sources import Split
 
 PARAGRAPHS: dict[Split, int] = {"train": 2_000, "val": 200, "test": 200}

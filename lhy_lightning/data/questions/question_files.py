@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lhy_lightning.data.question_set import Answer, Kind, Question, QuestionSet, short
+from lhy_lightning.data.questions.question_set import Answer, Kind, Question, QuestionSet, short
 from lhy_lightning.data.sources.tables import TABLES, read_table
 from lhy_lightning.data.texts.encoded_texts import without_surrogates
 from lhy_lightning.data.texts.text_sources import Split, files_by_split, open_embedded, open_splits
@@ -36,7 +36,7 @@ def open_questions(source: str) -> dict[Split, QuestionSet]:
         ValueError: the file is not of one of these forms, or has no question.
     """
     if source.startswith("embedded:"):
-        from lhy_lightning.data.embedded_questions import EMBEDDED
+        from lhy_lightning.data.questions.embedded_questions import EMBEDDED
 
         return open_embedded(source, EMBEDDED)
     return open_splits(source, files=_question_files, open_file=open_question_file, open_table=_from_rows)

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lhy_lightning.data.question_set import Answer, Question, QuestionSet
-from lhy_lightning.data.question_windows import (
+from lhy_lightning.data.questions.question_set import Answer, Question, QuestionSet
+from lhy_lightning.data.questions.window_batches import IGNORED, EvaluationWindows, TrainingWindows, WindowMaker
+from lhy_lightning.data.questions.windows import (
     AnswerTokens,
     WindowSettings,
     answer_tokens,
@@ -18,7 +19,6 @@ from lhy_lightning.data.question_windows import (
 )
 from lhy_lightning.data.texts.encoded_texts import EncodedTexts
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
-from lhy_lightning.data.window_batches import IGNORED, EvaluationWindows, TrainingWindows, WindowMaker
 from tests.data.test_tagging import byte_level
 
 Texts = tuple[EncodedTexts, EncodedTexts]

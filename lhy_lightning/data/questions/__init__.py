@@ -1,0 +1,1 @@
+"""Questions about paragraphs, as windows that an encoder can read."""
