@@ -37,11 +37,11 @@ from turns import LOG_EVERY, default_trainer, quietly
 
 from lhy_lightning.bert.classifier import BertClassifier
 from lhy_lightning.bert.tagger import BertTagger
-from lhy_lightning.data.labelled_text import open_labelled_text
-from lhy_lightning.data.records import LabelledText
-from lhy_lightning.data.tagged_text import TaggedText, open_tagged_text
-from lhy_lightning.data.tagging import TaggingDataModule
-from lhy_lightning.data.text import TextDataModule
+from lhy_lightning.data.labelled_texts.labelled_files import open_labelled_text
+from lhy_lightning.data.labelled_texts.records import LabelledText
+from lhy_lightning.data.labelled_texts.tagged_files import TaggedText, open_tagged_text
+from lhy_lightning.data.labelled_texts.tagging_data import TaggingDataModule
+from lhy_lightning.data.labelled_texts.text_data import TextDataModule
 
 OURS, THEIRS, GROUPED = "ours", "transformers Trainer", "transformers Trainer, group_by_length"
 ASKED = {"sst2": 0.88, "ud": 0.93}

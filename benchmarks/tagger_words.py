@@ -22,7 +22,7 @@ from lightning.pytorch import seed_everything
 from turns import default_trainer, quietly
 
 from lhy_lightning import BertTagger, TaggingDataModule
-from lhy_lightning.data.tagged_text import open_tagged_text
+from lhy_lightning.data.labelled_texts.tagged_files import open_tagged_text
 
 SIDES = ("English", "Chinese characters, each a word (before)", "Chinese characters, words kept")
 FIRST = 0x4E00

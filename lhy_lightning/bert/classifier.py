@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from lhy_lightning.bert.module import Batch, BertModule, EvaluatedSplit
 from lhy_lightning.bert.text_predictions import TextPredictionsCsv
+from lhy_lightning.data.labelled_texts.text_batches import TextBatches
 from lhy_lightning.data.sequences.ragged import ragged
-from lhy_lightning.data.text_batches import TextBatches
 from lhy_lightning.data.texts.encoded_texts import without_surrogates
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.glue import TextScores

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lhy_lightning.data.labelled_texts.text_batches import TextBatches
 from lhy_lightning.data.sequences.ragged import ragged
-from lhy_lightning.data.text_batches import TextBatches
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 

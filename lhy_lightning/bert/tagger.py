@@ -14,10 +14,10 @@ from torch.nn import functional
 
 from lhy_lightning.bert.module import Batch, BertModule, EvaluatedSplit
 from lhy_lightning.bert.text_predictions import TagsCsv
+from lhy_lightning.data.labelled_texts.tag_batches import IGNORED, TagBatches
+from lhy_lightning.data.labelled_texts.word_pieces import joined, pieces_of_words
 from lhy_lightning.data.sequences.ragged import ragged
-from lhy_lightning.data.tag_batches import IGNORED, TagBatches
 from lhy_lightning.data.texts.encoded_texts import without_surrogates
-from lhy_lightning.data.word_pieces import joined, pieces_of_words
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.entities import TaggingScores, are_entity_tags
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from lhy_lightning.data.tagged_text import open_tagged_text
-from lhy_lightning.data.tagging import TaggingDataModule
+from lhy_lightning.data.labelled_texts.tagged_files import open_tagged_text
+from lhy_lightning.data.labelled_texts.tagging_data import TaggingDataModule
 from tests.bad_input.case import BadInput, set_up, text
 
 Pairs = list[list[tuple[str, str]]]

@@ -11,8 +11,8 @@ from unittest.mock import patch
 import pandas as pd
 from datasets import Dataset
 
-from lhy_lightning.data.labelled_text import open_labelled_text
-from lhy_lightning.data.text import TextDataModule
+from lhy_lightning.data.labelled_texts.labelled_files import open_labelled_text
+from lhy_lightning.data.labelled_texts.text_data import TextDataModule
 from tests.bad_input.case import BadInput, text
 
 Rows = Sequence[tuple[Any, ...]]

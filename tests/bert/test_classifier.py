@@ -18,7 +18,7 @@ from lhy_lightning.bert.classifier import BertClassifier
 from lhy_lightning.bert.module import BertModule
 from lhy_lightning.bert.tagger import BertTagger
 from lhy_lightning.cli.__main__ import main
-from lhy_lightning.data.text import TextDataModule
+from lhy_lightning.data.labelled_texts.text_data import TextDataModule
 from lhy_lightning.training.checkpoints import read_checkpoint
 from tests.bert.conftest import write_encoder
 from tests.bert.texts import TINY, trainer, write_texts

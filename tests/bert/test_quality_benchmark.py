@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lhy_lightning.data.tagged_text import open_tagged_text
+from lhy_lightning.data.labelled_texts.tagged_files import open_tagged_text
 from tests.bert.texts import write_texts
-from tests.data.test_tagging import CONLLU
+from tests.data.labelled_texts.test_tagging_data import CONLLU
 
 pytestmark = pytest.mark.usefixtures("undrawn_figures")
 
@@ -65,7 +65,7 @@ def test_the_other_side_labels_the_first_piece_of_each_word_as_ours_does(
 ) -> None:
     from transformers import AutoTokenizer
 
-    from lhy_lightning.data.tagging import TaggingDataModule
+    from lhy_lightning.data.labelled_texts.tagging_data import TaggingDataModule
 
     monkeypatch.syspath_prepend(BENCHMARKS)
     quality = import_module("bert_quality")

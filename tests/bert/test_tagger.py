@@ -10,7 +10,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from lhy_lightning.bert.tagger import BertTagger, parts
 from lhy_lightning.cli.__main__ import main
-from lhy_lightning.data.tagging import TaggingDataModule
+from lhy_lightning.data.labelled_texts.tagging_data import TaggingDataModule
 from lhy_lightning.metrics.entities import TaggingScores
 from tests.bert.texts import TINY, trainer, write_tags
 

@@ -9,7 +9,7 @@ import pytest
 
 from lhy_lightning.cli.__main__ import main
 from tests.bert.texts import write_texts
-from tests.data.test_tagging import CONLLU
+from tests.data.labelled_texts.test_tagging_data import CONLLU
 
 SHORT = [
     "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2", "--trainer.limit_val_batches", "2",

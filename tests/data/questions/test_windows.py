@@ -19,7 +19,7 @@ from lhy_lightning.data.questions.windows import (
 )
 from lhy_lightning.data.texts.encoded_texts import EncodedTexts
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
-from tests.data.test_tagging import byte_level
+from tests.data.labelled_texts.test_tagging_data import byte_level
 
 Texts = tuple[EncodedTexts, EncodedTexts]
 

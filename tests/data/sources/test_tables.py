@@ -131,7 +131,7 @@ def test_classes_have_one_order_whatever_the_hash_seed_and_process(tmp_path: Pat
     labels = ["Pos", "pos", "Neg", "neg", "1", "01", "001", "-1", "②", "２"]
     (tmp_path / "c.tsv").write_text("".join(f"row {n}\t{labels[n % 10]}\n" for n in range(40)), "utf8")
     code = (
-        "import sys; from pathlib import Path; from lhy_lightning.data.labelled_text import *;"
+        "import sys; from pathlib import Path; from lhy_lightning.data.labelled_texts.labelled_files import *;"
         "print(ascii(class_names_of(open_text_file(Path(sys.argv[1])))))"
     )
     running = [

@@ -15,12 +15,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from lhy_lightning.data.embedded.mentions import NAMES, SIZES, mentions
+from lhy_lightning.data.labelled_texts.tag_batches import IGNORED, TagBatches
+from lhy_lightning.data.labelled_texts.tagged_files import open_tagged_text
+from lhy_lightning.data.labelled_texts.tagging_data import TaggingDataModule
+from lhy_lightning.data.labelled_texts.word_pieces import joined, parts_of_sentences, pieces_of_words
 from lhy_lightning.data.sequences.ragged import ragged
-from lhy_lightning.data.tag_batches import IGNORED, TagBatches
-from lhy_lightning.data.tagged_text import open_tagged_text
-from lhy_lightning.data.tagging import TaggingDataModule
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
-from lhy_lightning.data.word_pieces import joined, parts_of_sentences, pieces_of_words
 from tests.bert.conftest import tokenizer  # noqa: F401
 
 CONLLU = """\

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lhy_lightning.data.answer_sentences import LABELS, answer_sentences, sentences_of
+from lhy_lightning.data.labelled_texts.answer_sentences import LABELS, answer_sentences, sentences_of
+from lhy_lightning.data.labelled_texts.text_data import TextDataModule
 from lhy_lightning.data.questions.question_set import Answer, Question, QuestionSet
-from lhy_lightning.data.text import TextDataModule
 
 PARAGRAPH = "范廷颂是越南枢机。1963年被任为主教；1990年升为总主教！他于2009年离世"
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lhy_lightning.data.labelled_texts.text_batches import write_rows
+from lhy_lightning.data.labelled_texts.word_pieces import WordPieces, parts_of_sentences
 from lhy_lightning.data.sequences.ragged import Ragged
-from lhy_lightning.data.text_batches import write_rows
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
-from lhy_lightning.data.word_pieces import WordPieces, parts_of_sentences
 
 IGNORED = -100
 """The label of every piece that is not a word's first (Devlin et al. 2018, section 5.3)."""

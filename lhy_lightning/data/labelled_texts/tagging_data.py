@@ -10,18 +10,18 @@ from torch.utils.data import DataLoader
 
 from lhy_lightning.data.class_counts import describe_classes, doubtful_classes
 from lhy_lightning.data.controls import Control, most_frequent_tags
+from lhy_lightning.data.labelled_texts.tag_batches import TagBatches
+from lhy_lightning.data.labelled_texts.tagged_files import TaggedText, open_tagged_text, open_words, read_as_training
+from lhy_lightning.data.labelled_texts.word_pieces import joined, pieces_of_words
 from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.sequences.length_batches import LengthEvalBatches, length_batches
 from lhy_lightning.data.sequences.ragged import text_cache_folder
-from lhy_lightning.data.tag_batches import TagBatches
-from lhy_lightning.data.tagged_text import TaggedText, open_tagged_text, open_words, read_as_training
 from lhy_lightning.data.texts.base import SPLITS, CourseTextDataModule, SplitName, check_fractions, unknown_share
 from lhy_lightning.data.texts.encoded_texts import EncodedTexts
 from lhy_lightning.data.texts.row_splits import hold_out, predict_file, read_splits, shared_with_training, split_of
 from lhy_lightning.data.texts.text_sources import Split
 from lhy_lightning.data.tokenizers.encoder_choice import TokenizerChoice
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
-from lhy_lightning.data.word_pieces import joined, pieces_of_words
 from lhy_lightning.metrics.entities import are_entity_tags
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from lhy_lightning.data.controls import Control, most_frequent_class
-from lhy_lightning.data.label_checks import (
+from lhy_lightning.data.labelled_texts.label_checks import (
     check_pairs,
     check_variety,
     coded_labels,
@@ -17,7 +17,7 @@ from lhy_lightning.data.label_checks import (
     with_gold,
     without_labels,
 )
-from lhy_lightning.data.labelled_text import (
+from lhy_lightning.data.labelled_texts.labelled_files import (
     TABBED,
     Split,
     Task,
@@ -26,12 +26,12 @@ from lhy_lightning.data.labelled_text import (
     open_text_file,
     read_as_training,
 )
+from lhy_lightning.data.labelled_texts.records import LabelledText
+from lhy_lightning.data.labelled_texts.text_batches import TextBatches
 from lhy_lightning.data.module import ResumableLoader
-from lhy_lightning.data.records import LabelledText
 from lhy_lightning.data.sequences.length_batches import LengthEvalBatches, length_batches
 from lhy_lightning.data.sequences.ragged import text_cache_folder
 from lhy_lightning.data.sources.column_files import tabbed_rows, usual_width
-from lhy_lightning.data.text_batches import TextBatches
 from lhy_lightning.data.texts.base import SPLITS, CourseTextDataModule, SplitName, check_fractions, unknown_share
 from lhy_lightning.data.texts.encoded_texts import EncodedTexts
 from lhy_lightning.data.texts.row_splits import hold_out, predict_file, read_splits, shared_with_training, split_of

@@ -9,9 +9,9 @@ import re
 from itertools import pairwise
 
 from lhy_lightning.core.seeding import derive_seed
+from lhy_lightning.data.labelled_texts.records import LabelledText
 from lhy_lightning.data.questions.question_files import open_questions
 from lhy_lightning.data.questions.question_set import Question, QuestionSet
-from lhy_lightning.data.records import LabelledText
 from lhy_lightning.data.texts.text_sources import Split
 
 LABELS = ("no_answer", "answer")

@@ -14,9 +14,9 @@ from datasets import ClassLabel, Dataset, Features, Value
 from jsonargparse import ArgumentParser
 
 from lhy_lightning.data.embedded.reviews import SIZES, reviews
-from lhy_lightning.data.labelled_text import open_labelled_text
-from lhy_lightning.data.text import TextDataModule
-from lhy_lightning.data.text_batches import TextBatches, cut_pairs
+from lhy_lightning.data.labelled_texts.labelled_files import open_labelled_text
+from lhy_lightning.data.labelled_texts.text_batches import TextBatches, cut_pairs
+from lhy_lightning.data.labelled_texts.text_data import TextDataModule
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from tests.bert.conftest import TEXTS, tokenizer  # noqa: F401
 

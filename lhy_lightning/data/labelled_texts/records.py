@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lhy_lightning.data.gold_labels import Labels
+from lhy_lightning.data.labelled_texts.gold_labels import Labels
 
 
 @dataclass

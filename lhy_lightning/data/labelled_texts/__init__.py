@@ -1,0 +1,1 @@
+"""Texts with a class, a number, or a tag for each word."""
