@@ -124,7 +124,7 @@ def scored(lines: Sequence[str], references: Sequence[str], tokenize: str) -> tu
 def run_ours(job: Job, source: str, folder: Path) -> dict[str, Any]:
     """`lhy fit`, then BLEU of validation and test lines by `Translator.translate`."""
     from lhy_lightning.cli import training as training_cli
-    from lhy_lightning.data.translation import TranslationDataModule
+    from lhy_lightning.data.translation.translation_data import TranslationDataModule
     from lhy_lightning.seq2seq.translator import Translator
     from lhy_lightning.training.checkpoints import read_checkpoint
 
@@ -171,7 +171,7 @@ def run_joeynmt(job: Job, source: str, folder: Path) -> dict[str, Any]:
     from lightning.pytorch import seed_everything
     from translation_sides import Size, token_rows
 
-    from lhy_lightning.data.translation import TranslationDataModule
+    from lhy_lightning.data.translation.translation_data import TranslationDataModule
 
     seed_everything(job.seed, verbose=False)
     trainer, model, settings = settings_of(job)

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from turns import default_trainer
 
 from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS, PAD, UNK
-from lhy_lightning.data.translation import TranslationDataModule
+from lhy_lightning.data.translation.translation_data import TranslationDataModule
 from lhy_lightning.seq2seq.translator import Translator
 
 SMOOTHING, CLIP, DROPOUT = 0.1, 1.0, 0.1

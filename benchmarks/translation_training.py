@@ -49,7 +49,7 @@ from translation_sides import (
 from turns import LOG_EVERY, Side, add_clock, quietly
 
 from lhy_lightning.data.tokenizers.special_tokens import EOS, PAD
-from lhy_lightning.data.translation import TranslationDataModule
+from lhy_lightning.data.translation.translation_data import TranslationDataModule
 from lhy_lightning.seq2seq.marian import to_marian
 
 WARM_UP, LR = 3, 1e-4

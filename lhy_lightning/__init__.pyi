@@ -65,7 +65,7 @@ from .data.questions.windows import window_grid as window_grid
 from .data.sequences.length_batches import LengthBatches as LengthBatches
 from .data.sequences.ragged import ragged as ragged
 from .data.tokenizers.encoder_tokenizer import EncoderTokenizer as EncoderTokenizer
-from .data.translation import TranslationDataModule as TranslationDataModule
+from .data.translation.translation_data import TranslationDataModule as TranslationDataModule
 from .gan.cyclegan import CycleGAN as CycleGAN
 from .gan.gan import GAN as GAN
 from .gan.homework import Homework6Faces as Homework6Faces

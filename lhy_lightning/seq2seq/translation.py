@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lhy_lightning.data.extended_vocabulary import extended_ids
 from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS, PAD
 from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
+from lhy_lightning.data.translation.extended_vocabulary import extended_ids
 from lhy_lightning.seq2seq.hypotheses import Hypothesis
 
 

@@ -21,8 +21,8 @@ from lhy_lightning import (
     TranslationDataModule,
 )
 from lhy_lightning.data.labelled_texts.tagged_files import open_tagged_text
-from lhy_lightning.data.parallel_text import open_parallel
 from lhy_lightning.data.questions.question_files import open_questions
+from lhy_lightning.data.translation.parallel_files import open_parallel
 from tests.bad_input.case import BadInput, Ending, set_up, text
 
 Make = Callable[[Path], object]

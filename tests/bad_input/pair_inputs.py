@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from lhy_lightning.data.parallel_text import open_parallel
 from lhy_lightning.data.questions.question_data import QuestionAnsweringDataModule
 from lhy_lightning.data.questions.question_files import open_questions
-from lhy_lightning.data.translation import TranslationDataModule
+from lhy_lightning.data.translation.parallel_files import open_parallel
+from lhy_lightning.data.translation.translation_data import TranslationDataModule
 from tests.bad_input.case import BadInput, set_up, text
 
 PAIRS = "".join(f"hello {n}\t你好{n}\n" for n in range(20))

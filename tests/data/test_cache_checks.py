@@ -15,10 +15,10 @@ from lhy_lightning.data.cache_checks import BLOCK, BlockSums, chosen_blocks, sam
 from lhy_lightning.data.images.image_store import PictureStore, read_headers
 from lhy_lightning.data.images.reading.readers import FilePictures
 from lhy_lightning.data.texts.encoded_texts import EncodedTexts
-from lhy_lightning.data.token_store import TokenStore
 from lhy_lightning.data.tokenizers.encoder_choice import TokenizerChoice
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
+from lhy_lightning.data.translation.token_store import TokenStore
 from lhy_lightning.metrics.feature_statistics import real_statistics
 
 Writer = Callable[..., Path]

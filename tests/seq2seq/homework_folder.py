@@ -3,7 +3,7 @@
 import gzip
 from pathlib import Path
 
-from lhy_lightning.data.parallel_text import open_parallel
+from lhy_lightning.data.translation.parallel_files import open_parallel
 
 
 def write_ted2020(folder: Path, rows: int = 300, test: int = 7) -> Path:

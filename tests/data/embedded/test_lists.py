@@ -17,7 +17,7 @@ from lhy_lightning.data.embedded.lists import (
     money_pattern,
     numbers_of,
 )
-from lhy_lightning.data.parallel_text import open_parallel
+from lhy_lightning.data.translation.parallel_files import open_parallel
 
 PAIRS = lists_pairs()
 

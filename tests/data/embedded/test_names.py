@@ -6,9 +6,9 @@ import yaml
 from lhy_lightning.cli.recipes import find_recipe
 from lhy_lightning.data.embedded import names
 from lhy_lightning.data.embedded.names import NAMES, SIZES, TEMPLATES, known_words, made_up_names, names_pairs
-from lhy_lightning.data.parallel_text import open_parallel
 from lhy_lightning.data.tokenizers.special_tokens import UNK
 from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
+from lhy_lightning.data.translation.parallel_files import open_parallel
 
 PAIRS = names_pairs()
 MADE_UP = frozenset(made_up_names(sum(NAMES.values())))

@@ -15,7 +15,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lhy_lightning.data import samplers
 from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS, PAD, TAG, UNK
 from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
-from lhy_lightning.data.translation import TranslationDataModule
+from lhy_lightning.data.translation.translation_data import TranslationDataModule
 
 COLOURS = ("red", "green", "blue", "white", "black", "grey", "brown", "pink")
 FARBEN = ("rot", "grün", "blau", "weiß", "schwarz", "grau", "braun", "rosa")

@@ -6,12 +6,12 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from lhy_lightning.data.back_translation import open_back_translated
-from lhy_lightning.data.parallel_text import ParallelText, open_parallel
 from lhy_lightning.data.sources.utf8_files import open_lines
 from lhy_lightning.data.texts.cleaning import CLEANING, Cleaned, clean_pairs
 from lhy_lightning.data.texts.leak_free_splits import hold_out_pairs, remove_leaks
 from lhy_lightning.data.texts.row_splits import predict_file
+from lhy_lightning.data.translation.back_translation import open_back_translated
+from lhy_lightning.data.translation.parallel_files import ParallelText, open_parallel
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,17 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
-from lhy_lightning.data.back_translation import synthetic_per_epoch
 from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.sequences.ragged import text_cache_folder
 from lhy_lightning.data.sequences.token_batches import TokenBatches, TokenEvalBatches
 from lhy_lightning.data.texts.base import SPLITS, CourseTextDataModule, SplitName, check_fractions
-from lhy_lightning.data.token_pairs import TokenPairs
-from lhy_lightning.data.token_store import TokenStore
 from lhy_lightning.data.tokenizers.special_tokens import UNK
 from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
-from lhy_lightning.data.translation_texts import Reading, TextSplit, TranslationTexts
-from lhy_lightning.data.translation_tokenizers import Kind, Vocabularies, from_json, tokenizers_of
+from lhy_lightning.data.translation.back_translation import synthetic_per_epoch
+from lhy_lightning.data.translation.token_pairs import TokenPairs
+from lhy_lightning.data.translation.token_store import TokenStore
+from lhy_lightning.data.translation.translation_texts import Reading, TextSplit, TranslationTexts
+from lhy_lightning.data.translation.vocabularies import Kind, Vocabularies, from_json, tokenizers_of
 
 
 @dataclass(frozen=True)

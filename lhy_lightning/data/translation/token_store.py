@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lhy_lightning.data.extended_vocabulary import extended_ids
 from lhy_lightning.data.sequences.ragged import MappedTable, int_lists, ragged_column
 from lhy_lightning.data.tokenizers.special_tokens import TAG
 from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
+from lhy_lightning.data.translation.extended_vocabulary import extended_ids
 
 VERSION = 1  # of the files' layout: raise it and old files are not used any more
 AT_A_TIME = 20_000  # sentences that are tokenised in one go

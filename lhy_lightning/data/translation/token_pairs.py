@@ -9,8 +9,8 @@ from torch.utils.data import Dataset
 
 from lhy_lightning.batches import TranslationBatch
 from lhy_lightning.data.sequences.ragged import Ragged
-from lhy_lightning.data.token_store import TokenStore
 from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS
+from lhy_lightning.data.translation.token_store import TokenStore
 
 
 class TokenPairs(Dataset):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from lhy_lightning.data.extended_vocabulary import KnownWords
-from lhy_lightning.data.token_pairs import TokenPairs
-from lhy_lightning.data.token_store import TokenStore
 from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS, PAD, TAG, UNK
 from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
+from lhy_lightning.data.translation.extended_vocabulary import KnownWords
+from lhy_lightning.data.translation.token_pairs import TokenPairs
+from lhy_lightning.data.translation.token_store import TokenStore
 
 SOURCE = ["a b c", "b", "", "a a c b b", "c zebra a yak zebra"]
 TARGET = ["C A", "B B B", "A", "A A C zebra", "yak A ibis"]

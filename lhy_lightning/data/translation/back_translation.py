@@ -7,7 +7,7 @@ Sennrich et al. 2016 (https://arxiv.org/abs/1511.06709); the tag that marks such
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lhy_lightning.data.parallel_text import open_parallel
+from lhy_lightning.data.translation.parallel_files import open_parallel
 
 
 @dataclass(frozen=True)
