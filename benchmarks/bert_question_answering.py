@@ -38,7 +38,7 @@ from lightning.pytorch import Callback, seed_everything
 from turns import Side, add_clock, default_trainer, quietly
 
 from lhy_lightning.bert.question_answering import BertQuestionAnswering
-from lhy_lightning.data.module import ResumableLoader
+from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.questions.question_data import QuestionAnsweringDataModule
 from lhy_lightning.data.questions.question_files import open_questions
 from lhy_lightning.data.questions.window_batches import EvaluationWindows, TrainingWindows

@@ -15,7 +15,7 @@ from lhy_lightning import (
     TranslationDataModule,
     UnpairedImageDataModule,
 )
-from lhy_lightning.data.module import CourseDataModule
+from lhy_lightning.data.base import CourseDataModule
 from lhy_lightning.training.module import CourseModule
 from tests.smallest_modules import SETTINGS
 

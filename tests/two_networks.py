@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 from torch.utils.data import Dataset
 
-from lhy_lightning.data.module import CourseDataModule, ResumableLoader
+from lhy_lightning.data.base import CourseDataModule, ResumableLoader
 from lhy_lightning.data.samplers import TrainBatches
 from lhy_lightning.training.multi_optimizer import SeveralOptimizers
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
-from lhy_lightning.data.module import CourseDataModule, ResumableLoader
+from lhy_lightning.data.base import CourseDataModule, ResumableLoader
 from lhy_lightning.data.samplers import TrainBatches
 
 Batch = dict[str, Tensor]

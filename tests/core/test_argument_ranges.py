@@ -17,7 +17,7 @@ from lhy_lightning.core.argument_ranges import (
     check_number,
     taken_by,
 )
-from lhy_lightning.data.module import CourseDataModule
+from lhy_lightning.data.base import CourseDataModule
 from lhy_lightning.training.module import CourseModule
 from tests import public_names
 

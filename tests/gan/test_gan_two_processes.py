@@ -9,7 +9,7 @@ from lightning.pytorch import seed_everything
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lhy_lightning.data.module import CourseDataModule, ResumableLoader
+from lhy_lightning.data.base import CourseDataModule, ResumableLoader
 from lhy_lightning.data.samplers import TrainBatches
 from lhy_lightning.gan.gan import GAN
 from lhy_lightning.gan.losses import LOSSES

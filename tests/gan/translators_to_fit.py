@@ -8,8 +8,8 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from lhy_lightning.data.base import CourseDataModule, ResumableLoader
 from lhy_lightning.data.image_pairs.pair_datasets import UnpairedBatches
-from lhy_lightning.data.module import CourseDataModule, ResumableLoader
 from lhy_lightning.data.samplers import TrainBatches
 
 

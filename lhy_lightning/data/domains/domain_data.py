@@ -13,6 +13,7 @@ from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, S
 from lhy_lightning.core.distributed import rank_and_world
 from lhy_lightning.data.augmentation.augmentation import Augmentation
 from lhy_lightning.data.augmentation.transforms import Fill, scale_to_contract
+from lhy_lightning.data.base import PictureDataModule, ResumableLoader
 from lhy_lightning.data.domains.domain_arguments import check_domain_arguments
 from lhy_lightning.data.domains.domain_datasets import (
     DomainBatches,
@@ -37,7 +38,6 @@ from lhy_lightning.data.images.image_sets import common_range
 from lhy_lightning.data.images.image_splits import Split, report_duplicates
 from lhy_lightning.data.images.image_store import Pool
 from lhy_lightning.data.images.reading.readers import Resize
-from lhy_lightning.data.module import PictureDataModule, ResumableLoader
 from lhy_lightning.data.sources.folders import Role
 from lhy_lightning.data.splits import UNLABELLED, duplicates_between
 
@@ -403,7 +403,7 @@ class DomainDataModule(PictureDataModule):
             training: augment each side in its own way.
 
         Returns:
-            `DomainBatch`, or `ImageBatch` (`lhy_lightning.batches`).
+            `DomainBatch`, or `ImageBatch` (`lhy_lightning.data.batches`).
         """
         out = dict(batch)
         for name in ("image", "source_image", "target_image"):  # in this order, or draws would differ between runs

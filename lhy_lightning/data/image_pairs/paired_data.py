@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from lhy_lightning.data.augmentation.augmentation import Augmentation
 from lhy_lightning.data.augmentation.edges import INPUT_TRANSFORMS
 from lhy_lightning.data.augmentation.transforms import centre_crop, scale_to_contract
+from lhy_lightning.data.base import PictureDataModule, ResumableLoader
 from lhy_lightning.data.image_pairs.pair_datasets import PairPictures
 from lhy_lightning.data.image_pairs.pair_readers import PairedPool, cut_in_halves, looks_single, matched
 from lhy_lightning.data.image_pairs.two_sides import Side, find_sides
@@ -24,7 +25,6 @@ from lhy_lightning.data.images.image_splits import Division, Split
 from lhy_lightning.data.images.image_store import Pool
 from lhy_lightning.data.images.reading.readers import Resize
 from lhy_lightning.data.images.stages import roles_of_stage, splits_of_stage
-from lhy_lightning.data.module import PictureDataModule, ResumableLoader
 from lhy_lightning.data.samplers import TrainBatches
 
 DIGIT_EDGES = "embedded:digit_edges"
@@ -270,7 +270,7 @@ class PairedImageDataModule(PictureDataModule):
             training: flip and crop both pictures of a pair alike; otherwise cut out the centre (with `load_size`).
 
         Returns:
-            `PairedImageBatch` (`lhy_lightning.batches`).
+            `PairedImageBatch` (`lhy_lightning.data.batches`).
         """
         names = [name for name in ("input", "target") if name in batch]
         both = torch.cat([batch[name] for name in names], dim=1)  # (N, C + D, H, W): one draw for both

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from lhy_lightning.data.augmentation.augmentation import Augmentation
 from lhy_lightning.data.augmentation.transforms import centre_crop, scale_to_contract
+from lhy_lightning.data.base import PictureDataModule, ResumableLoader
 from lhy_lightning.data.image_pairs.pair_datasets import SIDES, EvalUnpairedPictures, UnpairedBatches, UnpairedPictures
 from lhy_lightning.data.image_pairs.two_sides import Side, find_sides
 from lhy_lightning.data.images.arguments import check_numbers, kept_and_cut
@@ -19,7 +20,6 @@ from lhy_lightning.data.images.image_splits import Division, Split
 from lhy_lightning.data.images.image_store import Pool
 from lhy_lightning.data.images.reading.readers import Resize
 from lhy_lightning.data.images.stages import roles_of_stage, splits_of_stage
-from lhy_lightning.data.module import PictureDataModule, ResumableLoader
 from lhy_lightning.data.sources.folders import Role
 from lhy_lightning.data.splits import duplicates_between
 
@@ -242,7 +242,7 @@ class UnpairedImageDataModule(PictureDataModule):
             training: flip and crop at random; otherwise cut out the centre (with `load_size`).
 
         Returns:
-            `UnpairedImageBatch` (`lhy_lightning.batches`).
+            `UnpairedImageBatch` (`lhy_lightning.data.batches`).
         """
         out = dict(batch)
         for side in (side for side in SIDES if side in batch):  # in this order, or draws would differ between runs

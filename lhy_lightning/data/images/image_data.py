@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, SHARE, Range, ranges
 from lhy_lightning.data.augmentation.augmentation import Augmentation
 from lhy_lightning.data.augmentation.transforms import Fill, centre_crop, scale_to_contract
+from lhy_lightning.data.base import PictureDataModule, ResumableLoader
 from lhy_lightning.data.controls import Control, most_frequent_class
 from lhy_lightning.data.images.arguments import check_crop, check_numbers, kept_and_cut
 from lhy_lightning.data.images.image_datasets import (
@@ -33,7 +34,6 @@ from lhy_lightning.data.images.image_store import Pool
 from lhy_lightning.data.images.missing_labels import missing_labels
 from lhy_lightning.data.images.reading.readers import Resize
 from lhy_lightning.data.images.stages import roles_of_stage, splits_of_stage
-from lhy_lightning.data.module import PictureDataModule, ResumableLoader
 from lhy_lightning.data.samplers import TrainBatches
 from lhy_lightning.data.sources.folders import Role
 
@@ -403,7 +403,7 @@ class ImageDataModule(PictureDataModule):
             training: augment; otherwise cut out the centre (with `load_size`) and scale.
 
         Returns:
-            The batch of the contract (`lhy_lightning.batches`).
+            The batch of the contract (`lhy_lightning.data.batches`).
         """
         if not training:
             return {**batch, "image": scale_to_contract(centre_crop(batch["image"], self.image_size))}

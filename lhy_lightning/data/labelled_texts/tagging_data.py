@@ -8,12 +8,12 @@ from typing import cast
 import numpy as np
 from torch.utils.data import DataLoader
 
+from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.class_counts import describe_classes, doubtful_classes
 from lhy_lightning.data.controls import Control, most_frequent_tags
 from lhy_lightning.data.labelled_texts.tag_batches import TagBatches
 from lhy_lightning.data.labelled_texts.tagged_files import TaggedText, open_tagged_text, open_words, read_as_training
 from lhy_lightning.data.labelled_texts.word_pieces import joined, pieces_of_words
-from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.sequences.length_batches import LengthEvalBatches, length_batches
 from lhy_lightning.data.sequences.ragged import text_cache_folder
 from lhy_lightning.data.texts.base import SPLITS, CourseTextDataModule, SplitName, check_fractions, unknown_share

@@ -7,6 +7,7 @@ from typing import cast
 import numpy as np
 from torch.utils.data import DataLoader
 
+from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.controls import Control, most_frequent_class
 from lhy_lightning.data.labelled_texts.label_checks import (
     check_pairs,
@@ -28,7 +29,6 @@ from lhy_lightning.data.labelled_texts.labelled_files import (
 )
 from lhy_lightning.data.labelled_texts.records import LabelledText
 from lhy_lightning.data.labelled_texts.text_batches import TextBatches
-from lhy_lightning.data.module import ResumableLoader
 from lhy_lightning.data.sequences.length_batches import LengthEvalBatches, length_batches
 from lhy_lightning.data.sequences.ragged import text_cache_folder
 from lhy_lightning.data.sources.column_files import tabbed_rows, usual_width

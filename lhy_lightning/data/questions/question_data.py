@@ -7,7 +7,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, Range, ranges
-from lhy_lightning.data.module import ResumableLoader
+from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.questions.question_batches import QuestionBatches
 from lhy_lightning.data.questions.question_set import QuestionSet
 from lhy_lightning.data.questions.question_splits import QuestionReading, QuestionSplits

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from lhy_lightning.batches import AnswerBatch, QuestionBatch
+from lhy_lightning.data.batches import AnswerBatch, QuestionBatch
 from lhy_lightning.data.questions.windows import AnswerTokens, Windows, WindowSettings, window_grid
 from lhy_lightning.data.sequences.ragged import Ragged
 from lhy_lightning.data.sequences.token_batches import fill_batches, round_up

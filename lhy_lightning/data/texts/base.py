@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from torch.utils.data import DataLoader
 
-from lhy_lightning.data.module import CourseDataModule, rank_zero_print
+from lhy_lightning.data.base import CourseDataModule, rank_zero_print
 from lhy_lightning.data.tokenizers.encoder_choice import TokenizerChoice
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lhy_lightning.batches import TranslationBatch
+from lhy_lightning.data.batches import TranslationBatch
 from lhy_lightning.data.sequences.ragged import Ragged
 from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS
 from lhy_lightning.data.translation.token_store import TokenStore

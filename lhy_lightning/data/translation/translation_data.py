@@ -7,7 +7,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
-from lhy_lightning.data.module import ResumableLoader
+from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.sequences.ragged import text_cache_folder
 from lhy_lightning.data.sequences.token_batches import TokenBatches, TokenEvalBatches
 from lhy_lightning.data.texts.base import SPLITS, CourseTextDataModule, SplitName, check_fractions

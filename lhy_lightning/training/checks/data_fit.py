@@ -39,5 +39,5 @@ def check_batch(module: LightningModule, batch: Any) -> None:
     if getattr(module, "needs_labels", False) and isinstance(batch, dict) and not any("label" in key for key in batch):
         raise ValueError(
             f"{type(module).__name__} needs labels, but a batch of the data holds {', '.join(map(str, batch))} alone: "
-            "give each its labels (`lhy_lightning.batches` says under which names)."
+            "give each its labels (`lhy_lightning.data.batches` says under which names)."
         )
