@@ -80,6 +80,7 @@ from .layers.gradient_reversal import GradientReversal as GradientReversal
 from .layers.gradient_reversal import gradient_reversal as gradient_reversal
 from .layers.table import layer_rows as layer_rows
 from .layers.table import layer_table as layer_table
+from .layers.transformer.positions import sinusoids as sinusoids
 from .metrics.bleu import CorpusBleu as CorpusBleu
 from .metrics.bleu import ExactMatch as ExactMatch
 from .metrics.classifier_features import ClassifierFeatures as ClassifierFeatures
@@ -99,7 +100,6 @@ from .seq2seq.exposure import ScheduledSamplingTranslator as ScheduledSamplingTr
 from .seq2seq.losses import projected_cross_entropy as projected_cross_entropy
 from .seq2seq.networks import TranslationNetwork as TranslationNetwork
 from .seq2seq.pictures import translation_attention_figure as translation_attention_figure
-from .seq2seq.positions import sinusoids as sinusoids
 from .seq2seq.predictions import Homework5Txt as Homework5Txt
 from .seq2seq.scheduled_sampling import mix_inputs as mix_inputs
 from .seq2seq.scheduled_sampling import sampling_probability as sampling_probability

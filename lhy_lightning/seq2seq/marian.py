@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.seq2seq.attention import CrossAttention, SelfAttention
+from lhy_lightning.layers.transformer.attention import CrossAttention, SelfAttention
+from lhy_lightning.layers.transformer.layers import DecoderLayer, EncoderLayer
 from lhy_lightning.seq2seq.transformer import Transformer
-from lhy_lightning.seq2seq.transformer_layers import DecoderLayer, EncoderLayer
 
 if TYPE_CHECKING:
     from transformers import M2M100ForConditionalGeneration, MarianMTModel

@@ -202,8 +202,8 @@ def test_changing_a_later_token_leaves_earlier_outputs_bit_equal(positions):
 
 @torch.no_grad()
 def test_padding_is_not_even_computed_on_a_cpu_and_gives_what_computing_it_gives(monkeypatch):
+    from lhy_lightning.layers.transformer.packing import Packing
     from lhy_lightning.seq2seq import transformer
-    from lhy_lightning.seq2seq.packing import Packing
 
     model = tiny()
     source, target = batch()

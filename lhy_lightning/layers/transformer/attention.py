@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lhy_lightning.seq2seq.packing import Packing
-from lhy_lightning.seq2seq.positions import RotaryPositions
-from lhy_lightning.seq2seq.transformer_state import LayerCache
+from lhy_lightning.layers.transformer.packing import Packing
+from lhy_lightning.layers.transformer.positions import RotaryPositions
+from lhy_lightning.layers.transformer.state import LayerCache
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:

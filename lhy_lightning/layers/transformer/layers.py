@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lhy_lightning.layers.dropout import add_dropped, dropout
-from lhy_lightning.seq2seq.attention import CrossAttention, SelfAttention
-from lhy_lightning.seq2seq.packing import Packing
-from lhy_lightning.seq2seq.positions import RotaryPositions
-from lhy_lightning.seq2seq.transformer_state import TransformerState
+from lhy_lightning.layers.transformer.attention import CrossAttention, SelfAttention
+from lhy_lightning.layers.transformer.packing import Packing
+from lhy_lightning.layers.transformer.positions import RotaryPositions
+from lhy_lightning.layers.transformer.state import TransformerState
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from lhy_lightning.seq2seq.attention import CrossAttention, SelfAttention, attend, attend_with_weights
-from lhy_lightning.seq2seq.packing import Packing
-from lhy_lightning.seq2seq.positions import LearnedPositions, RotaryPositions, SinusoidalPositions
-from lhy_lightning.seq2seq.transformer_state import LayerCache
+from lhy_lightning.layers.transformer.attention import CrossAttention, SelfAttention, attend, attend_with_weights
+from lhy_lightning.layers.transformer.packing import Packing
+from lhy_lightning.layers.transformer.positions import LearnedPositions, RotaryPositions, SinusoidalPositions
+from lhy_lightning.layers.transformer.state import LayerCache
 
 
 def queries_keys_values(n=3, h=2, t=4, s=5, d=6):
