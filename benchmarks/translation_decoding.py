@@ -37,7 +37,7 @@ from turns import add_clock, quietly
 from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS, PAD
 from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
 from lhy_lightning.data.translation.translation_data import TranslationDataModule
-from lhy_lightning.seq2seq.interface import Memory
+from lhy_lightning.decoding.interface import Memory
 from lhy_lightning.seq2seq.marian import to_marian
 from lhy_lightning.seq2seq.translator import Translator
 

@@ -66,6 +66,7 @@ from .data.sequences.length_batches import LengthBatches as LengthBatches
 from .data.sequences.ragged import ragged as ragged
 from .data.tokenizers.encoder_tokenizer import EncoderTokenizer as EncoderTokenizer
 from .data.translation.translation_data import TranslationDataModule as TranslationDataModule
+from .decoding.beam import beam_search as beam_search
 from .gan.cyclegan import CycleGAN as CycleGAN
 from .gan.gan import GAN as GAN
 from .gan.homework import Homework6Faces as Homework6Faces
@@ -94,7 +95,6 @@ from .optim.averaging import AveragedWeights as AveragedWeights
 from .optim.optimizers import build_optimizer as build_optimizer
 from .optim.optimizers import parameter_groups as parameter_groups
 from .optim.schedules import build_schedule as build_schedule
-from .seq2seq.beam import beam_search as beam_search
 from .seq2seq.bleu_training import BleuTranslator as BleuTranslator
 from .seq2seq.exposure import ScheduledSamplingTranslator as ScheduledSamplingTranslator
 from .seq2seq.losses import projected_cross_entropy as projected_cross_entropy

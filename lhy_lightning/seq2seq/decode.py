@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS, PAD
-from lhy_lightning.seq2seq.beam import Hypothesis, beam_search, greedy_search
+from lhy_lightning.decoding.beam import Hypothesis, beam_search, greedy_search
 from lhy_lightning.seq2seq.networks import length_limits
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, ranges
 from lhy_lightning.data.tokenizers.special_tokens import PAD
-from lhy_lightning.seq2seq.interface import Decoded, Memory
+from lhy_lightning.decoding.interface import Decoded, Memory
 from lhy_lightning.seq2seq.scheduled_sampling import (
     free_running_states,
     sampling_probability,

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from lhy_lightning.decoding.interface import Decoded, DecoderState, Memory, Seq2SeqBody
 from lhy_lightning.seq2seq.copying import CopyHead, copy_log_probabilities
-from lhy_lightning.seq2seq.interface import Decoded, DecoderState, Memory, Seq2SeqBody
 from lhy_lightning.seq2seq.rnn import RecurrentTranslator
 from lhy_lightning.seq2seq.transformer import Transformer
 
@@ -33,7 +33,7 @@ class TranslationNetwork(nn.Module):
     def __init__(self, body: nn.Module, copying: CopyHead | None = None) -> None:
         super().__init__()
         if not isinstance(body, Seq2SeqBody):
-            raise TypeError(f"{type(body).__name__} is no encoder-decoder: see lhy_lightning/seq2seq/interface.py.")
+            raise TypeError(f"{type(body).__name__} is no encoder-decoder: see lhy_lightning/decoding/interface.py.")
         self.body: Seq2SeqBody = cast(Seq2SeqBody, body)
         self.copying = copying
 

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.seq2seq.interface import Decoded, DecoderState, Memory
+from lhy_lightning.decoding.interface import Decoded, DecoderState, Memory
 from lhy_lightning.seq2seq.rnn_attention import (
     AdditiveAttention,
     GeneralAttention,

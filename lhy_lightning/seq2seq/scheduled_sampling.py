@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lhy_lightning.seq2seq.interface import Decoded, Memory, Seq2SeqBody
+from lhy_lightning.decoding.interface import Decoded, Memory, Seq2SeqBody
 
 Mix = Literal["argmax", "sample", "top_k", "softmax"]
 Schedule = Literal["constant", "linear", "exponential", "inverse_sigmoid"]

@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lhy_lightning.decoding.interface import Decoded, Memory
 from lhy_lightning.layers.dropout import dropout as drop
 from lhy_lightning.layers.transformer.attention import CrossAttention, SelfAttention
 from lhy_lightning.layers.transformer.layers import ACTIVATIONS, DecoderLayer, EncoderLayer, FeedForward, Settings
 from lhy_lightning.layers.transformer.packing import Packing
 from lhy_lightning.layers.transformer.positions import LearnedPositions, RotaryPositions, SinusoidalPositions
 from lhy_lightning.layers.transformer.state import LayerCache, TransformerState
-from lhy_lightning.seq2seq.interface import Decoded, Memory
 
 
 class Transformer(nn.Module):

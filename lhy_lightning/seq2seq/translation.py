@@ -11,7 +11,7 @@ from torch import Tensor
 from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS, PAD
 from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
 from lhy_lightning.data.translation.extended_vocabulary import extended_ids
-from lhy_lightning.seq2seq.hypotheses import Hypothesis
+from lhy_lightning.decoding.hypotheses import Hypothesis
 
 
 @dataclass

@@ -16,15 +16,15 @@ from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, an
 from lhy_lightning.data.texts.cleaning import clean_text
 from lhy_lightning.data.tokenizers.special_tokens import PAD
 from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
+from lhy_lightning.decoding.beam import Hypothesis
+from lhy_lightning.decoding.interface import Decoded, Memory
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Sum
 from lhy_lightning.metrics.translation import TranslationMetrics
 from lhy_lightning.optim import build_optimizer, parameter_groups
-from lhy_lightning.seq2seq.beam import Hypothesis
 from lhy_lightning.seq2seq.copying import CopyHead, copy_negative_log_likelihood
 from lhy_lightning.seq2seq.decode import decode
 from lhy_lightning.seq2seq.guided_attention import coverage_loss, diagonality, guided_attention_loss
-from lhy_lightning.seq2seq.interface import Decoded, Memory
 from lhy_lightning.seq2seq.losses import projected_cross_entropy
 from lhy_lightning.seq2seq.networks import TranslationNetwork, build_body
 from lhy_lightning.seq2seq.pictures import TranslationPictures

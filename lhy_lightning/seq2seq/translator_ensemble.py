@@ -7,10 +7,10 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import nn
 
+from lhy_lightning.decoding.ensemble import Ensemble
+from lhy_lightning.decoding.interface import Memory, StepDecoder
 from lhy_lightning.metrics.translation import TranslationMetrics
 from lhy_lightning.seq2seq.decode import Searching, decode
-from lhy_lightning.seq2seq.ensemble import Ensemble
-from lhy_lightning.seq2seq.interface import Memory, StepDecoder
 from lhy_lightning.training.checkpoints import load_modules
 
 

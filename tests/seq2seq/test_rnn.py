@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from lhy_lightning.seq2seq.interface import Seq2SeqBody
+from lhy_lightning.decoding.interface import Seq2SeqBody
 from lhy_lightning.seq2seq.rnn import STEPWISE, BidirectionalGRU, RecurrentTranslator
 from lhy_lightning.seq2seq.rnn_attention import MonotonicAttention, expected_stop, first_stop
 

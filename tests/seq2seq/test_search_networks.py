@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.seq2seq.beam import beam_search, greedy_search
+from lhy_lightning.decoding.beam import beam_search, greedy_search
+from lhy_lightning.decoding.ensemble import Ensemble
+from lhy_lightning.decoding.interface import Memory
+from lhy_lightning.decoding.sampling import sample
+from lhy_lightning.decoding.scoring import force_decode, score_tokens, token_log_probabilities
 from lhy_lightning.seq2seq.copying import CopyHead
-from lhy_lightning.seq2seq.ensemble import Ensemble
-from lhy_lightning.seq2seq.interface import Memory
 from lhy_lightning.seq2seq.marian import to_marian
 from lhy_lightning.seq2seq.networks import TranslationNetwork
 from lhy_lightning.seq2seq.rnn import RecurrentTranslator
-from lhy_lightning.seq2seq.sampling import sample
-from lhy_lightning.seq2seq.scoring import force_decode, score_tokens, token_log_probabilities
 from lhy_lightning.seq2seq.transformer import Transformer
 from tests.seq2seq.toy_decoder import BOS, EOS, plain_beam_search, sources
 

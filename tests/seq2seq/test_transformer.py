@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lhy_lightning.seq2seq.interface import Seq2SeqBody
+from lhy_lightning.decoding.interface import Seq2SeqBody
 from lhy_lightning.seq2seq.transformer import Transformer
 
 NORMS = ("post", "pre")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lhy_lightning.seq2seq.interface import Memory
+from lhy_lightning.decoding.interface import Memory
 
 BOS, EOS = 1, 2
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lhy_lightning.seq2seq.interface import Memory
+from lhy_lightning.decoding.interface import Memory
 
 NEVER = float("-inf")
 

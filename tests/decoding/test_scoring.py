@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from lhy_lightning.seq2seq.scoring import force_decode, score_tokens, token_log_probabilities
+from lhy_lightning.decoding.scoring import force_decode, score_tokens, token_log_probabilities
 from tests.seq2seq.toy_decoder import BOS, EOS, ToyDecoder, distribution, sources
 
 

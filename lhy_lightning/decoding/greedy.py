@@ -8,10 +8,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from lhy_lightning.seq2seq.candidates import best_candidates
-from lhy_lightning.seq2seq.constraints import Constraints, first_memory, length_limits
-from lhy_lightning.seq2seq.hypotheses import DROP_SHARE, Hypothesis, nothing
-from lhy_lightning.seq2seq.interface import Memory, StepDecoder
+from lhy_lightning.decoding.candidates import best_candidates
+from lhy_lightning.decoding.constraints import Constraints, first_memory, length_limits
+from lhy_lightning.decoding.hypotheses import DROP_SHARE, Hypothesis, nothing
+from lhy_lightning.decoding.interface import Memory, StepDecoder
 
 
 @torch.no_grad()

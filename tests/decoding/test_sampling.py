@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lhy_lightning.seq2seq.beam import greedy_search
-from lhy_lightning.seq2seq.candidates import BLOCK
-from lhy_lightning.seq2seq.sampling import Samples, draw, sample, truncate
-from lhy_lightning.seq2seq.scoring import force_decode
+from lhy_lightning.decoding.beam import greedy_search
+from lhy_lightning.decoding.candidates import BLOCK
+from lhy_lightning.decoding.sampling import Samples, draw, sample, truncate
+from lhy_lightning.decoding.scoring import force_decode
 from tests.seq2seq.toy_decoder import BOS, EOS, ToyDecoder, sources
 
 

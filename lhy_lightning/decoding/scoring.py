@@ -8,8 +8,8 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
-from lhy_lightning.seq2seq.constraints import first_memory
-from lhy_lightning.seq2seq.interface import Memory, StepDecoder
+from lhy_lightning.decoding.constraints import first_memory
+from lhy_lightning.decoding.interface import Memory, StepDecoder
 
 
 class TranslationScores(NamedTuple):

@@ -8,11 +8,11 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from lhy_lightning.seq2seq.candidates import best_candidates
-from lhy_lightning.seq2seq.constraints import NEVER, Constraints, first_memory, length_limits
-from lhy_lightning.seq2seq.greedy import greedy_search
-from lhy_lightning.seq2seq.hypotheses import DROP_SHARE, Finished, Hypothesis, Trail
-from lhy_lightning.seq2seq.interface import Memory, StepDecoder
+from lhy_lightning.decoding.candidates import best_candidates
+from lhy_lightning.decoding.constraints import NEVER, Constraints, first_memory, length_limits
+from lhy_lightning.decoding.greedy import greedy_search
+from lhy_lightning.decoding.hypotheses import DROP_SHARE, Finished, Hypothesis, Trail
+from lhy_lightning.decoding.interface import Memory, StepDecoder
 
 __all__ = ["Hypothesis", "beam_search", "greedy_search"]
 

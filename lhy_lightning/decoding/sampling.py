@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lhy_lightning.seq2seq.candidates import BLOCK
-from lhy_lightning.seq2seq.constraints import NEVER, Constraints, first_memory, length_limits
-from lhy_lightning.seq2seq.hypotheses import DROP_SHARE
-from lhy_lightning.seq2seq.interface import Memory, StepDecoder
+from lhy_lightning.decoding.candidates import BLOCK
+from lhy_lightning.decoding.constraints import NEVER, Constraints, first_memory, length_limits
+from lhy_lightning.decoding.hypotheses import DROP_SHARE
+from lhy_lightning.decoding.interface import Memory, StepDecoder
 
 # Top-p is looked for among so many tokens before all of them are sorted.
 USUAL_NUCLEUS = 256

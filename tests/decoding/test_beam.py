@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lhy_lightning.seq2seq.beam import Hypothesis, beam_search, greedy_search
-from lhy_lightning.seq2seq.candidates import BLOCK, best_candidates
-from lhy_lightning.seq2seq.constraints import block_repeated_ngrams_
-from lhy_lightning.seq2seq.ensemble import Ensemble
-from lhy_lightning.seq2seq.scoring import force_decode
+from lhy_lightning.decoding.beam import Hypothesis, beam_search, greedy_search
+from lhy_lightning.decoding.candidates import BLOCK, best_candidates
+from lhy_lightning.decoding.constraints import block_repeated_ngrams_
+from lhy_lightning.decoding.ensemble import Ensemble
+from lhy_lightning.decoding.scoring import force_decode
 from tests.seq2seq.toy_decoder import BOS, EOS, Plain, ToyDecoder, distribution, plain_beam_search, plain_score, sources
 
 SETTINGS = [

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lhy_lightning.seq2seq.interface import DecoderState, Memory, StepDecoder
+from lhy_lightning.decoding.interface import DecoderState, Memory, StepDecoder
 
 
 class Ensemble:

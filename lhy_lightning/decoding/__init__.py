@@ -1,0 +1,1 @@
+"""Sequences from any decoder: beam, greedy, sampling, constraints, scoring, ensembles."""
