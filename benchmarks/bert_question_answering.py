@@ -44,7 +44,7 @@ from lhy_lightning.data.questions.question_files import open_questions
 from lhy_lightning.data.questions.window_batches import EvaluationWindows, TrainingWindows
 from lhy_lightning.data.samplers import TrainBatches
 from lhy_lightning.data.sequences.length_batches import length_batches
-from lhy_lightning.metrics.question_answering import AnswerScores
+from lhy_lightning.metrics.texts.question_answering import AnswerScores
 
 WARM_UP, MAX_ANSWER = 3, 30
 OURS, FIXED, GROUPED = "ours", "run_qa, fixed padding", "run_qa, dynamic padding, group_by_length"

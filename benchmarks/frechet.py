@@ -23,8 +23,8 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torchmetrics.image.fid import _compute_fid
 
-from lhy_lightning.metrics.feature_statistics import FeatureStatistics
-from lhy_lightning.metrics.frechet import covariance_root, frechet_distance, frechet_distance_of_samples
+from lhy_lightning.metrics.generation.feature_statistics import FeatureStatistics
+from lhy_lightning.metrics.generation.frechet import covariance_root, frechet_distance, frechet_distance_of_samples
 
 GOAL = 5  # times faster at 2,048 features
 DECADES = {"even": 0.0, "falling": 3.0}  # of the variances

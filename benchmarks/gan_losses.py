@@ -39,9 +39,9 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from lhy_lightning import GAN, SNGAN, WGAN, WGANGP, ImageDataModule
 from lhy_lightning.core.atomic_files import whole_file, write_whole
-from lhy_lightning.metrics.feature_statistics import FeatureStatistics
-from lhy_lightning.metrics.frechet import frechet_distance
-from lhy_lightning.metrics.precision_recall import precision_recall
+from lhy_lightning.metrics.generation.feature_statistics import FeatureStatistics
+from lhy_lightning.metrics.generation.frechet import frechet_distance
+from lhy_lightning.metrics.generation.precision_recall import precision_recall
 
 SEEDS, TUNING_SEED = (0, 1, 2), 100
 STEPS, TUNING_STEPS = 3000, 1000

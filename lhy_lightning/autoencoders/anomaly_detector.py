@@ -47,7 +47,7 @@ from lhy_lightning.metrics.anomalies import (
     reason_without_figures,
     threshold_of,
 )
-from lhy_lightning.metrics.glue import NumberPairs
+from lhy_lightning.metrics.texts.glue import NumberPairs
 
 PICTURES_FOR_STATISTICS = 5000
 OF_LABELS = ("auroc", "aupr", "f1", "detected", "false_alarms")

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lhy_lightning.metrics.feature_statistics import FeatureStatistics
+from lhy_lightning.metrics.generation.feature_statistics import FeatureStatistics
 
 SCORES = ("pixel", "patch", "feature", "latent", "classifier")
 

@@ -27,7 +27,7 @@ from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, S
 from lhy_lightning.core.distributed import sum_over_ranks
 from lhy_lightning.core.seeding import derive_seed
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
-from lhy_lightning.metrics.feature_statistics import FeatureStatistics
+from lhy_lightning.metrics.generation.feature_statistics import FeatureStatistics
 
 NETWORKS = ("linear", "conv", "homework", "homework_batch_norm")
 MAPS = ("homework", "homework_batch_norm")  # whose latent is a map of 48 channels and not a vector

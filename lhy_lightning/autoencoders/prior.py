@@ -25,7 +25,7 @@ from lhy_lightning.core.seeding import derive_seed, run_seed
 from lhy_lightning.core.trusted_classes import check_settings, class_from_file
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Mean
-from lhy_lightning.metrics.classifier_features import ClassifierFeatures
+from lhy_lightning.metrics.generation.classifier_features import ClassifierFeatures
 from lhy_lightning.optim import build_optimizer, parameter_groups
 from lhy_lightning.training.checkpoints import class_path, load_modules
 from lhy_lightning.training.hub import plain

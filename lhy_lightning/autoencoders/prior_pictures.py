@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 
 from lhy_lightning.callbacks.pictures import picture_grid, save_picture, with_column_names
 from lhy_lightning.core.seeding import derive_seed, run_seed
-from lhy_lightning.metrics.nearest_pictures import nearest_pictures
+from lhy_lightning.metrics.generation.nearest_images import nearest_pictures
 
 ROWS, COLUMNS, SHOWN = 8, 8, 16
 

@@ -18,7 +18,7 @@ from lhy_lightning.data.labelled_texts.text_batches import TextBatches
 from lhy_lightning.data.sequences.ragged import ragged
 from lhy_lightning.data.texts.encoded_texts import without_surrogates
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
-from lhy_lightning.metrics.glue import TextScores
+from lhy_lightning.metrics.texts.glue import TextScores
 
 Metric = Literal["accuracy", "f1", "macro_f1", "matthews", "pearson", "spearman", "mse"]
 

@@ -16,7 +16,7 @@ from lhy_lightning.bert.span_search import QuestionSpans, WindowSpans
 from lhy_lightning.data.questions.question_set import Question
 from lhy_lightning.data.questions.windows import WindowSettings
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
-from lhy_lightning.metrics.question_answering import AnswerScores
+from lhy_lightning.metrics.texts.question_answering import AnswerScores
 from lhy_lightning.training.checkpoints import load_modules
 
 CANDIDATES = 20

@@ -22,9 +22,9 @@ from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, any_number, 
 from lhy_lightning.data.questions.window_batches import IGNORED
 from lhy_lightning.data.questions.windows import WindowSettings
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
-from lhy_lightning.metrics.answer_texts import Definition
 from lhy_lightning.metrics.averages import Sum
-from lhy_lightning.metrics.question_answering import AnswerScores
+from lhy_lightning.metrics.texts.answer_texts import Definition
+from lhy_lightning.metrics.texts.question_answering import AnswerScores
 
 WindowScore = Literal["span", "span_minus_null"]
 Logits = tuple[Tensor, Tensor]

@@ -19,7 +19,7 @@ from lhy_lightning.data.labelled_texts.word_pieces import joined, pieces_of_word
 from lhy_lightning.data.sequences.ragged import ragged
 from lhy_lightning.data.texts.encoded_texts import without_surrogates
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
-from lhy_lightning.metrics.entities import TaggingScores, are_entity_tags
+from lhy_lightning.metrics.texts.entities import TaggingScores, are_entity_tags
 
 
 class BertTagger(BertModule):

@@ -19,14 +19,14 @@ from lhy_lightning.cnn.classifier import ImageClassifier
 from lhy_lightning.core.seeding import derive_seed, run_seed
 from lhy_lightning.data.images.image_datasets import PlainPictures
 from lhy_lightning.metrics.averages import Mean
-from lhy_lightning.metrics.classifier_features import ClassifierFeatures
-from lhy_lightning.metrics.feature_statistics import FeatureStatistics, real_statistics
-from lhy_lightning.metrics.frechet import FrechetDistance, distance_name
-from lhy_lightning.metrics.inception_features import InceptionFeatures
-from lhy_lightning.metrics.inception_score import InceptionScore
-from lhy_lightning.metrics.mode_coverage import Coverage, ModeCoverage
-from lhy_lightning.metrics.nearest_pictures import nearest_pictures
-from lhy_lightning.metrics.precision_recall import ImprovedPrecisionRecall
+from lhy_lightning.metrics.generation.classifier_features import ClassifierFeatures
+from lhy_lightning.metrics.generation.feature_statistics import FeatureStatistics, real_statistics
+from lhy_lightning.metrics.generation.frechet import FrechetDistance, distance_name
+from lhy_lightning.metrics.generation.inception_features import InceptionFeatures
+from lhy_lightning.metrics.generation.inception_score import InceptionScore
+from lhy_lightning.metrics.generation.mode_coverage import Coverage, ModeCoverage
+from lhy_lightning.metrics.generation.nearest_images import nearest_pictures
+from lhy_lightning.metrics.generation.precision_recall import ImprovedPrecisionRecall
 from lhy_lightning.training.checkpoints import load_modules
 
 INCEPTION = "inception:"

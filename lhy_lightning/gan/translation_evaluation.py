@@ -12,7 +12,7 @@ from torch import Tensor
 from lhy_lightning.callbacks.results import write_scores
 from lhy_lightning.cnn.classifier import ImageClassifier
 from lhy_lightning.metrics.averages import Mean
-from lhy_lightning.metrics.classifier_features import ClassifierFeatures
+from lhy_lightning.metrics.generation.classifier_features import ClassifierFeatures
 from lhy_lightning.training.checkpoints import load_modules
 
 DIRECTIONS = {"a_to_b": ("a", "b"), "b_to_a": ("b", "a")}

@@ -20,7 +20,7 @@ from lhy_lightning.decoding.beam import Hypothesis
 from lhy_lightning.decoding.interface import Decoded, Memory
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Sum
-from lhy_lightning.metrics.translation import TranslationMetrics
+from lhy_lightning.metrics.texts.translation import TranslationMetrics
 from lhy_lightning.optim import build_optimizer, parameter_groups
 from lhy_lightning.seq2seq.copying import CopyHead, copy_negative_log_likelihood
 from lhy_lightning.seq2seq.decode import decode

@@ -9,7 +9,7 @@ from torch import nn
 
 from lhy_lightning.decoding.ensemble import Ensemble
 from lhy_lightning.decoding.interface import Memory, StepDecoder
-from lhy_lightning.metrics.translation import TranslationMetrics
+from lhy_lightning.metrics.texts.translation import TranslationMetrics
 from lhy_lightning.seq2seq.decode import Searching, decode
 from lhy_lightning.training.checkpoints import load_modules
 

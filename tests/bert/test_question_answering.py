@@ -19,7 +19,7 @@ from lhy_lightning.bert.homework import Homework7Csv
 from lhy_lightning.bert.module import BertModule
 from lhy_lightning.bert.question_answering import BertQuestionAnswering
 from lhy_lightning.data.questions.question_data import QuestionAnsweringDataModule
-from lhy_lightning.metrics.answer_texts import DEFINITIONS
+from lhy_lightning.metrics.texts.answer_texts import DEFINITIONS
 from lhy_lightning.training.checkpoints import class_path
 from tests.bert.question_files import DATA, MODEL, long_text, write_homework
 

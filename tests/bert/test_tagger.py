@@ -11,7 +11,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer
 from lhy_lightning.bert.tagger import BertTagger, parts
 from lhy_lightning.cli.__main__ import main
 from lhy_lightning.data.labelled_texts.tagging_data import TaggingDataModule
-from lhy_lightning.metrics.entities import TaggingScores
+from lhy_lightning.metrics.texts.entities import TaggingScores
 from tests.bert.texts import TINY, trainer, write_tags
 
 pytestmark = pytest.mark.usefixtures("undrawn_figures")

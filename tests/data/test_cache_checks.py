@@ -19,7 +19,7 @@ from lhy_lightning.data.tokenizers.encoder_choice import TokenizerChoice
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
 from lhy_lightning.data.translation.token_store import TokenStore
-from lhy_lightning.metrics.feature_statistics import real_statistics
+from lhy_lightning.metrics.generation.feature_statistics import real_statistics
 
 Writer = Callable[..., Path]
 TEXTS = [f"a b c d{row % 7} e{row}" for row in range(300)]

@@ -3,7 +3,7 @@
 BREACHES: dict[str, list[str]] = {
     "arrows up": [
         "metrics/classification.py -> data/class_counts.py",
-        "metrics/feature_statistics.py -> data/cache_checks.py",
+        "metrics/generation/feature_statistics.py -> data/cache_checks.py",
     ],
     "users of the front": [],
     "arrows between topics": [
@@ -35,7 +35,6 @@ BREACHES: dict[str, list[str]] = {
         "autoencoders",
         "bert",
         "gan",
-        "metrics",
         "seq2seq",
     ],
     "long files": [

@@ -17,11 +17,11 @@ from lhy_lightning.adaptation.evaluated_rows import EvaluatedRows
 from lhy_lightning.autoencoders.vqvae import CodeCounts
 from lhy_lightning.metrics.anomalies import CountedAUROC
 from lhy_lightning.metrics.averages import Mean, Sum
-from lhy_lightning.metrics.bleu import CorpusBleu, CorpusChrF, ExactMatch
 from lhy_lightning.metrics.classification import ClassificationScores
-from lhy_lightning.metrics.entities import EntityCounts, TaggingScores
-from lhy_lightning.metrics.glue import NumberPairs, TextScores
-from lhy_lightning.metrics.question_answering import AnswerScores
+from lhy_lightning.metrics.texts.bleu import CorpusBleu, CorpusChrF, ExactMatch
+from lhy_lightning.metrics.texts.entities import EntityCounts, TaggingScores
+from lhy_lightning.metrics.texts.glue import NumberPairs, TextScores
+from lhy_lightning.metrics.texts.question_answering import AnswerScores
 from tests.smallest_modules import public_modules, smallest
 
 NAN = float("nan")

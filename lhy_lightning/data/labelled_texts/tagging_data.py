@@ -22,7 +22,7 @@ from lhy_lightning.data.texts.row_splits import hold_out, predict_file, read_spl
 from lhy_lightning.data.texts.text_sources import Split
 from lhy_lightning.data.tokenizers.encoder_choice import TokenizerChoice
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
-from lhy_lightning.metrics.entities import are_entity_tags
+from lhy_lightning.metrics.texts.entities import are_entity_tags
 
 
 @dataclass(frozen=True)

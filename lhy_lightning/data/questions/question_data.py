@@ -19,7 +19,7 @@ from lhy_lightning.data.texts.base import SPLITS, CourseTextDataModule, SplitNam
 from lhy_lightning.data.texts.encoded_texts import EncodedTexts
 from lhy_lightning.data.tokenizers.encoder_choice import TokenizerChoice
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
-from lhy_lightning.metrics.answer_texts import Definition
+from lhy_lightning.metrics.texts.answer_texts import Definition
 
 MANY_CUT = 0.05  # share of the questions
 QUESTIONS_AT_ONCE = 4  # times the windows of a chunk: their windows are then divided into chunks of like length

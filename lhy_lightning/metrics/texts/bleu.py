@@ -10,7 +10,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from torch import Tensor
 from torchmetrics import Metric
 
-from lhy_lightning.metrics.sentence_bleu import sentence_bleu, sentence_bleu_ids
+from lhy_lightning.metrics.texts.sentence_bleu import sentence_bleu, sentence_bleu_ids
 
 __all__ = ["CorpusBleu", "CorpusChrF", "ExactMatch", "default_tokenize", "sentence_bleu", "sentence_bleu_ids"]
 

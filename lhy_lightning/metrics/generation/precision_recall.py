@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from lhy_lightning.metrics.distances import kth_nearest_distance, squared_distances
+from lhy_lightning.metrics.generation.distances import kth_nearest_distance, squared_distances
 
 
 class PrecisionRecall(NamedTuple):

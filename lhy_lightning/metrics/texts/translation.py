@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from lhy_lightning.metrics.bleu import CorpusBleu, CorpusChrF, ExactMatch, default_tokenize
+from lhy_lightning.metrics.texts.bleu import CorpusBleu, CorpusChrF, ExactMatch, default_tokenize
 
 
 class TranslationMetrics(nn.Module):

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from lhy_lightning.cnn.classifier import ImageClassifier
-from lhy_lightning.metrics.classifier_features import ClassifierFeatures
+from lhy_lightning.metrics.generation.classifier_features import ClassifierFeatures
 
 PICTURES = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lhy_lightning.metrics.feature_statistics import FeatureStatistics
-from lhy_lightning.metrics.frechet import (
+from lhy_lightning.metrics.generation.feature_statistics import FeatureStatistics
+from lhy_lightning.metrics.generation.frechet import (
     FrechetDistance,
     covariance_root,
     distance_name,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.metrics.feature_statistics import (
+from lhy_lightning.metrics.generation.feature_statistics import (
     FeatureStatistics,
     content_hash,
     features_folder,

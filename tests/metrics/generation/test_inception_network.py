@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lhy_lightning.metrics.inception_features import InceptionFeatures
-from lhy_lightning.metrics.inception_network import (
+from lhy_lightning.metrics.generation.inception_features import InceptionFeatures
+from lhy_lightning.metrics.generation.inception_network import (
     InceptionE,
     InceptionV3,
     average_pool,

@@ -7,7 +7,7 @@ from scipy import stats
 from sklearn import metrics
 from torch import Tensor
 
-from lhy_lightning.metrics.glue import NumberPairs, TextScores, classification_figures, ranks, regression_figures
+from lhy_lightning.metrics.texts.glue import NumberPairs, TextScores, classification_figures, ranks, regression_figures
 from tests.processes import run_forked, torchrun_environments
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lhy_lightning.metrics.entities import EntityCounts, TaggingScores, are_entity_tags, entities
+from lhy_lightning.metrics.texts.entities import EntityCounts, TaggingScores, are_entity_tags, entities
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from scipy.linalg.lapack import dpotrf, dpstrf, dsygst
 from torch import Tensor
 from torchmetrics import Metric
 
-from lhy_lightning.metrics.feature_statistics import FeatureStatistics, check_enough
+from lhy_lightning.metrics.generation.feature_statistics import FeatureStatistics, check_enough
 
 EXACT = 1e-9  # of a covariance's trace, what its root may be off by
 

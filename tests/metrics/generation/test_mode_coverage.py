@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lhy_lightning.metrics.mode_coverage import ModeCoverage
+from lhy_lightning.metrics.generation.mode_coverage import ModeCoverage
 
 
 def sure(counts: list[int], confidence: float = 0.95) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
-from lhy_lightning.metrics.inception_score import InceptionScore, inception_score
+from lhy_lightning.metrics.generation.inception_score import InceptionScore, inception_score
 
 
 def test_sharp_and_even_predictions_score_the_number_of_classes() -> None:

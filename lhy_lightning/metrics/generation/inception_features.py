@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lhy_lightning.core.plain_files import load_plain
-from lhy_lightning.metrics.inception_network import NUM_CLASSES, NUM_FEATURES, InceptionV3, tensorflow_input
+from lhy_lightning.metrics.generation.inception_network import NUM_CLASSES, NUM_FEATURES, InceptionV3, tensorflow_input
 
 PUBLISHED_SHA256 = "6726825d"  # first digits of the file's; they are in its name too
 WHERE = (

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from lhy_lightning.metrics.answer_texts import DEFINITIONS, longest_common_run, mixed_segmentation, treebank_words
-from lhy_lightning.metrics.question_answering import AnswerScores
+from lhy_lightning.metrics.texts.answer_texts import DEFINITIONS, longest_common_run, mixed_segmentation, treebank_words
+from lhy_lightning.metrics.texts.question_answering import AnswerScores
 
 
 def scores(definition: str, answer: str, *references: str) -> tuple[float, float]:

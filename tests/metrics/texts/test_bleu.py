@@ -13,7 +13,7 @@ import sacrebleu
 import torch
 from sacrebleu.sacrebleu import main as sacrebleu_command
 
-from lhy_lightning.metrics.bleu import (
+from lhy_lightning.metrics.texts.bleu import (
     CorpusBleu,
     CorpusChrF,
     ExactMatch,
@@ -169,7 +169,7 @@ def test_sentence_bleu_of_ids_is_that_of_sacrebleu_on_the_joined_ids(smoothing: 
 def test_long_batches_are_compared_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     hypotheses, references = words(0, 50), words(1, 50)
     whole = sentence_bleu_ids(hypotheses, references)
-    monkeypatch.setattr("lhy_lightning.metrics.sentence_bleu.LARGEST", 1000)
+    monkeypatch.setattr("lhy_lightning.metrics.texts.sentence_bleu.LARGEST", 1000)
     assert torch.equal(sentence_bleu_ids(hypotheses, references), whole)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lhy_lightning.metrics.distances import squared_distances
+from lhy_lightning.metrics.generation.distances import squared_distances
 
 
 class Nearest(NamedTuple):

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from lhy_lightning.metrics.answer_texts import DEFINITIONS
+from lhy_lightning.metrics.texts.answer_texts import DEFINITIONS
 
 
 class AnswerScores(Metric):
     """Mean exact match and F1 over questions, each against the best of its references.
 
     Args:
-        definition: "squad", "cmrc", "drcd" or "homework"; see `lhy_lightning.metrics.answer_texts`.
+        definition: "squad", "cmrc", "drcd" or "homework"; see `lhy_lightning.metrics.texts.answer_texts`.
 
     Raises:
         ValueError: no such definition.

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lhy_lightning.metrics.nearest_pictures import memorisation_ratio, nearest_pictures
+from lhy_lightning.metrics.generation.nearest_images import memorisation_ratio, nearest_pictures
 
 GENERATOR = torch.Generator().manual_seed(0)
 TRAINING = torch.rand(50, 1, 4, 4, generator=GENERATOR) * 2 - 1

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lhy_lightning.metrics.distances import kth_nearest_distance, squared_distances
-from lhy_lightning.metrics.precision_recall import ImprovedPrecisionRecall, precision_recall
+from lhy_lightning.metrics.generation.distances import kth_nearest_distance, squared_distances
+from lhy_lightning.metrics.generation.precision_recall import ImprovedPrecisionRecall, precision_recall
 
 
 def blob(rows: int, centre: float, seed: int) -> Tensor:

@@ -1,0 +1,1 @@
+"""How good and how diverse generated images are."""

@@ -1,0 +1,1 @@
+"""Agreement of texts, tags and answers with their references."""
