@@ -39,7 +39,7 @@ from .bert.looking import word_similarity as word_similarity
 from .bert.question_answering import BertQuestionAnswering as BertQuestionAnswering
 from .bert.tagger import BertTagger as BertTagger
 from .callbacks.checkpoint_average import AverageCheckpoints as AverageCheckpoints
-from .callbacks.pictures import picture_grid as picture_grid
+from .callbacks.images import picture_grid as picture_grid
 from .cnn.classifier import ImageClassifier as ImageClassifier
 from .cnn.fixmatch import FixMatchClassifier as FixMatchClassifier
 from .cnn.losses import cross_entropy as cross_entropy

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lhy_lightning.bert.pictures import AttentionPictures
-from lhy_lightning.callbacks import pictures
+from lhy_lightning.callbacks import images as pictures
 from lhy_lightning.callbacks.curves import Curves
 from lhy_lightning.cli.__main__ import main
 

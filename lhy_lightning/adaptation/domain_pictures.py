@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from matplotlib.figure import Figure
 
 from lhy_lightning.adaptation.proxy_distance import fresh_domain_accuracy, proxy_a_distance
-from lhy_lightning.callbacks.pictures import save_picture
+from lhy_lightning.callbacks.images import save_picture
 
 Projection = Literal["tsne", "pca", "none"]
 POINTS = 400  # of each domain

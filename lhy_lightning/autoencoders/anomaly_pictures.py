@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lhy_lightning.autoencoders.made_anomalies import pasted_by_row
 from lhy_lightning.autoencoders.pictures import ValidationPictures
-from lhy_lightning.callbacks.pictures import picture_grid, save_picture
+from lhy_lightning.callbacks.images import picture_grid, save_picture
 
 COLUMNS = 8
 

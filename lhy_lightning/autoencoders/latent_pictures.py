@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from lhy_lightning.callbacks.pictures import picture_grid, save_picture
+from lhy_lightning.callbacks.images import picture_grid, save_picture
 from lhy_lightning.core.seeding import derive_seed, run_seed
 
 ROWS = 8

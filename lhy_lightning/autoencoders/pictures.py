@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from matplotlib import colormaps
 from torch import Tensor
 
-from lhy_lightning.callbacks.pictures import picture_grid, save_picture
+from lhy_lightning.callbacks.images import picture_grid, save_picture
 
 COLUMNS = 8
 

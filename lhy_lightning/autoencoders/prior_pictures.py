@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from lhy_lightning.callbacks.pictures import picture_grid, save_picture, with_column_names
+from lhy_lightning.callbacks.images import picture_grid, save_picture, with_column_names
 from lhy_lightning.core.seeding import derive_seed, run_seed
 from lhy_lightning.metrics.generation.nearest_images import nearest_pictures
 

@@ -24,7 +24,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from lhy_lightning.autoencoders.compression import bits_per_pixel, compress, decompress
 from lhy_lightning.autoencoders.principal_components import PrincipalComponents
 from lhy_lightning.autoencoders.reconstruction import picture_errors, psnr
-from lhy_lightning.callbacks.pictures import picture_grid, save_picture, to_bytes
+from lhy_lightning.callbacks.images import picture_grid, save_picture, to_bytes
 from lhy_lightning.core.atomic_files import csv_text, write_whole
 from lhy_lightning.data.images.reading.image_files import open_image
 from lhy_lightning.training.run_directory import run_directory

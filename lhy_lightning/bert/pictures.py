@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lhy_lightning.bert.looking import attention_maps
-from lhy_lightning.callbacks.pictures import save_picture
+from lhy_lightning.callbacks.images import save_picture
 
 LONGEST = 32  # tokens that are drawn
 HEADS = 4  # heads a layer that are drawn

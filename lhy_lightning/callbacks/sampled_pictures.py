@@ -5,7 +5,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from lhy_lightning.callbacks.pictures import picture_file, to_bytes
+from lhy_lightning.callbacks.images import picture_file, to_bytes
 from lhy_lightning.core.atomic_files import write_whole
 from lhy_lightning.core.seeding import run_seed
 from lhy_lightning.training.run_directory import run_directory

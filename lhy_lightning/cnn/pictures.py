@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor
 
-from lhy_lightning.callbacks.pictures import save_picture
+from lhy_lightning.callbacks.images import save_picture
 from lhy_lightning.core.atomic_files import csv_text, write_whole
 from lhy_lightning.layers.table import layer_table
 from lhy_lightning.training.run_directory import leaves_files, run_directory

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from lhy_lightning.callbacks.pictures import picture_grid, save_picture
+from lhy_lightning.callbacks.images import picture_grid, save_picture
 from lhy_lightning.callbacks.results import write_scores
 from lhy_lightning.cnn.classifier import ImageClassifier
 from lhy_lightning.core.seeding import derive_seed, run_seed

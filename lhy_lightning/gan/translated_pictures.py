@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from lhy_lightning.callbacks.drawn_every import DrawnEvery
-from lhy_lightning.callbacks.pictures import picture_file, picture_grid, save_picture, to_bytes
+from lhy_lightning.callbacks.images import picture_file, picture_grid, save_picture, to_bytes
 from lhy_lightning.core.atomic_files import write_whole
 from lhy_lightning.data.augmentation.edges import grey
 from lhy_lightning.training.run_directory import run_directory

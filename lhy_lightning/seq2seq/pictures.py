@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from matplotlib.figure import Figure
 
-from lhy_lightning.callbacks.pictures import save_picture
+from lhy_lightning.callbacks.images import save_picture
 from lhy_lightning.core.atomic_files import write_whole
 from lhy_lightning.training.run_directory import leaves_files, run_directory
 

@@ -11,7 +11,7 @@ import torch
 from lhy_lightning.adaptation.domain_pictures import draw_domains
 from lhy_lightning.adaptation.domain_pictures import features_in_the_plane as in_the_plane
 from lhy_lightning.adaptation.domain_watch import DomainWatch
-from lhy_lightning.callbacks.pictures import figure_to_array
+from lhy_lightning.callbacks.images import figure_to_array
 
 
 def watched(accuracies: list[float], *, fresh: float | None = None) -> list[str]:

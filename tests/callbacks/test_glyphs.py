@@ -13,7 +13,7 @@ from matplotlib.text import Text
 
 from lhy_lightning.callbacks import glyphs
 from lhy_lightning.callbacks.glyphs import fonts_with, installed_fonts, use_installed_fonts, with_code_points
-from lhy_lightning.callbacks.pictures import figure_to_array
+from lhy_lightning.callbacks.images import figure_to_array
 
 KLINGON = "\uf8d0"  # private use: no font of the system has it by chance
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from lhy_lightning.callbacks.pictures import picture_grid, with_column_names
+from lhy_lightning.callbacks.images import picture_grid, with_column_names
 from lhy_lightning.gan.gan import GAN
 from lhy_lightning.gan.pictures import slerp
 from tests.cnn.pictures_to_fit import BrightOrDark, silent_trainer
