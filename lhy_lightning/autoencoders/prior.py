@@ -18,7 +18,6 @@ from lhy_lightning.autoencoders.pixelcnn import GatedPixelCNN
 from lhy_lightning.autoencoders.prior_pictures import DrawnPictures
 from lhy_lightning.autoencoders.vqvae import VQVAE
 from lhy_lightning.callbacks.sampled_pictures import SampledPictures
-from lhy_lightning.cnn.classifier import ImageClassifier
 from lhy_lightning.core.argument_ranges import COUNT, ranges
 from lhy_lightning.core.distributed import rank_and_world, sum_over_ranks
 from lhy_lightning.core.seeding import derive_seed, run_seed
@@ -285,7 +284,7 @@ class CodePrior(CourseModule):
     def on_test_epoch_end(self) -> None:
         self.report("test")
         if self.classifier is not None and self.conditional:
-            [classifier] = load_modules([Path(self.classifier)], ImageClassifier)
+            [classifier] = load_modules([Path(self.classifier)], "ImageClassifier")
             accuracy = self.class_accuracy(classifier.to(self.device))
             self.log("test/class_accuracy", accuracy, sync_dist=True)
 

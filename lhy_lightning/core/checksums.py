@@ -16,6 +16,11 @@ from lhy_lightning.core.atomic_files import write_whole
 _checked: set[tuple[str, int, int]] = set()  # path, size and time of archives that were whole
 
 
+def made_anew(path: Path) -> str:
+    """What is said of a cached file that is not used."""
+    return f"{path} is damaged, so it is made anew: its content is not what was written."
+
+
 def check_archive(path: Path) -> None:
     """Reads a zip file, as checkpoints are, against the checksums it holds; once per process while it is unchanged.
 

@@ -13,6 +13,7 @@ import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from lhy_lightning.core.atomic_files import write_whole
+from lhy_lightning.core.checksums import made_anew
 
 BLOCK, AT_START = 2**20, 64
 
@@ -62,7 +63,7 @@ def same_bytes(pixels: np.ndarray, sums: np.ndarray) -> bool:
 
 def tell_damage(path: Path) -> None:
     """Warns of a file that is not used."""
-    rank_zero_warn(f"{path} is damaged, so it is made anew: its content is not what was written.")
+    rank_zero_warn(made_anew(path))
 
 
 def write_text(path: Path, text: str) -> None:

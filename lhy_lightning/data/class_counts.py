@@ -11,8 +11,6 @@ LONG_NAME = 40
 RARE = 0.01
 MANY = 20
 """Classes from which on it is remarkable that hardly any has two rows."""
-MOST_CLASSES = 32_768
-"""The confusion matrix of more takes over 8 GiB; ImageNet's 21,841 classes are among the most that anyone has."""
 
 
 def describe_classes(
@@ -77,16 +75,3 @@ def _as_it_looks(name: str) -> str:
     """A name without what nobody sees: full-width and composed letters, format characters, blanks, `.0` of a number."""
     shown = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
     return re.sub(r"^([+-]?\d+)\.0+$", r"\1", " ".join(shown.split()))
-
-
-def check_number_of_classes(number: int) -> None:
-    """Refuses a number that cannot be one of classes, as when labels such as 20230001 are taken for class numbers.
-
-    Raises:
-        ValueError: more than `MOST_CLASSES`.
-    """
-    if number > MOST_CLASSES:
-        raise ValueError(
-            f"{number:,} classes are more than {MOST_CLASSES:,}, whose confusion matrix takes {8 * MOST_CLASSES**2:,} "
-            "bytes: are the labels classes, or numbers of another kind (identities, dates, values to predict)?"
-        )

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from lhy_lightning.callbacks.images import picture_grid, save_picture
 from lhy_lightning.callbacks.results import write_scores
-from lhy_lightning.cnn.classifier import ImageClassifier
 from lhy_lightning.core.seeding import derive_seed, run_seed
 from lhy_lightning.data.images.image_datasets import PlainPictures
 from lhy_lightning.metrics.averages import Mean
@@ -61,7 +60,7 @@ def feature_network(name: str) -> Features:
             f"features={name!r}: there is no such file; give a checkpoint of an ImageClassifier that was trained on "
             f"pictures of this size, or {INCEPTION}WEIGHTS, the published Inception's."
         )
-    return ClassifierFeatures(load_modules([Path(name)], ImageClassifier)[0])
+    return ClassifierFeatures(load_modules([Path(name)], "ImageClassifier")[0])
 
 
 class SampleScores:

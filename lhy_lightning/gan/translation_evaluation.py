@@ -10,7 +10,6 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from lhy_lightning.callbacks.results import write_scores
-from lhy_lightning.cnn.classifier import ImageClassifier
 from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.metrics.generation.classifier_features import ClassifierFeatures
 from lhy_lightning.training.checkpoints import load_modules
@@ -54,7 +53,7 @@ class TranslationEvaluation(Callback):
                     f"{argument}={path!r}: there is no such file; give a checkpoint of an ImageClassifier that was "
                     "trained on pictures of this size and these channels."
                 )
-            [classifier] = load_modules([Path(path)], ImageClassifier)
+            [classifier] = load_modules([Path(path)], "ImageClassifier")
             if figure == "target_domain":
                 self.class_of = domain_classes(classifier, trainer.datamodule)  # type: ignore[attr-defined]
             self.classifiers[figure] = ClassifierFeatures(classifier).to(device)

@@ -7,7 +7,6 @@ import warnings
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from lhy_lightning.data.class_counts import check_number_of_classes
 from lhy_lightning.metrics.averages import Sum, unless_nan
 
 
@@ -53,3 +52,20 @@ class ClassificationScores(nn.Module):
         """Forgets all rows."""
         self.loss.reset()
         self.confusion.reset()
+
+
+MOST_CLASSES = 32_768
+"""The confusion matrix of more takes over 8 GiB; ImageNet's 21,841 classes are among the most that anyone has."""
+
+
+def check_number_of_classes(number: int) -> None:
+    """Refuses a number that cannot be one of classes, as when labels such as 20230001 are taken for class numbers.
+
+    Raises:
+        ValueError: more than `MOST_CLASSES`.
+    """
+    if number > MOST_CLASSES:
+        raise ValueError(
+            f"{number:,} classes are more than {MOST_CLASSES:,}, whose confusion matrix takes {8 * MOST_CLASSES**2:,} "
+            "bytes: are the labels classes, or numbers of another kind (identities, dates, values to predict)?"
+        )

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lhy_lightning.data.augmentation.transforms import (
     FILL_VALUES,
+    GREY,
     Fill,
     affine,
     affine_matrices,
@@ -31,7 +32,6 @@ from lhy_lightning.data.augmentation.transforms import (
     strong_draws,
     uniform,
 )
-from lhy_lightning.data.images.reading.readers import GREY
 
 CACHED_NUMBERS = 2**18  # float32 numbers of a working set that fits a core's cache
 

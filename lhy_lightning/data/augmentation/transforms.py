@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lhy_lightning.data.images.reading.readers import GREY
+GREY = 128  # a picture that cannot be read, and the fill named "grey"
 
 Fill = Literal["black", "grey", "white", "border", "reflect"]
 FILL_VALUES = {"black": 0, "grey": GREY, "white": 255}

@@ -13,7 +13,7 @@ from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, S
 from lhy_lightning.core.distributed import rank_and_world
 from lhy_lightning.data.augmentation.augmentation import Augmentation
 from lhy_lightning.data.augmentation.transforms import Fill, scale_to_contract
-from lhy_lightning.data.base import PictureDataModule, ResumableLoader
+from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.domains.domain_arguments import check_domain_arguments
 from lhy_lightning.data.domains.domain_datasets import (
     DomainBatches,
@@ -32,6 +32,7 @@ from lhy_lightning.data.domains.domain_splits import (
 )
 from lhy_lightning.data.domains.domain_transforms import Change
 from lhy_lightning.data.images.arguments import check_crop
+from lhy_lightning.data.images.base import PictureDataModule
 from lhy_lightning.data.images.image_datasets import PlainPictures, TrainPictures
 from lhy_lightning.data.images.image_report import describe_splits, tell_of_classes, tell_of_sources
 from lhy_lightning.data.images.image_sets import common_range

@@ -14,11 +14,12 @@ from torch.utils.data import DataLoader
 from lhy_lightning.data.augmentation.augmentation import Augmentation
 from lhy_lightning.data.augmentation.edges import INPUT_TRANSFORMS
 from lhy_lightning.data.augmentation.transforms import centre_crop, scale_to_contract
-from lhy_lightning.data.base import PictureDataModule, ResumableLoader
+from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.image_pairs.pair_datasets import PairPictures
 from lhy_lightning.data.image_pairs.pair_readers import PairedPool, cut_in_halves, looks_single, matched
 from lhy_lightning.data.image_pairs.two_sides import Side, find_sides
 from lhy_lightning.data.images.arguments import check_numbers, kept_and_cut
+from lhy_lightning.data.images.base import PictureDataModule
 from lhy_lightning.data.images.image_report import describe_splits, tell_of_sources
 from lhy_lightning.data.images.image_sets import ImageSets, common_range
 from lhy_lightning.data.images.image_splits import Division, Split

@@ -11,9 +11,10 @@ from torch.utils.data import DataLoader
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, SHARE, Range, ranges
 from lhy_lightning.data.augmentation.augmentation import Augmentation
 from lhy_lightning.data.augmentation.transforms import Fill, centre_crop, scale_to_contract
-from lhy_lightning.data.base import PictureDataModule, ResumableLoader
+from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.controls import Control, most_frequent_class
 from lhy_lightning.data.images.arguments import check_crop, check_numbers, kept_and_cut
+from lhy_lightning.data.images.base import PictureDataModule
 from lhy_lightning.data.images.image_datasets import (
     EvalPictures,
     PairedBatches,

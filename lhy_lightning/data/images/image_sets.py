@@ -5,7 +5,6 @@ from copy import copy
 
 import numpy as np
 
-from lhy_lightning.data.class_counts import check_number_of_classes
 from lhy_lightning.data.images.image_store import PictureStore, Pool, read_headers
 from lhy_lightning.data.images.reading.bit_depth import range_in_use
 from lhy_lightning.data.images.reading.image_labels import LONGEST_NUMBER, places_of
@@ -13,6 +12,7 @@ from lhy_lightning.data.images.reading.image_sources import OpenedSplit, cache_f
 from lhy_lightning.data.images.reading.readers import PictureSet, Resize
 from lhy_lightning.data.sources.folders import Role, natural
 from lhy_lightning.data.splits import UNLABELLED
+from lhy_lightning.metrics.classification import check_number_of_classes
 
 ORDER: tuple[Role, ...] = ("train", "val", "test", "unlabelled")
 

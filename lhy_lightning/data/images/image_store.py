@@ -23,9 +23,10 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from lhy_lightning.core.atomic_files import whole_file
+from lhy_lightning.data.augmentation.transforms import GREY
 from lhy_lightning.data.cache_checks import BlockSums, same_bytes, tell_damage
 from lhy_lightning.data.images.image_facts import ImageFacts, doubtful_images
-from lhy_lightning.data.images.reading.readers import GREY, PictureSet, Resize
+from lhy_lightning.data.images.reading.readers import PictureSet, Resize
 
 VERSION = 3  # of the files' layout and of decoding: raise it and old files are not used any more
 SMALL = 3e-4  # seconds: pictures that decode faster are decoded in one thread (measured: .2 to .4 ms is the turn)

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from lhy_lightning.data.images.reading.folder_tree import list_pictures
 from lhy_lightning.data.images.reading.image_sources import LABEL_COLUMNS
-from lhy_lightning.data.sources.folders import list_pictures, subfolders
+from lhy_lightning.data.sources.folders import subfolders
 from lhy_lightning.data.sources.tables import TABLES, read_table
 
 CLASS_FOLDERS = "put the pictures of each class in a folder named after it ({0}/cat/, {0}/dog/)"

@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
+
+from lhy_lightning.data.sources.tables import short
 
 Kind = Literal["squad", "cmrc", "drcd", "homework"]
 
@@ -127,9 +129,3 @@ class QuestionSet:
                 f"{self.origin}: {len(twice):,} ids stand for several questions, {twice[0]!r} for {ids[twice[0]]}. "
                 "Answers are written by id: give every question one of its own."
             )
-
-
-def short(value: Any) -> str:
-    """A value in a message, which may be a whole paragraph."""
-    written = repr(value)
-    return written if len(written) <= 60 else f"{written[:60]} …"

@@ -191,3 +191,9 @@ def _blocks(rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:
 
 def _columns(block: list[list[str]]) -> list[Any]:
     return [pa.array([cell or None for cell in column], pa.string()) for column in zip(*block, strict=True)]
+
+
+def short(value: Any) -> str:
+    """A value in a message, which may be a whole paragraph."""
+    written = repr(value)
+    return written if len(written) <= 60 else f"{written[:60]} …"

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from lhy_lightning.data.images.reading.image_sources import is_saved, open_hub
 from lhy_lightning.data.sources.folders import nearest_existing, role_of
+from lhy_lightning.data.sources.hub import is_saved, open_hub
 
 Split = Literal["train", "val", "test"]
 Text = TypeVar("Text")

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lhy_lightning.data.images.reading.image_sources import is_saved, open_hub
-from lhy_lightning.data.questions.question_set import short
 from lhy_lightning.data.sources.column_files import check_widths, tabbed_rows, usual_width
 from lhy_lightning.data.sources.folders import nearest_existing, role_of
-from lhy_lightning.data.sources.tables import TABLES, column_values, read_table
+from lhy_lightning.data.sources.hub import is_saved, open_hub
+from lhy_lightning.data.sources.tables import TABLES, column_values, read_table, short
 from lhy_lightning.data.sources.utf8_files import open_lines
 from lhy_lightning.data.translation.line_alignment import parting_line
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from lhy_lightning.core.atomic_files import whole_file
-from lhy_lightning.data.cache_checks import tell_damage
+from lhy_lightning.core.checksums import made_anew
+from lhy_lightning.core.distributed import rank_and_world
 
 FeatureNetwork = Callable[[Tensor], Tensor]
 """Pictures (N, C, H, W) float32 in [-1, 1] to features (N, D)."""
@@ -231,8 +233,8 @@ def real_statistics(
     try:
         found = FeatureStatistics.load(path)
     except (FileNotFoundError, ValueError):
-        if path.exists():
-            tell_damage(path)
+        if path.exists() and rank_and_world()[0] == 0:
+            warnings.warn(made_anew(path), stacklevel=2)
         found = statistics_of(pictures, network, device=device)
         found.save(path)
     check_enough(found.count, found.mean.numel(), which="real", allow_few=allow_few)

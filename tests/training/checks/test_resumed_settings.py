@@ -13,7 +13,8 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 import lhy_lightning
 from lhy_lightning import GAN, ImageClassifier, ImageDataModule
 from lhy_lightning.cli.runs.asked_settings import LEARNT
-from lhy_lightning.data.base import CourseDataModule, PictureDataModule
+from lhy_lightning.data.base import CourseDataModule
+from lhy_lightning.data.images.base import PictureDataModule
 from lhy_lightning.training.checks.resumed_settings import INITIAL, check_data, same_value, settings_that_act
 
 DATA_MODULES = [getattr(lhy_lightning, name) for name in lhy_lightning.__all__ if name.endswith("DataModule")]

@@ -19,7 +19,6 @@ from lhy_lightning.data.images.reading.image_files import open_image
 
 Resize = Literal["stretch", "crop"]
 MODES = {1: "L", 3: "RGB"}
-GREY = 128  # a picture that cannot be read, and the fill named "grey"
 WHITE = 255  # what transparent pictures are laid over
 
 

@@ -15,10 +15,9 @@ import pytest
 from PIL import Image
 
 from lhy_lightning import DomainDataModule, ImageDataModule
-from lhy_lightning.data.class_counts import MOST_CLASSES
 from lhy_lightning.data.images.reading.image_labels import places_of
 from lhy_lightning.data.images.reading.image_sources import open_source
-from lhy_lightning.metrics.classification import ClassificationScores
+from lhy_lightning.metrics.classification import MOST_CLASSES, ClassificationScores
 
 
 def table(folder: Path, labels: Sequence[Any], name: str = "train.csv") -> Path:
@@ -184,7 +183,7 @@ def test_paths_as_windows_writes_them_are_found(tmp_path: Path) -> None:
 
 ORDER = """
 import os, sys, random, pathlib
-from lhy_lightning.data.sources.folders import list_folder
+from lhy_lightning.data.images.reading.folder_tree import list_folder
 from lhy_lightning.data.images.reading.image_labels import read_labels
 if sys.argv[1] == "shuffled":
     listed = pathlib.Path.iterdir

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from lhy_lightning.data.sources.folders import list_folder, natural, nearest_existing, role_of
+from lhy_lightning.data.images.reading.folder_tree import list_folder
+from lhy_lightning.data.sources.folders import natural, nearest_existing, role_of
 
 Writer = Callable[..., Path]
 
