@@ -30,7 +30,7 @@ from torch import Tensor
 from lhy_lightning.cli.recipes import find_recipe
 from lhy_lightning.data.tokenizers.special_tokens import PAD
 from lhy_lightning.data.translation.translation_data import TranslationDataModule
-from lhy_lightning.seq2seq.guided_attention import diagonality
+from lhy_lightning.seq2seq.losses.guided_attention import diagonality
 from lhy_lightning.seq2seq.translator import Translator, gold_inputs
 
 

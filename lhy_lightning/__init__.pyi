@@ -97,7 +97,7 @@ from .optim.optimizers import parameter_groups as parameter_groups
 from .optim.schedules import build_schedule as build_schedule
 from .seq2seq.bleu_training import BleuTranslator as BleuTranslator
 from .seq2seq.exposure import ScheduledSamplingTranslator as ScheduledSamplingTranslator
-from .seq2seq.losses import projected_cross_entropy as projected_cross_entropy
+from .seq2seq.losses.sequence_losses import projected_cross_entropy as projected_cross_entropy
 from .seq2seq.networks import TranslationNetwork as TranslationNetwork
 from .seq2seq.pictures import translation_attention_figure as translation_attention_figure
 from .seq2seq.predictions import Homework5Txt as Homework5Txt

@@ -10,13 +10,13 @@ from lhy_lightning.core.argument_ranges import POSITIVE, SHARE, Range, ranges
 from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS, PAD
 from lhy_lightning.decoding.sampling import sample
 from lhy_lightning.metrics.texts.sentence_bleu import sentence_bleu_ids
-from lhy_lightning.seq2seq.networks import length_limits
-from lhy_lightning.seq2seq.risk import (
+from lhy_lightning.seq2seq.losses.risk import (
     distinct_samples,
     minimum_risk_loss,
     self_critical_loss,
     sequence_log_probability,
 )
+from lhy_lightning.seq2seq.networks import length_limits
 from lhy_lightning.seq2seq.translator import Batch, Translator
 
 

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lhy_lightning.decoding.interface import Seq2SeqBody
-from lhy_lightning.seq2seq.rnn_attention import full_precision
+from lhy_lightning.seq2seq.rnn.attention import full_precision
 
 # A softmax's float32 sum is off one by less than this, and must not be taken for attention that ran off the end.
 ROUNDING = 1e-5

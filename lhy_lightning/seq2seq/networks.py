@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lhy_lightning.decoding.interface import Decoded, DecoderState, Memory, Seq2SeqBody
 from lhy_lightning.seq2seq.copying import CopyHead, copy_log_probabilities
-from lhy_lightning.seq2seq.rnn import RecurrentTranslator
+from lhy_lightning.seq2seq.rnn.rnn import RecurrentTranslator
 from lhy_lightning.seq2seq.transformer import Transformer
 
 PAD, UNK = 0, 3

@@ -24,8 +24,8 @@ from lhy_lightning.metrics.texts.translation import TranslationMetrics
 from lhy_lightning.optim import build_optimizer, parameter_groups
 from lhy_lightning.seq2seq.copying import CopyHead, copy_negative_log_likelihood
 from lhy_lightning.seq2seq.decode import decode
-from lhy_lightning.seq2seq.guided_attention import coverage_loss, diagonality, guided_attention_loss
-from lhy_lightning.seq2seq.losses import projected_cross_entropy
+from lhy_lightning.seq2seq.losses.guided_attention import coverage_loss, diagonality, guided_attention_loss
+from lhy_lightning.seq2seq.losses.sequence_losses import projected_cross_entropy
 from lhy_lightning.seq2seq.networks import TranslationNetwork, build_body
 from lhy_lightning.seq2seq.pictures import TranslationPictures
 from lhy_lightning.seq2seq.predictions import TranslationsFile

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lhy_lightning.seq2seq.copying import CopyHead, copy_log_probabilities, copy_negative_log_likelihood
-from lhy_lightning.seq2seq.rnn import RecurrentTranslator
+from lhy_lightning.seq2seq.rnn.rnn import RecurrentTranslator
 
 VOCABULARY, UNKNOWN, EOS = 7, 2, 2
 # The second row has one unknown word, twice; the first has two; EOS at the end, padding behind it.

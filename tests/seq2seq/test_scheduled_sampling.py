@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lhy_lightning.decoding.interface import Decoded, Memory, Seq2SeqBody
-from lhy_lightning.seq2seq.rnn import RecurrentTranslator
+from lhy_lightning.seq2seq.rnn.rnn import RecurrentTranslator
 from lhy_lightning.seq2seq.scheduled_sampling import (
     free_running_states,
     mix_inputs,

@@ -18,7 +18,7 @@ from lhy_lightning.decoding.scoring import force_decode, score_tokens, token_log
 from lhy_lightning.seq2seq.copying import CopyHead
 from lhy_lightning.seq2seq.marian import to_marian
 from lhy_lightning.seq2seq.networks import TranslationNetwork
-from lhy_lightning.seq2seq.rnn import RecurrentTranslator
+from lhy_lightning.seq2seq.rnn.rnn import RecurrentTranslator
 from lhy_lightning.seq2seq.transformer import Transformer
 from tests.seq2seq.toy_decoder import BOS, EOS, plain_beam_search, sources
 

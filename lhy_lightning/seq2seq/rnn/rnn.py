@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lhy_lightning.decoding.interface import Decoded, DecoderState, Memory
-from lhy_lightning.seq2seq.rnn_attention import (
+from lhy_lightning.seq2seq.rnn.attention import (
     AdditiveAttention,
     GeneralAttention,
     LocationAttention,

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lhy_lightning.seq2seq.losses import label_smoothed_cross_entropy, projected_cross_entropy
+from lhy_lightning.seq2seq.losses.sequence_losses import label_smoothed_cross_entropy, projected_cross_entropy
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
 TARGETS = torch.tensor([0, 2])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lhy_lightning.seq2seq.risk import (
+from lhy_lightning.seq2seq.losses.risk import (
     distinct_samples,
     minimum_risk_loss,
     self_critical_loss,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lhy_lightning.seq2seq.guided_attention import coverage_loss, diagonality, guided_attention_loss
+from lhy_lightning.seq2seq.losses.guided_attention import coverage_loss, diagonality, guided_attention_loss
 
 SOURCE, TARGET = [4, 2, 5], [3, 6, 1]  # tokens of each sentence
 

@@ -1,0 +1,1 @@
+"""What translation is trained on beside, or in place of, cross-entropy."""
