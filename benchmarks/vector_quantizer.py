@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 from turns import add_clock
 
-from lhy_lightning.autoencoders.vector_quantizer import VectorQuantizer
+from lhy_lightning.autoencoders.quantizers.vector_quantizer import VectorQuantizer
 
 OURS, THEIRS = "VectorQuantizer", "vector-quantize-pytorch"
 DECAY, RESTART_BELOW, BETA = 0.99, 2.0, 0.25

@@ -28,9 +28,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lhy_lightning import ImageDataModule
-from lhy_lightning.autoencoders.code_use import code_perplexity
 from lhy_lightning.autoencoders.networks import ConvDecoder, ConvEncoder
-from lhy_lightning.autoencoders.vector_quantizer import Quantized, VectorQuantizer
+from lhy_lightning.autoencoders.quantizers.code_use import code_perplexity
+from lhy_lightning.autoencoders.quantizers.vector_quantizer import Quantized, VectorQuantizer
 from lhy_lightning.autoencoders.vqvae import VQVAENetwork
 from lhy_lightning.core.atomic_files import write_whole
 

@@ -12,12 +12,12 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from lhy_lightning.autoencoders.code_use import code_perplexity, collapse_warning, usage
 from lhy_lightning.autoencoders.networks import ConvDecoder, ConvEncoder, check_halving
 from lhy_lightning.autoencoders.predictions import LatentsFile
+from lhy_lightning.autoencoders.quantizers.code_use import code_perplexity, collapse_warning, usage
+from lhy_lightning.autoencoders.quantizers.two_levels import TwoLevelNetwork
+from lhy_lightning.autoencoders.quantizers.vector_quantizer import Quantized, VectorQuantizer
 from lhy_lightning.autoencoders.reconstruction import Batch, ReconstructionModule
-from lhy_lightning.autoencoders.two_levels import TwoLevelNetwork
-from lhy_lightning.autoencoders.vector_quantizer import Quantized, VectorQuantizer
 from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, Range, ranges
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.autoencoders.vector_quantizer import VectorQuantizer
+from lhy_lightning.autoencoders.quantizers.vector_quantizer import VectorQuantizer
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

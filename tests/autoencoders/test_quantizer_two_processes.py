@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from lhy_lightning.autoencoders.vector_quantizer import VectorQuantizer
+from lhy_lightning.autoencoders.quantizers.vector_quantizer import VectorQuantizer
 from tests.processes import run_forked, torchrun_environments
 
 SIZE, DIM, ROWS, STEPS = 8, 3, 32, 4

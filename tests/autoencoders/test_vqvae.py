@@ -115,7 +115,7 @@ def test_two_levels_have_a_coarse_map_that_the_fine_one_is_encoded_with(tmp_path
 
 
 def test_a_quantizer_of_ones_own_is_one_method(tmp_path: Path) -> None:
-    from lhy_lightning.autoencoders.finite_scalar import FiniteScalarQuantizer
+    from lhy_lightning.autoencoders.quantizers.finite_scalar import FiniteScalarQuantizer
 
     class Scalars(VQVAE):
         def build_quantizer(self) -> torch.nn.Module:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from lhy_lightning.autoencoders.homework import AnomalyTable, Homework8Csv
+from lhy_lightning.autoencoders.anomaly.homework import AnomalyTable, Homework8Csv
 from lhy_lightning.autoencoders.predictions import ErrorsCsv
 from lhy_lightning.callbacks.class_table import PredictionsCsv
 from lhy_lightning.callbacks.prediction_file import UNREADABLE, PredictionFile

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import nn
 
-from lhy_lightning.autoencoders.vector_quantizer import VectorQuantizer
+from lhy_lightning.autoencoders.quantizers.vector_quantizer import VectorQuantizer
 from lhy_lightning.layers.precision import take_any_input
 from lhy_lightning.optim import AveragedWeights
 from tests.smallest_data import module_and_data

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lhy_lightning.autoencoders.code_use import code_perplexity, usage
-from lhy_lightning.autoencoders.kmeans import drawn_vectors, kmeans, sums_by_code
-from lhy_lightning.autoencoders.nearest_codes import nearest_codes
-from lhy_lightning.autoencoders.straight_through import rotation_trick, straight_through
+from lhy_lightning.autoencoders.quantizers.code_use import code_perplexity, usage
+from lhy_lightning.autoencoders.quantizers.kmeans import drawn_vectors, kmeans, sums_by_code
+from lhy_lightning.autoencoders.quantizers.nearest_codes import nearest_codes
+from lhy_lightning.autoencoders.quantizers.straight_through import rotation_trick, straight_through
 from lhy_lightning.core.distributed import sum_over_ranks
 from lhy_lightning.layers.precision import keeping_precision
 

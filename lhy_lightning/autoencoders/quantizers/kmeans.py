@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lhy_lightning.autoencoders.nearest_codes import nearest_codes
+from lhy_lightning.autoencoders.quantizers.nearest_codes import nearest_codes
 from lhy_lightning.core.distributed import rank_and_world, sum_over_ranks
 
 

@@ -8,9 +8,9 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.autoencoders.code_use import code_perplexity, usage
-from lhy_lightning.autoencoders.straight_through import straight_through
-from lhy_lightning.autoencoders.vector_quantizer import Quantized
+from lhy_lightning.autoencoders.quantizers.code_use import code_perplexity, usage
+from lhy_lightning.autoencoders.quantizers.straight_through import straight_through
+from lhy_lightning.autoencoders.quantizers.vector_quantizer import Quantized
 from lhy_lightning.core.distributed import sum_over_ranks
 
 

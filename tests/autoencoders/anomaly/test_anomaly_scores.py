@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from lhy_lightning.autoencoders.anomaly_networks import NETWORKS, encoder_and_decoder
-from lhy_lightning.autoencoders.anomaly_scores import (
+from lhy_lightning.autoencoders.anomaly.anomaly_networks import NETWORKS, encoder_and_decoder
+from lhy_lightning.autoencoders.anomaly.anomaly_scores import (
     activations,
     classifier_score,
     error_map,

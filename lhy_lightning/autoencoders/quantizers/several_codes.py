@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.autoencoders.straight_through import straight_through
-from lhy_lightning.autoencoders.vector_quantizer import Quantized, VectorQuantizer
+from lhy_lightning.autoencoders.quantizers.straight_through import straight_through
+from lhy_lightning.autoencoders.quantizers.vector_quantizer import Quantized, VectorQuantizer
 
 
 def numbered(quantizers: nn.ModuleList) -> dict[str, Tensor]:

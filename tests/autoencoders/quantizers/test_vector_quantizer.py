@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lhy_lightning.autoencoders import nearest_codes as nearest
-from lhy_lightning.autoencoders.kmeans import kmeans
-from lhy_lightning.autoencoders.nearest_codes import nearest_codes
-from lhy_lightning.autoencoders.straight_through import rotation_trick, straight_through
-from lhy_lightning.autoencoders.vector_quantizer import VectorQuantizer
+from lhy_lightning.autoencoders.quantizers import nearest_codes as nearest
+from lhy_lightning.autoencoders.quantizers.kmeans import kmeans
+from lhy_lightning.autoencoders.quantizers.nearest_codes import nearest_codes
+from lhy_lightning.autoencoders.quantizers.straight_through import rotation_trick, straight_through
+from lhy_lightning.autoencoders.quantizers.vector_quantizer import VectorQuantizer
 
 SIZE, DIM = 6, 3
 

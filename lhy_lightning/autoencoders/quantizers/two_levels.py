@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lhy_lightning.autoencoders.networks import ConvDecoder, ConvEncoder
-from lhy_lightning.autoencoders.vector_quantizer import Quantized
+from lhy_lightning.autoencoders.quantizers.vector_quantizer import Quantized
 
 
 class TwoLevelNetwork(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.autoencoders.code_transformer import draw_codes
+from lhy_lightning.autoencoders.prior.code_transformer import draw_codes
 
 
 def gate(x: Tensor) -> Tensor:

@@ -11,13 +11,13 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
-from lhy_lightning.autoencoders.anomaly_networks import (
+from lhy_lightning.autoencoders.anomaly.anomaly_networks import (
     DetectorNetwork,
     encoder_and_decoder,
     latent_numbers,
 )
-from lhy_lightning.autoencoders.anomaly_pictures import HeatMapPictures
-from lhy_lightning.autoencoders.anomaly_scores import (
+from lhy_lightning.autoencoders.anomaly.anomaly_pictures import HeatMapPictures
+from lhy_lightning.autoencoders.anomaly.anomaly_scores import (
     activations,
     classifier_score,
     error_map,
@@ -28,8 +28,8 @@ from lhy_lightning.autoencoders.anomaly_scores import (
     pixel_score,
     smoothed,
 )
-from lhy_lightning.autoencoders.homework import AnomalyTable
-from lhy_lightning.autoencoders.made_anomalies import (
+from lhy_lightning.autoencoders.anomaly.homework import AnomalyTable
+from lhy_lightning.autoencoders.anomaly.made_anomalies import (
     MADE,
     Made,
     fit_for_moves,

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback
 from torch import Tensor, nn
 
-from lhy_lightning.autoencoders.code_transformer import CodeTransformer
-from lhy_lightning.autoencoders.pixelcnn import GatedPixelCNN
-from lhy_lightning.autoencoders.prior_pictures import DrawnPictures
+from lhy_lightning.autoencoders.prior.code_transformer import CodeTransformer
+from lhy_lightning.autoencoders.prior.pixelcnn import GatedPixelCNN
+from lhy_lightning.autoencoders.prior.prior_pictures import DrawnPictures
 from lhy_lightning.autoencoders.vqvae import VQVAE
 from lhy_lightning.callbacks.sampled_pictures import SampledPictures
 from lhy_lightning.core.argument_ranges import COUNT, ranges

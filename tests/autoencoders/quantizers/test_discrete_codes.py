@@ -7,9 +7,9 @@ from math import exp
 import pytest
 import torch
 
-from lhy_lightning.autoencoders.code_use import code_perplexity as perplexity
-from lhy_lightning.autoencoders.code_use import collapse_warning, usage
-from lhy_lightning.autoencoders.discrete_codes import BinaryCodes, OneHotCodes, gumbel_temperature
+from lhy_lightning.autoencoders.quantizers.code_use import code_perplexity as perplexity
+from lhy_lightning.autoencoders.quantizers.code_use import collapse_warning, usage
+from lhy_lightning.autoencoders.quantizers.discrete_codes import BinaryCodes, OneHotCodes, gumbel_temperature
 
 
 @pytest.mark.parametrize("gradient", ["straight_through", "gumbel"])

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lhy_lightning.autoencoders.finite_scalar import FiniteScalarQuantizer
-from lhy_lightning.autoencoders.several_codes import GroupedQuantizer, ResidualQuantizer
-from lhy_lightning.autoencoders.vector_quantizer import VectorQuantizer
+from lhy_lightning.autoencoders.quantizers.finite_scalar import FiniteScalarQuantizer
+from lhy_lightning.autoencoders.quantizers.several_codes import GroupedQuantizer, ResidualQuantizer
+from lhy_lightning.autoencoders.quantizers.vector_quantizer import VectorQuantizer
 
 SIZE, DIM = 8, 4
 

@@ -9,7 +9,7 @@ from lightning.pytorch import Trainer
 from matplotlib import colormaps
 from torch import Tensor
 
-from lhy_lightning.autoencoders.made_anomalies import pasted_by_row
+from lhy_lightning.autoencoders.anomaly.made_anomalies import pasted_by_row
 from lhy_lightning.autoencoders.pictures import ValidationPictures
 from lhy_lightning.callbacks.images import picture_grid, save_picture
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lhy_lightning.autoencoders.straight_through import straight_through
+from lhy_lightning.autoencoders.quantizers.straight_through import straight_through
 
 Gradient = Literal["straight_through", "gumbel"]
 

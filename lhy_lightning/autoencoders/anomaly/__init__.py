@@ -1,0 +1,1 @@
+"""Anomaly detection by what an auto-encoder cannot reconstruct."""

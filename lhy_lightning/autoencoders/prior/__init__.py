@@ -1,0 +1,1 @@
+"""Which codes follow which: a Transformer or PixelCNN over the codes of a VQ-VAE."""

@@ -1,0 +1,1 @@
+"""Codes of a codebook: how they are found, learnt and passed gradients through."""
