@@ -67,13 +67,13 @@ from .data.sequences.ragged import ragged as ragged
 from .data.tokenizers.encoder_tokenizer import EncoderTokenizer as EncoderTokenizer
 from .data.translation.translation_data import TranslationDataModule as TranslationDataModule
 from .decoding.beam import beam_search as beam_search
-from .gan.cyclegan import CycleGAN as CycleGAN
 from .gan.gan import GAN as GAN
 from .gan.homework import Homework6Faces as Homework6Faces
+from .gan.image_translation.cyclegan import CycleGAN as CycleGAN
+from .gan.image_translation.pix2pix import Pix2Pix as Pix2Pix
 from .gan.losses import discriminator_loss as discriminator_loss
 from .gan.losses import generator_loss as generator_loss
 from .gan.penalties import gradient_penalty as gradient_penalty
-from .gan.pix2pix import Pix2Pix as Pix2Pix
 from .gan.wgan import SNGAN as SNGAN
 from .gan.wgan import WGAN as WGAN
 from .gan.wgan import WGANGP as WGANGP

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
 from lhy_lightning.core.seeding import derive_seed, run_seed
-from lhy_lightning.gan.cyclegan import CycleGAN
-from lhy_lightning.gan.image_pool import ImagePool
-from lhy_lightning.gan.pix2pix import Pix2Pix
+from lhy_lightning.gan.image_translation.cyclegan import CycleGAN
+from lhy_lightning.gan.image_translation.image_pool import ImagePool
+from lhy_lightning.gan.image_translation.pix2pix import Pix2Pix
 from tests.cnn.pictures_to_fit import silent_trainer
 from tests.gan.translators_to_fit import DarkAndBright, Kill, KilledError, Negatives
 from tests.processes import run_forked, torchrun_environments

@@ -15,7 +15,6 @@ BREACHES: dict[str, list[str]] = {
     "crowded folders": [
         "adaptation",
         "bert",
-        "gan",
     ],
     "long files": [
         "adaptation/adaptation.py",
@@ -35,8 +34,8 @@ BREACHES: dict[str, list[str]] = {
         "data/tokenizers/encoder_tokenizer.py",
         "data/translation/parallel_files.py",
         "data/translation/translation_data.py",
-        "gan/cyclegan.py",
         "gan/gan.py",
+        "gan/image_translation/cyclegan.py",
         "seq2seq/rnn/rnn.py",
         "seq2seq/scheduled_sampling.py",
         "seq2seq/translator.py",

@@ -20,7 +20,7 @@ from lhy_lightning.cli.__main__ import main
 from lhy_lightning.cli.runs.run_settings import check_run_settings
 from lhy_lightning.cnn.ensemble import ProbabilityAverage
 from lhy_lightning.gan.evaluation import feature_network
-from lhy_lightning.gan.translation_evaluation import TranslationEvaluation
+from lhy_lightning.gan.image_translation.translation_evaluation import TranslationEvaluation
 from lhy_lightning.metrics.generation.inception_features import InceptionFeatures
 from lhy_lightning.seq2seq.translator_ensemble import TranslatorEnsemble
 from lhy_lightning.training.checkpoints import WholeFileCheckpointIO, class_path, load_modules, read_checkpoint

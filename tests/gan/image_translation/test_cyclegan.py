@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
-from lhy_lightning.gan.cyclegan import CycleGAN
-from lhy_lightning.gan.translated_pictures import file_names
-from lhy_lightning.gan.translation_evaluation import TranslationEvaluation
+from lhy_lightning.gan.image_translation.cyclegan import CycleGAN
+from lhy_lightning.gan.image_translation.translated_pictures import file_names
+from lhy_lightning.gan.image_translation.translation_evaluation import TranslationEvaluation
 from tests.cnn.pictures_to_fit import silent_trainer
 from tests.gan.translators_to_fit import DarkAndBright, Kill, KilledError, domain
 
@@ -202,7 +202,8 @@ def test_classifiers_tell_whether_labels_are_kept_and_domains_reached(
     halves = torch.cat([torch.ones(8, 4), -torch.ones(8, 4)], 1)
     known = {"label": Sums(halves, ("right", "left")), "domain": Sums(torch.ones(8, 8), ("dark", "bright"))}
     monkeypatch.setattr(
-        "lhy_lightning.gan.translation_evaluation.load_modules", lambda paths, _: [known[path.stem] for path in paths]
+        "lhy_lightning.gan.image_translation.translation_evaluation.load_modules",
+        lambda paths, _: [known[path.stem] for path in paths],
     )
     for name in known:
         (tmp_path / f"{name}.ckpt").touch()

@@ -7,10 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lhy_lightning.gan.image_translation.patch_discriminator import PatchDiscriminator
+from lhy_lightning.gan.image_translation.translation_networks import (
+    CycleGANGenerator,
+    ResidualBlock,
+    reflected_by_slices,
+)
+from lhy_lightning.gan.image_translation.unet import UNet
 from lhy_lightning.gan.norms import has_batch_norm
-from lhy_lightning.gan.patch_discriminator import PatchDiscriminator
-from lhy_lightning.gan.translation_networks import CycleGANGenerator, ResidualBlock, reflected_by_slices
-from lhy_lightning.gan.unet import UNet
 
 
 def parameters(network: nn.Module) -> int:

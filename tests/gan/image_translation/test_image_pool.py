@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lhy_lightning.gan.image_pool import ImagePool
+from lhy_lightning.gan.image_translation.image_pool import ImagePool
 
 
 def numbered(first: int, count: int) -> Tensor:

@@ -11,10 +11,10 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from lhy_lightning.core.argument_ranges import BELOW_ONE, CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
+from lhy_lightning.gan.image_translation.patch_discriminator import PatchDiscriminator
+from lhy_lightning.gan.image_translation.translated_pictures import TranslatedPictures, TranslationPictures, as_channels
+from lhy_lightning.gan.image_translation.unet import UNet
 from lhy_lightning.gan.losses import discriminator_loss, generator_loss, loss_terms
-from lhy_lightning.gan.patch_discriminator import PatchDiscriminator
-from lhy_lightning.gan.translated_pictures import TranslatedPictures, TranslationPictures, as_channels
-from lhy_lightning.gan.unet import UNet
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last
 from lhy_lightning.metrics.averages import Mean

@@ -10,14 +10,14 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 from lhy_lightning.core.argument_ranges import BELOW_ONE, CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
-from lhy_lightning.gan.image_pool import ImagePool
+from lhy_lightning.gan.image_translation.image_pool import ImagePool
+from lhy_lightning.gan.image_translation.patch_discriminator import PatchDiscriminator
+from lhy_lightning.gan.image_translation.translated_pictures import TranslatedPictures, TranslationPictures
+from lhy_lightning.gan.image_translation.translation_evaluation import TranslationEvaluation
+from lhy_lightning.gan.image_translation.translation_networks import CycleGANGenerator
+from lhy_lightning.gan.image_translation.unet import UNet
 from lhy_lightning.gan.losses import discriminator_loss, generator_loss, loss_terms
-from lhy_lightning.gan.patch_discriminator import PatchDiscriminator
 from lhy_lightning.gan.penalties import clip_weights_
-from lhy_lightning.gan.translated_pictures import TranslatedPictures, TranslationPictures
-from lhy_lightning.gan.translation_evaluation import TranslationEvaluation
-from lhy_lightning.gan.translation_networks import CycleGANGenerator
-from lhy_lightning.gan.unet import UNet
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.optim import AveragedWeights

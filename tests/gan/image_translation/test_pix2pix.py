@@ -14,7 +14,7 @@ from torch.nn.functional import softplus
 from torch.optim import Optimizer
 
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
-from lhy_lightning.gan.pix2pix import Pix2Pix
+from lhy_lightning.gan.image_translation.pix2pix import Pix2Pix
 from tests.cnn.pictures_to_fit import silent_trainer
 from tests.gan.translators_to_fit import Kill, KilledError, Negatives
 
