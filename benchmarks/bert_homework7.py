@@ -27,8 +27,8 @@ from lightning.pytorch import seed_everything
 from over_seeds import mean_and_error
 from turns import add_clock, default_trainer, quietly
 
-from lhy_lightning.bert.homework import Homework7Csv
-from lhy_lightning.bert.question_answering import BertQuestionAnswering
+from lhy_lightning.bert.questions.homework import Homework7Csv
+from lhy_lightning.bert.questions.question_answering import BertQuestionAnswering
 from lhy_lightning.cli.pipeline import read_recipe
 from lhy_lightning.cli.recipes import find_recipe
 from lhy_lightning.data.questions.question_data import QuestionAnsweringDataModule

@@ -37,7 +37,7 @@ from grouped_rows import order_of_rows
 from lightning.pytorch import Callback, seed_everything
 from turns import Side, add_clock, default_trainer, quietly
 
-from lhy_lightning.bert.question_answering import BertQuestionAnswering
+from lhy_lightning.bert.questions.question_answering import BertQuestionAnswering
 from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.questions.question_data import QuestionAnsweringDataModule
 from lhy_lightning.data.questions.question_files import open_questions

@@ -33,10 +33,10 @@ from .autoencoders.rate_distortion import through_jpeg as through_jpeg
 from .autoencoders.reconstruction import picture_errors as picture_errors
 from .autoencoders.vqvae import VQVAE as VQVAE
 from .bert.classifier import BertClassifier as BertClassifier
-from .bert.homework import Homework7Csv as Homework7Csv
 from .bert.looking import attention_of as attention_of
 from .bert.looking import word_similarity as word_similarity
-from .bert.question_answering import BertQuestionAnswering as BertQuestionAnswering
+from .bert.questions.homework import Homework7Csv as Homework7Csv
+from .bert.questions.question_answering import BertQuestionAnswering as BertQuestionAnswering
 from .bert.tagger import BertTagger as BertTagger
 from .callbacks.checkpoint_average import AverageCheckpoints as AverageCheckpoints
 from .callbacks.images import picture_grid as picture_grid

@@ -7,7 +7,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer, seed_everything
 
-from lhy_lightning.bert.question_answering import BertQuestionAnswering
+from lhy_lightning.bert.questions.question_answering import BertQuestionAnswering
 from lhy_lightning.data.questions.question_data import QuestionAnsweringDataModule
 from tests.bert.question_files import DATA, MODEL, write_homework
 from tests.two_networks import float16

@@ -14,7 +14,6 @@ BREACHES: dict[str, list[str]] = {
     "loose files of data": [],
     "crowded folders": [
         "adaptation",
-        "bert",
     ],
     "long files": [
         "adaptation/adaptation.py",

@@ -15,7 +15,7 @@ import yaml
 
 import lhy_lightning
 from lhy_lightning import CodePrior, ImageClassifier, Translator
-from lhy_lightning.bert.ensemble import QuestionAnsweringEnsemble
+from lhy_lightning.bert.questions.ensemble import QuestionAnsweringEnsemble
 from lhy_lightning.cli.__main__ import main
 from lhy_lightning.cli.runs.run_settings import check_run_settings
 from lhy_lightning.cnn.ensemble import ProbabilityAverage

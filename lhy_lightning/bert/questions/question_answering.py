@@ -12,12 +12,12 @@ from lightning.pytorch import Callback
 from torch import Tensor
 from torch.nn import functional
 
-from lhy_lightning.bert.answers import Answered, read_answers
-from lhy_lightning.bert.ensemble import QuestionAnsweringEnsemble
 from lhy_lightning.bert.module import Batch, BertModule, EvaluatedSplit
 from lhy_lightning.bert.predictions import AnswersById, AnswersJson
-from lhy_lightning.bert.reading import Reading, questions_about
-from lhy_lightning.bert.span_search import QuestionSpans, Search, WindowSpans, best_spans, combine
+from lhy_lightning.bert.questions.answers import Answered, read_answers
+from lhy_lightning.bert.questions.ensemble import QuestionAnsweringEnsemble
+from lhy_lightning.bert.questions.reading import Reading, questions_about
+from lhy_lightning.bert.questions.span_search import QuestionSpans, Search, WindowSpans, best_spans, combine
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, any_number, ranges
 from lhy_lightning.data.questions.window_batches import IGNORED
 from lhy_lightning.data.questions.windows import WindowSettings

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from lhy_lightning.bert.answers import Answered, read_answers
-from lhy_lightning.bert.span_search import QuestionSpans
+from lhy_lightning.bert.questions.answers import Answered, read_answers
+from lhy_lightning.bert.questions.span_search import QuestionSpans
 from lhy_lightning.data.questions.window_batches import EvaluationWindows, WindowMaker
 from lhy_lightning.data.questions.windows import WindowSettings
 from lhy_lightning.data.sequences.ragged import Ragged, ragged

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lhy_lightning.bert.span_search import QuestionSpans
+from lhy_lightning.bert.questions.span_search import QuestionSpans
 from lhy_lightning.data.sequences.ragged import Ragged
 
 _JOINER = "\u200d"

@@ -12,12 +12,12 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
-from lhy_lightning.bert.answers import Answered, Span, whole_characters
 from lhy_lightning.bert.classifier import BertClassifier
-from lhy_lightning.bert.ensemble import QuestionAnsweringEnsemble, merge
-from lhy_lightning.bert.homework import Homework7Csv
 from lhy_lightning.bert.module import BertModule
-from lhy_lightning.bert.question_answering import BertQuestionAnswering
+from lhy_lightning.bert.questions.answers import Answered, Span, whole_characters
+from lhy_lightning.bert.questions.ensemble import QuestionAnsweringEnsemble, merge
+from lhy_lightning.bert.questions.homework import Homework7Csv
+from lhy_lightning.bert.questions.question_answering import BertQuestionAnswering
 from lhy_lightning.data.questions.question_data import QuestionAnsweringDataModule
 from lhy_lightning.metrics.texts.answer_texts import DEFINITIONS
 from lhy_lightning.training.checkpoints import class_path

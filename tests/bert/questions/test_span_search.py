@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lhy_lightning.bert.span_search import BROKEN, WindowSpans, best_spans, combine
+from lhy_lightning.bert.questions.span_search import BROKEN, WindowSpans, best_spans, combine
 
 
 def windows(rows: int, width: int, seed: int) -> tuple[torch.Tensor, ...]:

@@ -10,9 +10,9 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
-from lhy_lightning.bert.answers import Answered, Span
-from lhy_lightning.bert.reading import Reading
-from lhy_lightning.bert.span_search import QuestionSpans, WindowSpans
+from lhy_lightning.bert.questions.answers import Answered, Span
+from lhy_lightning.bert.questions.reading import Reading
+from lhy_lightning.bert.questions.span_search import QuestionSpans, WindowSpans
 from lhy_lightning.data.questions.question_set import Question
 from lhy_lightning.data.questions.windows import WindowSettings
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
