@@ -11,13 +11,18 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from lhy_lightning.adaptation.class_confusion import class_confusion
 from lhy_lightning.adaptation.domain_batch_norm import tell_source_rows, with_domain_norms
 from lhy_lightning.adaptation.domain_pictures import DomainPictures, Projection
-from lhy_lightning.adaptation.entropy import conditional_entropy, label_balance, pseudo_label_loss
-from lhy_lightning.adaptation.evaluated_rows import EvaluatedRows, Rows, accuracy_of
+from lhy_lightning.adaptation.losses.class_confusion import class_confusion
+from lhy_lightning.adaptation.losses.entropy import conditional_entropy, label_balance, pseudo_label_loss
 from lhy_lightning.adaptation.networks import feature_extractor, features_of, label_predictor
-from lhy_lightning.adaptation.selection_table import SELECTION, SelectionTable, refuse_target_labels, selection_scores
+from lhy_lightning.adaptation.selection.evaluated_rows import EvaluatedRows, Rows, accuracy_of
+from lhy_lightning.adaptation.selection.selection_table import (
+    SELECTION,
+    SelectionTable,
+    refuse_target_labels,
+    selection_scores,
+)
 from lhy_lightning.callbacks.class_table import PredictionsCsv
 from lhy_lightning.core.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, SHARE, SHARE_OF_STEPS, Names, ranges
 from lhy_lightning.layers.evaluation_mode import evaluation_mode

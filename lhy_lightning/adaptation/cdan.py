@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lhy_lightning.adaptation.conditional_adversarial import conditional_map, entropy_weights
 from lhy_lightning.adaptation.dann import DANN
+from lhy_lightning.adaptation.losses.conditional_adversarial import conditional_map, entropy_weights
 from lhy_lightning.core.argument_ranges import COUNT, ranges
 
 

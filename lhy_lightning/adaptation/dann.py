@@ -10,12 +10,12 @@ from lightning.pytorch import Callback
 from torch import Tensor, nn
 
 from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
-from lhy_lightning.adaptation.domain_loss import domain_accuracy, domain_loss
-from lhy_lightning.adaptation.domain_watch import DomainWatch
-from lhy_lightning.adaptation.evaluated_rows import Rows
+from lhy_lightning.adaptation.losses.domain_loss import domain_accuracy, domain_loss
 from lhy_lightning.adaptation.networks import perceptron
-from lhy_lightning.adaptation.proxy_distance import fresh_domain_accuracy, proxy_a_distance
 from lhy_lightning.adaptation.schedules import reversal_coefficient
+from lhy_lightning.adaptation.selection.domain_watch import DomainWatch
+from lhy_lightning.adaptation.selection.evaluated_rows import Rows
+from lhy_lightning.adaptation.selection.proxy_distance import fresh_domain_accuracy, proxy_a_distance
 from lhy_lightning.core.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.layers.gradient_reversal import GradientReversal
 

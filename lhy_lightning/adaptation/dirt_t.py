@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from lhy_lightning.adaptation.adaptation import Batch
-from lhy_lightning.adaptation.cluster_assumption import ClusterAssumption, frozen_copy
-from lhy_lightning.adaptation.entropy import conditional_entropy
-from lhy_lightning.adaptation.virtual_adversarial import divergence
+from lhy_lightning.adaptation.losses.cluster_assumption import ClusterAssumption, frozen_copy
+from lhy_lightning.adaptation.losses.entropy import conditional_entropy
+from lhy_lightning.adaptation.losses.virtual_adversarial import divergence
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, ranges
 
 

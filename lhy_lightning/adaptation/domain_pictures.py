@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 from matplotlib.figure import Figure
 
-from lhy_lightning.adaptation.proxy_distance import fresh_domain_accuracy, proxy_a_distance
+from lhy_lightning.adaptation.selection.proxy_distance import fresh_domain_accuracy, proxy_a_distance
 from lhy_lightning.callbacks.images import save_picture
 
 Projection = Literal["tsne", "pca", "none"]

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
-from lhy_lightning.adaptation.evaluated_rows import Rows
-from lhy_lightning.adaptation.generalization_losses import GroupDRO, irm_penalty, mixup_across_domains
+from lhy_lightning.adaptation.losses.generalization_losses import GroupDRO, irm_penalty, mixup_across_domains
+from lhy_lightning.adaptation.selection.evaluated_rows import Rows
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, POSITIVE, Range, ranges
 
 Method = Literal["erm", "group_dro", "irm", "mixup"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
-from lhy_lightning.adaptation.classifier_discrepancy import classifier_discrepancy
+from lhy_lightning.adaptation.losses.classifier_discrepancy import classifier_discrepancy
 from lhy_lightning.core.argument_ranges import CLIP, COUNT, ranges
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
-from lhy_lightning.adaptation.moments import coral, mmd
+from lhy_lightning.adaptation.losses.moments import coral, mmd
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, ranges
 
 

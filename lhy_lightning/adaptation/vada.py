@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from lhy_lightning.adaptation.adaptation import Batch
-from lhy_lightning.adaptation.cluster_assumption import ClusterAssumption
 from lhy_lightning.adaptation.dann import DANN
-from lhy_lightning.adaptation.entropy import conditional_entropy
+from lhy_lightning.adaptation.losses.cluster_assumption import ClusterAssumption
+from lhy_lightning.adaptation.losses.entropy import conditional_entropy
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, ranges
 
 

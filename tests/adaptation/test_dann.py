@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 
 from lhy_lightning import DANN, SourceOnly
-from lhy_lightning.adaptation.domain_loss import domain_loss
+from lhy_lightning.adaptation.losses.domain_loss import domain_loss
 from lhy_lightning.adaptation.schedules import reversal_coefficient
 from lhy_lightning.training.checkpoints import read_checkpoint
 from tests.adaptation.two_domains import SMALL, Batch, TwoDomains, fit, some_batch

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lhy_lightning import DomainGeneralization, SourceOnly
-from lhy_lightning.adaptation.generalization_losses import GroupDRO, irm_penalty, mixup_across_domains
+from lhy_lightning.adaptation.losses.generalization_losses import GroupDRO, irm_penalty, mixup_across_domains
 from lhy_lightning.cli.__main__ import main
 from lhy_lightning.core.distributed import rank_and_world
 from lhy_lightning.training.checkpoints import read_checkpoint

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from lhy_lightning import CDAN, DANN, DIRTT, MCC, MCD, VADA, MomentMatching, SourceOnly
 from lhy_lightning.adaptation.adaptation import AdaptationModule
-from lhy_lightning.adaptation.class_confusion import class_confusion
-from lhy_lightning.adaptation.conditional_adversarial import entropy_weights
-from lhy_lightning.adaptation.domain_loss import domain_loss
-from lhy_lightning.adaptation.moments import coral, mmd
+from lhy_lightning.adaptation.losses.class_confusion import class_confusion
+from lhy_lightning.adaptation.losses.conditional_adversarial import entropy_weights
+from lhy_lightning.adaptation.losses.domain_loss import domain_loss
+from lhy_lightning.adaptation.losses.moments import coral, mmd
 from lhy_lightning.training.csv_logger import RunLogger
 from tests.adaptation.two_domains import SMALL, ResumableDomains, TwoDomains, fit, some_batch
 from tests.going_on import Unbroken

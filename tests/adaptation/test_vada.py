@@ -11,8 +11,8 @@ from lightning.pytorch.callbacks import LambdaCallback
 from torch import Tensor
 
 from lhy_lightning import DANN, VADA, SourceOnly
-from lhy_lightning.adaptation.domain_loss import domain_loss
-from lhy_lightning.adaptation.virtual_adversarial import virtual_adversarial_perturbation
+from lhy_lightning.adaptation.losses.domain_loss import domain_loss
+from lhy_lightning.adaptation.losses.virtual_adversarial import virtual_adversarial_perturbation
 from tests.adaptation.two_domains import SMALL, Batch, TwoDomains, fit, some_batch
 
 WEIGHTS: dict[str, Any] = {"source_smoothness": 0.7, "target_cluster": 0.2, "coefficient": 0.3, "radius": 1.5}

@@ -12,9 +12,7 @@ BREACHES: dict[str, list[str]] = {
     "rooms on no floor": [],
     "loose files": [],
     "loose files of data": [],
-    "crowded folders": [
-        "adaptation",
-    ],
+    "crowded folders": [],
     "long files": [
         "adaptation/adaptation.py",
         "autoencoders/anomaly/anomaly_detector.py",

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from lhy_lightning.adaptation.generalization_losses import GroupDRO, irm_penalty, mixup_across_domains
+from lhy_lightning.adaptation.losses.generalization_losses import GroupDRO, irm_penalty, mixup_across_domains
 from tests.processes import free_port, run_forked
 
 LOSSES, DOMAINS = torch.tensor([1.0, 3.0, 0.5, 2.0]), torch.tensor([0, 0, 2, 0])

@@ -10,7 +10,7 @@ import torch
 
 from lhy_lightning.adaptation.domain_pictures import draw_domains
 from lhy_lightning.adaptation.domain_pictures import features_in_the_plane as in_the_plane
-from lhy_lightning.adaptation.domain_watch import DomainWatch
+from lhy_lightning.adaptation.selection.domain_watch import DomainWatch
 from lhy_lightning.callbacks.images import figure_to_array
 
 

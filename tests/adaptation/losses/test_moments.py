@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lhy_lightning.adaptation.moments import FACTORS, coral, mmd
+from lhy_lightning.adaptation.losses.moments import FACTORS, coral, mmd
 
 
 def domains(n: int = 5, m: int = 3, size: int = 4, shift: float = 1.0) -> tuple[Tensor, Tensor]:

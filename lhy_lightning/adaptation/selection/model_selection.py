@@ -16,8 +16,8 @@ from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lhy_lightning.adaptation.entropy import information_maximisation
-from lhy_lightning.adaptation.proxy_distance import domain_classifier, domain_rows
+from lhy_lightning.adaptation.losses.entropy import information_maximisation
+from lhy_lightning.adaptation.selection.proxy_distance import domain_classifier, domain_rows
 from lhy_lightning.layers.precision import widened
 
 __all__ = [

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lhy_lightning.adaptation.class_confusion import class_confusion
+from lhy_lightning.adaptation.losses.class_confusion import class_confusion
 
 
 def by_loops(rows: list[list[float]], temperature: float) -> float:

@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.adaptation.virtual_adversarial import virtual_adversarial_loss, virtual_adversarial_perturbation
+from lhy_lightning.adaptation.losses.virtual_adversarial import (
+    virtual_adversarial_loss,
+    virtual_adversarial_perturbation,
+)
 
 
 def network() -> nn.Module:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lhy_lightning.adaptation.domain_loss import domain_accuracy, domain_loss
+from lhy_lightning.adaptation.losses.domain_loss import domain_accuracy, domain_loss
 
 SOURCE, TARGET = torch.tensor([-2.0, 1.0, 0.5]), torch.tensor([3.0, -1.0])
 

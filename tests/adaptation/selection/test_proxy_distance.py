@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lhy_lightning.adaptation.proxy_distance import fresh_domain_accuracy, proxy_a_distance
+from lhy_lightning.adaptation.selection.proxy_distance import fresh_domain_accuracy, proxy_a_distance
 
 
 def features(count: int, shift: float, *, seed: int, size: int = 5) -> Tensor:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lhy_lightning.adaptation.classifier_discrepancy import classifier_discrepancy
+from lhy_lightning.adaptation.losses.classifier_discrepancy import classifier_discrepancy
 
 
 def test_it_is_the_mean_over_rows_of_the_papers_sum_over_classes() -> None:

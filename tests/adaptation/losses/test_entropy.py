@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lhy_lightning.adaptation.entropy import (
+from lhy_lightning.adaptation.losses.entropy import (
     conditional_entropy,
     entropy,
     information_maximisation,

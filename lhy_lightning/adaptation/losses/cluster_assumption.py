@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lhy_lightning.adaptation.adaptation import AdaptationModule
-from lhy_lightning.adaptation.virtual_adversarial import virtual_adversarial_divergences
+from lhy_lightning.adaptation.losses.virtual_adversarial import virtual_adversarial_divergences
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, POSITIVE, ranges
 from lhy_lightning.layers.batch_statistics import running_statistics_kept
 from lhy_lightning.optim import AveragedWeights

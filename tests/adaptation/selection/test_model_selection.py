@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lhy_lightning.adaptation.model_selection import (
+from lhy_lightning.adaptation.selection.model_selection import (
     density_ratio,
     importance_weighted_accuracy,
     importance_weighted_mean,

@@ -10,8 +10,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from lhy_lightning.adaptation.evaluated_rows import Rows
-from lhy_lightning.adaptation.model_selection import (
+from lhy_lightning.adaptation.selection.evaluated_rows import Rows
+from lhy_lightning.adaptation.selection.model_selection import (
     density_ratio,
     importance_weighted_mean,
     information_maximisation,

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lhy_lightning.adaptation.conditional_adversarial import (
+from lhy_lightning.adaptation.losses.conditional_adversarial import (
     MultilinearMap,
     RandomizedMap,
     conditional_map,

@@ -1,0 +1,1 @@
+"""What domain adaptation and generalization add to the loss."""
