@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_a_topic_is_the_folder_below_the_tests() -> None:
     assert topic_of("tests/gan/test_losses.py::test_it[a/b.py::c]") == "gan"
     assert topic_of("tests/data/images/test_folders.py::test_it") == "data"
-    assert topic_of("tests/cli/test_front.py::test_it") == BESIDE
+    assert topic_of("tests/test_package.py::test_it") == BESIDE
 
 
 def test_over_budget_is_a_line_of_warning_below_the_table() -> None:

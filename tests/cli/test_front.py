@@ -16,7 +16,7 @@ HEAVY = {"torch", "lightning", "transformers", "datasets", "numpy", "wandb"}
 def test_help_recipes_and_copy_import_nothing_heavy(tmp_path: Path) -> None:
     script = f"""
 import sys
-from lhy_lightning import cli
+from lhy_lightning.cli import __main__ as cli
 assert cli.main(["--help"]) == cli.main([]) == cli.main(["--version"]) == cli.main(["recipes"]) == 0
 assert cli.main(["recipes", "quickstart"]) == cli.main(["copy", "quickstart", "mine.yaml"]) == 0
 assert cli.main(["trian"]) == 2
