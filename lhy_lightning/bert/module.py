@@ -33,7 +33,7 @@ from lhy_lightning.data.tokenizers.encoder_source import loaded
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.optim import build_optimizer, build_schedule
 from lhy_lightning.training.checkpoints import class_path
-from lhy_lightning.training.hub import plain, saved_file, saved_settings, tuples
+from lhy_lightning.training.hub import HubModule, plain, saved_file, saved_settings, tuples
 from lhy_lightning.training.module import CourseModule
 from lhy_lightning.training.token_normalization import TokenNormalization
 
@@ -305,7 +305,7 @@ class BertModule(CourseModule):
             self.network.save_pretrained(str(save_directory))
             self.vocabulary.transformers().save_pretrained(str(save_directory))
             return None
-        return super(CourseModule, self).save_pretrained(save_directory, **arguments)
+        return super(HubModule, self).save_pretrained(save_directory, **arguments)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         if self.network is None:

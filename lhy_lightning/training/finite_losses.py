@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
+from torch.amp import GradScaler
 from torch.nn.parameter import is_lazy
 
 NEVER = 2**62
@@ -210,3 +211,70 @@ def stop_at_non_finite_losses(trainer: Trainer, module: LightningModule) -> None
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     others = [callback for callback in callbacks if not isinstance(callback, StopAtNonFiniteLoss)]
     callbacks[:] = [StopAtNonFiniteLoss(module), *others]
+
+
+class FiniteModule(LightningModule):
+    """A module that stops where a loss or a weight is no number, and writes and loads no such weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finite_losses = FiniteLosses()
+        self.open_buffers: set[str] | None = None
+        """Buffers that are not finite before training, once known: masks of -inf, or numbers still to be found."""
+
+    @property
+    def gradient_scaler(self) -> GradScaler | None:
+        """That of precision 16-mixed."""
+        return getattr(self.trainer.precision_plugin, "scaler", None)
+
+    def cures(self, name: str) -> str:
+        """What may help where the loss of network `name`, "" for all of the module, is not finite."""
+        lr = self.hparams.get("lr")
+        slower = "lower the learning rate" + ("" if lr is None else f" (--model.lr, now {lr})")
+        clip = self.trainer.gradient_clip_val
+        return slower + ", clip gradients (--trainer.gradient_clip_val" + (f", now {clip})" if clip else " 1)")
+
+    def check_losses(self) -> None:
+        """Waits for the device and stops all ranks where the loss of a step so far was not finite.
+
+        Raises:
+            NonFiniteError: names the first such step.
+        """
+        self.finite_losses.check(self.trainer.world_size, self.cures)
+
+    def find_open_buffers(self) -> None:
+        """Notes which buffers are not finite in a module that has not been trained or loaded yet."""
+        names, bad = non_finite(dict(self.named_buffers()))
+        self.open_buffers = (self.open_buffers or set()) | {n for n, found in zip(names, bad, strict=True) if found}
+
+    def checked(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What of a state dict has to be finite: all but `open_buffers`."""
+        if self.open_buffers is None:
+            self.find_open_buffers()
+        return {name: value for name, value in state.items() if name not in (self.open_buffers or ())}
+
+    def check_weights(self, state: Mapping[str, Tensor], then: str | None = None) -> None:
+        """Waits for the device and stops all ranks where weights of a state dict are not finite.
+
+        Args:
+            state: (part of) a state dict; `open_buffers` are left out.
+            then: what follows from it; if not given, what it means in training.
+
+        Raises:
+            NonFiniteError: names the first such tensor.
+        """
+        check_weights(
+            self.checked(state),
+            self.trainer.world_size,
+            device=self.trainer.strategy.root_device,
+            then=then or f"{self.cures('')}. No checkpoint is written of it",
+        )
+
+    def check_loaded(self, state: Mapping[str, Tensor], source: str) -> None:
+        """Refuses weights that are not finite, on each rank alike, as all read them from one file.
+
+        Raises:
+            NonFiniteError: names the first such tensor.
+        """
+        then = f"{source} is of a run that diverged. Take a checkpoint from before"
+        check_weights(self.checked(state), then=then)

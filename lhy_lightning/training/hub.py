@@ -2,16 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from huggingface_hub import hf_hub_download
+from huggingface_hub import ModelHubMixin, hf_hub_download
+from safetensors.torch import save_model
 
+from lhy_lightning.core.checksums import check_tensors, tensor_checksums
 from lhy_lightning.core.trusted_classes import check_settings
 from lhy_lightning.training.checkpoints import (
     class_path,
     is_path_of,
 )
-from lhy_lightning.training.checks.checkpoint_fit import json_settings
+from lhy_lightning.training.checks.checkpoint_fit import json_settings, load_safetensors
+from lhy_lightning.training.finite_losses import FiniteModule
 
 
 def plain(value: Any) -> Any:
@@ -52,3 +55,54 @@ def saved_settings(file: Path, cls: type) -> dict[str, Any]:
         raise TypeError(f"{file.parent} was saved by {made_by}, not by {class_path(cls)}: load it with its own class.")
     check_settings(settings, cls, file)
     return settings
+
+
+class HubModule(FiniteModule, ModelHubMixin):
+    """A module that `save_pretrained` writes, with all that rebuilds it, and `from_pretrained` opens."""
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> str | None:
+        """Writes `config.json` (class and arguments) and `model.safetensors`; `push_to_hub=True` uploads them."""
+        config = {"class_path": class_path(type(self)), **plain(dict(self.hparams))}
+        return super().save_pretrained(save_directory, config=config, **kwargs)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **arguments: Any) -> Self:
+        """As the hub's mixin has it, which reads the settings of a folder before `_from_pretrained` does.
+
+        Raises:
+            ValueError: they are no JSON, or no settings.
+        """
+        config = Path(pretrained_model_name_or_path) / "config.json"
+        if config.is_file():
+            json_settings(config)
+        return super().from_pretrained(pretrained_model_name_or_path, **arguments)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        save_model(self, str(save_directory / "model.safetensors"), tensor_checksums(self.state_dict()))
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        config: dict[str, Any] | None = None,
+        **arguments: Any,
+    ) -> Self:
+        place: dict[str, Any] = {
+            "revision": revision, "cache_dir": cache_dir, "token": token, "force_download": force_download,
+            "local_files_only": local_files_only,
+        }  # fmt: skip
+        files = [saved_file(model_id, name, **place) for name in ("config.json", "model.safetensors")]
+        settings = saved_settings(files[0], cls)
+        given = {name: value for name, value in arguments.items() if name in settings and value is not None}
+        module = cls(**{name: tuples(value) for name, value in {**settings, **given}.items()})
+        check_tensors(files[1])
+        module.find_open_buffers()
+        load_safetensors(module, files[1])
+        module.check_loaded(module.state_dict(), str(files[1]))
+        return module.eval()

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from huggingface_hub import ModelHubMixin
 from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -13,13 +12,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import GradClipAlgorithmType
 from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
-from safetensors.torch import save_model
-from torch import Tensor
-from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from lhy_lightning.core.argument_ranges import Names, Range, check_arguments, ranges
-from lhy_lightning.core.checksums import check_archive, check_tensors, tensor_checksums
+from lhy_lightning.core.checksums import check_archive
 from lhy_lightning.core.seeding import reseed_for_batch, run_seed
 from lhy_lightning.layers.batch_norm import refuse_single_values
 from lhy_lightning.optim import build_schedule
@@ -31,17 +27,24 @@ from lhy_lightning.training.checkpoints import (
     read_checkpoint,
     without_code,
 )
-from lhy_lightning.training.checks.checkpoint_fit import json_settings, load_safetensors, mismatch
+from lhy_lightning.training.checks.checkpoint_fit import mismatch
 from lhy_lightning.training.checks.data_fit import check_batch, check_data_module
 from lhy_lightning.training.checks.precision import check_precision, take_true_precision
 from lhy_lightning.training.checks.resumed_settings import ResumedSettings, check_data
 from lhy_lightning.training.checks.trainer_numbers import check_numbers
-from lhy_lightning.training.finite_losses import FiniteLosses, check_weights, non_finite, stop_at_non_finite_losses
-from lhy_lightning.training.hub import as_tuple, plain, saved_file, saved_settings, tuples
+from lhy_lightning.training.finite_losses import FiniteLosses, stop_at_non_finite_losses
+from lhy_lightning.training.hub import HubModule, as_tuple
 from lhy_lightning.training.resume import resume_exactly
 
+EvaluatedSplit = Literal["val", "test"]
 
-class CourseModule(LightningModule, ModelHubMixin):
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+class CourseModule(HubModule):
     """Base of the course's Lightning modules.
 
     A subclass takes plain data as constructor arguments, calls `self.save_hyperparameters()`, and keeps
@@ -57,6 +60,9 @@ class CourseModule(LightningModule, ModelHubMixin):
 
     later_metrics: tuple[str, ...] = ()
     """Patterns of logged figures that the validation batches before training leave out: they are not missed."""
+
+    built_from: tuple[str, ...] = ("image_size", "channels")
+    """Arguments that the networks are built from; those that are left out are learned from the data module."""
 
     needs_float32: str = ""
     """What of a training step would vanish with weights in half precision, in words; empty if nothing would."""
@@ -77,10 +83,7 @@ class CourseModule(LightningModule, ModelHubMixin):
 
     def __init__(self) -> None:
         super().__init__()
-        self.finite_losses = FiniteLosses()
         self._brought: list[Callback] = []
-        self.open_buffers: set[str] | None = None
-        """Buffers that are not finite before training, once known: masks of -inf, or numbers still to be found."""
 
     loaded_settings: Mapping[str, Any] = {}
     """Those of the checkpoint that is being loaded."""
@@ -102,6 +105,59 @@ class CourseModule(LightningModule, ModelHubMixin):
         # The networks are built by now. It may be called without a Trainer, as for any Lightning module.
         if self._trainer is not None:
             take_true_precision(self, self.trainer.precision_plugin)
+
+    # --- network ---------------------------------------------------------------------------------------------------
+
+    def build(self) -> None:
+        """Builds the networks, once all of `built_from` is known."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what network it has")
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the networks are there."""
+        return getattr(self, "network", None) is not None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether all is known that the networks are built from."""
+        return all(getattr(self, name) is not None for name in self.built_from)
+
+    def build_if_known(self) -> None:
+        """At the end of a constructor: builds the networks where the arguments tell all that they are built from."""
+        if self.is_known:
+            self.build()
+
+    def build_once(self) -> None:
+        """In `setup`, when the data has told what it can: builds the networks where they are not there yet.
+
+        Raises:
+            ValueError: names what is still not known.
+        """
+        if self.is_built:
+            return
+        self.check_known()
+        self.build()
+
+    def check_known(self) -> None:
+        """Raises ValueError where something is not known that the networks are built from."""
+        if not self.is_known:
+            names = listed(self.built_from)
+            raise ValueError(f"give {type(self).__name__} {names}, or fit it with a data module that tells them")
+
+    def built(self) -> Any:
+        """The network.
+
+        Raises:
+            RuntimeError: there is none yet.
+        """
+        if not self.is_built:
+            raise RuntimeError(self.no_network)
+        return getattr(self, "network", None)
+
+    @property
+    def no_network(self) -> str:
+        """What is said where a network is asked for that is not there yet."""
+        return f"there is no network yet: give {listed(self.built_from)}, or fit first"
 
     def note(self, name: str, value: Any) -> None:
         """Sets an argument that was left out, in the module and in what its checkpoints rebuild it from."""
@@ -182,55 +238,26 @@ class CourseModule(LightningModule, ModelHubMixin):
         algorithm = GradClipAlgorithmType(gradient_clip_algorithm or GradClipAlgorithmType.NORM)
         Precision.clip_gradients(precision, optimizer, gradient_clip_val, algorithm)
 
-    # --- losses and weights that are no numbers ----------------------------------------------------------------------
+    # --- evaluation ------------------------------------------------------------------------------------------------
 
-    @property
-    def gradient_scaler(self) -> GradScaler | None:
-        """That of precision 16-mixed."""
-        return getattr(self.trainer.precision_plugin, "scaler", None)
+    def evaluate(self, *arguments: Any, **named: Any) -> Any:
+        """Takes (batch, split): adds a batch of "val" or "test" to its figures; returns the output of the step."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it is evaluated: define `evaluate`")
 
-    def cures(self, name: str) -> str:
-        """What may help where the loss of network `name`, "" for all of the module, is not finite."""
-        lr = self.hparams.get("lr")
-        slower = "lower the learning rate" + ("" if lr is None else f" (--model.lr, now {lr})")
-        clip = self.trainer.gradient_clip_val
-        return slower + ", clip gradients (--trainer.gradient_clip_val" + (f", now {clip})" if clip else " 1)")
+    def report(self, *arguments: Any, **named: Any) -> None:
+        """Takes (split): logs its figures when all its batches were added, and begins new ones."""
 
-    def check_losses(self) -> None:
-        """Waits for the device and stops all ranks where the loss of a step so far was not finite.
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        return self.evaluate(batch, "val")
 
-        Raises:
-            NonFiniteError: names the first such step.
-        """
-        self.finite_losses.check(self.trainer.world_size, self.cures)
+    def test_step(self, batch: Any, batch_idx: int) -> Any:
+        return self.evaluate(batch, "test")
 
-    def find_open_buffers(self) -> None:
-        """Notes which buffers are not finite in a module that has not been trained or loaded yet."""
-        names, bad = non_finite(dict(self.named_buffers()))
-        self.open_buffers = (self.open_buffers or set()) | {n for n, found in zip(names, bad, strict=True) if found}
+    def on_validation_epoch_end(self) -> None:
+        self.report("val")
 
-    def checked(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What of a state dict has to be finite: all but `open_buffers`."""
-        if self.open_buffers is None:
-            self.find_open_buffers()
-        return {name: value for name, value in state.items() if name not in (self.open_buffers or ())}
-
-    def check_weights(self, state: Mapping[str, Tensor], then: str | None = None) -> None:
-        """Waits for the device and stops all ranks where weights of a state dict are not finite.
-
-        Args:
-            state: (part of) a state dict; `open_buffers` are left out.
-            then: what follows from it; if not given, what it means in training.
-
-        Raises:
-            NonFiniteError: names the first such tensor.
-        """
-        check_weights(
-            self.checked(state),
-            self.trainer.world_size,
-            device=self.trainer.strategy.root_device,
-            then=then or f"{self.cures('')}. No checkpoint is written of it",
-        )
+    def on_test_epoch_end(self) -> None:
+        self.report("test")
 
     # --- checkpoints -------------------------------------------------------------------------------------------------
 
@@ -281,15 +308,6 @@ class CourseModule(LightningModule, ModelHubMixin):
                 raise
             raise ValueError(said) from error
 
-    def check_loaded(self, state: Mapping[str, Tensor], source: str) -> None:
-        """Refuses weights that are not finite, on each rank alike, as all read them from one file.
-
-        Raises:
-            NonFiniteError: names the first such tensor.
-        """
-        then = f"{source} is of a run that diverged. Take a checkpoint from before"
-        check_weights(self.checked(state), then=then)
-
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.loaded_settings = checkpoint.get("hyper_parameters", {})
         made_by, own = checkpoint.get("class_path"), class_path(type(self))
@@ -324,52 +342,3 @@ class CourseModule(LightningModule, ModelHubMixin):
             TypeError: this module's predictions cannot be averaged.
         """
         raise TypeError(f"predictions of several {cls.__name__} cannot be averaged: give one --ckpt_path.")
-
-    # --- Hugging Face Hub ------------------------------------------------------------------------------------------
-
-    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> str | None:
-        """Writes `config.json` (class and arguments) and `model.safetensors`; `push_to_hub=True` uploads them."""
-        config = {"class_path": class_path(type(self)), **plain(dict(self.hparams))}
-        return super().save_pretrained(save_directory, config=config, **kwargs)
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **arguments: Any) -> Self:
-        """As the hub's mixin has it, which reads the settings of a folder before `_from_pretrained` does.
-
-        Raises:
-            ValueError: they are no JSON, or no settings.
-        """
-        config = Path(pretrained_model_name_or_path) / "config.json"
-        if config.is_file():
-            json_settings(config)
-        return super().from_pretrained(pretrained_model_name_or_path, **arguments)
-
-    def _save_pretrained(self, save_directory: Path) -> None:
-        save_model(self, str(save_directory / "model.safetensors"), tensor_checksums(self.state_dict()))
-
-    @classmethod
-    def _from_pretrained(
-        cls,
-        *,
-        model_id: str,
-        revision: str | None,
-        cache_dir: str | Path | None,
-        force_download: bool,
-        local_files_only: bool,
-        token: str | bool | None,
-        config: dict[str, Any] | None = None,
-        **arguments: Any,
-    ) -> Self:
-        place: dict[str, Any] = {
-            "revision": revision, "cache_dir": cache_dir, "token": token, "force_download": force_download,
-            "local_files_only": local_files_only,
-        }  # fmt: skip
-        files = [saved_file(model_id, name, **place) for name in ("config.json", "model.safetensors")]
-        settings = saved_settings(files[0], cls)
-        given = {name: value for name, value in arguments.items() if name in settings and value is not None}
-        module = cls(**{name: tuples(value) for name, value in {**settings, **given}.items()})
-        check_tensors(files[1])
-        module.find_open_buffers()
-        load_safetensors(module, files[1])
-        module.check_loaded(module.state_dict(), str(files[1]))
-        return module.eval()
