@@ -12,8 +12,6 @@ from unittest import mock
 import numpy as np
 from matplotlib.figure import Figure
 
-from lhy_lightning.bert.pictures import AttentionPictures
-from lhy_lightning.callbacks import images as pictures
 from lhy_lightning.callbacks.curves import Curves
 from lhy_lightning.cli.__main__ import main
 
@@ -30,11 +28,11 @@ def _white(figure: Figure) -> np.ndarray:
 
 @contextmanager
 def undrawn() -> Iterator[None]:
-    """Leaves curves and attention out and figures white: laying their texts out takes longer than a tiny training."""
+    """Leaves attention out, curves and figures white: laying their texts out takes longer than a tiny training."""
     with (
-        mock.patch.object(Curves, "_draw"),
-        mock.patch.object(AttentionPictures, "on_validation_end"),
-        mock.patch.object(pictures, "figure_to_array", _white),
+        mock.patch("lhy_lightning.callbacks.curves.draw_curves", return_value=Figure(figsize=(1, 1))),
+        mock.patch("lhy_lightning.bert.pictures.AttentionPictures.on_validation_end"),
+        mock.patch("lhy_lightning.callbacks.images.figure_to_array", _white),
     ):
         yield
 

@@ -46,6 +46,15 @@ def curves_at_the_end_alone() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def undrawn_figures() -> Iterator[None]:
+    """For files of tests that look at no figure but for its being there."""
+    from tests.command_runs import undrawn
+
+    with undrawn():
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Decoded pictures go to a folder of the test session."""

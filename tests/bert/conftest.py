@@ -1,6 +1,5 @@
 """A tiny encoder in a folder, as `transformers` saves one, and texts that need it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,6 @@ import torch
 from transformers import BertConfig, BertModel
 
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
-from tests.command_runs import undrawn
 
 TEXTS = [
     "the cat sat on the mat .", "a dog barked at the moon all night", "good food and a kind host", "bad food",
@@ -38,10 +36,3 @@ def write_encoder(
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, tokenizer: EncoderTokenizer) -> Path:
     return write_encoder(tmp_path_factory.mktemp("encoder"), tokenizer)
-
-
-@pytest.fixture(scope="module")
-def undrawn_figures() -> Iterator[None]:
-    """For files of tests that look at no figure."""
-    with undrawn():
-        yield

@@ -14,6 +14,8 @@ from lhy_lightning.cli.recipes import find_recipe, list_recipes
 from tests.picture_folders import Writer
 from tests.seq2seq.homework_folder import write_ted2020
 
+pytestmark = pytest.mark.usefixtures("undrawn_figures")
+
 NAMES = [recipe.name for recipe in list_recipes() if recipe.shipped]
 
 
