@@ -68,6 +68,7 @@ class SingleOptimizerModule(CourseModule):
         final_lr_factor: float = 0.0,
     ) -> None:
         super().__init__()
+        self.save_hyperparameters()  # those of the subclasses, too: here the defaults of all are known
         self.optimizer_settings = OptimizerSettings(optimizer, lr, betas, weight_decay)
         self.schedule_settings = ScheduleSettings(schedule, warmup_steps, final_lr_factor)
 
