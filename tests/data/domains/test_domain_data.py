@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from lhy_lightning.data.domains.domain_data import DomainDataModule
+from tests.shared_data import SHARED
 
 Writer = Callable[..., Path]
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # what is told besides
-SHARED = Path(__file__).parents[4] / "shared" / "data"
 SPLITS = ("source_train", "source_val", "target_train", "target_val", "test")
 
 

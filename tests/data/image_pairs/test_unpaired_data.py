@@ -17,9 +17,9 @@ from lhy_lightning.data import samplers
 from lhy_lightning.data.image_pairs import pair_datasets as pair_batches
 from lhy_lightning.data.image_pairs.pair_datasets import UnpairedBatches
 from lhy_lightning.data.image_pairs.unpaired_data import UnpairedImageDataModule
+from tests.shared_data import SHARED
 
 Writer = Callable[..., Path]
-SHARED = Path(__file__).parents[4] / "shared" / "data"
 
 
 def ready(

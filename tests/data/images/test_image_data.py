@@ -17,9 +17,9 @@ from lhy_lightning import ImageDataModule
 from lhy_lightning.data import samplers
 from lhy_lightning.data.images import image_datasets as picture_batches
 from lhy_lightning.data.images.reading.readers import FilePictures
+from tests.shared_data import SHARED
 
 Writer = Callable[..., Path]
-SHARED = Path(__file__).parents[4] / "shared" / "data"
 
 
 def ready(source: Path | str = "embedded:digits", stage: str = "fit", **options: Any) -> ImageDataModule:
