@@ -42,6 +42,8 @@ def free_port() -> int:
 
 def _enter(function: Callable[..., Any], environment: dict[str, str], arguments: tuple[Any, ...]) -> None:
     os.environ.update(environment)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as where a shell runs the tests in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)  # a forked child must not touch the parent's thread pool
     function(*arguments)
 

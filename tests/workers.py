@@ -74,7 +74,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if config.option.write_slow_files:
+    if config.option.write_slow_files and not hasattr(config, "workerinput"):
         spent = summed(config.pluginmanager.getplugin("budget").seconds, file_of)
         slow = {file: round(seconds) for file, seconds in spent.items() if seconds >= SLOW_FROM}
         SLOW_FILES.write_text(json.dumps(slow, indent=0) + "\n")
