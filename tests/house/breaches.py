@@ -23,8 +23,6 @@ BREACHES: dict[str, list[str]] = {
         "cnn/classifier.py",
         "data/domains/domain_data.py",
         "data/images/image_data.py",
-        "data/images/image_store.py",
-        "data/images/reading/readers.py",
         "data/labelled_texts/tagging_data.py",
         "data/labelled_texts/text_data.py",
         "data/questions/question_data.py",

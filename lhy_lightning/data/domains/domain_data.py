@@ -37,8 +37,8 @@ from lhy_lightning.data.images.image_datasets import PlainPictures, TrainPicture
 from lhy_lightning.data.images.image_report import describe_splits, tell_of_classes, tell_of_sources
 from lhy_lightning.data.images.image_sets import common_range
 from lhy_lightning.data.images.image_splits import Split, report_duplicates
-from lhy_lightning.data.images.image_store import Pool
 from lhy_lightning.data.images.reading.readers import Resize
+from lhy_lightning.data.images.store_pool import Pool
 from lhy_lightning.data.sources.folders import Role
 from lhy_lightning.data.splits import UNLABELLED, duplicates_between
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lhy_lightning.data.images.image_datasets import EvalPictures
-from lhy_lightning.data.images.image_store import Pool
+from lhy_lightning.data.images.store_pool import Pool
 from lhy_lightning.data.samplers import TrainBatches, endless_rows, rank_and_world
 
 Epoch = Literal["source", "target", "longer"]

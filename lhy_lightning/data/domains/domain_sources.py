@@ -11,8 +11,8 @@ from lhy_lightning.data.domains.domain_transforms import Change, changed
 from lhy_lightning.data.image_pairs.two_sides import Side
 from lhy_lightning.data.images.arguments import kept_and_cut
 from lhy_lightning.data.images.image_sets import ImageSets
-from lhy_lightning.data.images.image_store import Pool
 from lhy_lightning.data.images.reading.readers import Resize
+from lhy_lightning.data.images.store_pool import Pool
 from lhy_lightning.data.sources.folders import Role
 
 PHOTO_DIGITS = Side("embedded:photo_digits", "embedded:photo_digits_val", "embedded:photo_digits_test")

@@ -12,7 +12,7 @@ import numpy as np
 
 from lhy_lightning.data.images.image_sets import ImageSets
 from lhy_lightning.data.images.image_splits import Split, report_duplicates, report_unreadable
-from lhy_lightning.data.images.image_store import Pool
+from lhy_lightning.data.images.store_pool import Pool
 from lhy_lightning.data.sources.folders import Role
 from lhy_lightning.data.splits import UNLABELLED, first_of_each_class, held_out
 

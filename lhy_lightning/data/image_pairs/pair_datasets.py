@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lhy_lightning.data.images.image_splits import Split
-from lhy_lightning.data.images.image_store import Pool
+from lhy_lightning.data.images.store_pool import Pool
 from lhy_lightning.data.samplers import TrainBatches, endless_rows, rank_and_world
 
 SIDES = ("a", "b")

@@ -8,9 +8,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from lhy_lightning.data.images.image_sets import ImageSets
-from lhy_lightning.data.images.image_store import Pool, read_headers
+from lhy_lightning.data.images.image_store import read_headers
 from lhy_lightning.data.images.reading.bit_depth import DeepImage
 from lhy_lightning.data.images.reading.readers import FilePictures, PictureSet
+from lhy_lightning.data.images.store_pool import Pool
 from lhy_lightning.data.sources.folders import Role
 
 

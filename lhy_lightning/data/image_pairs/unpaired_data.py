@@ -18,9 +18,9 @@ from lhy_lightning.data.images.base import PictureDataModule
 from lhy_lightning.data.images.image_report import describe_splits, tell_of_sources
 from lhy_lightning.data.images.image_sets import ImageSets, common_range
 from lhy_lightning.data.images.image_splits import Division, Split
-from lhy_lightning.data.images.image_store import Pool
 from lhy_lightning.data.images.reading.readers import Resize
 from lhy_lightning.data.images.stages import roles_of_stage, splits_of_stage
+from lhy_lightning.data.images.store_pool import Pool
 from lhy_lightning.data.sources.folders import Role
 from lhy_lightning.data.splits import duplicates_between
 

@@ -31,10 +31,10 @@ from lhy_lightning.data.images.image_report import (
 )
 from lhy_lightning.data.images.image_sets import ImageSets
 from lhy_lightning.data.images.image_splits import Division, Split
-from lhy_lightning.data.images.image_store import Pool
 from lhy_lightning.data.images.missing_labels import missing_labels
 from lhy_lightning.data.images.reading.readers import Resize
 from lhy_lightning.data.images.stages import roles_of_stage, splits_of_stage
+from lhy_lightning.data.images.store_pool import Pool
 from lhy_lightning.data.samplers import TrainBatches
 from lhy_lightning.data.sources.folders import Role
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lhy_lightning.data.augmentation.transforms import centre_crop, scale_to_contract
-from lhy_lightning.data.images.image_store import Pool
+from lhy_lightning.data.images.store_pool import Pool
 from lhy_lightning.data.samplers import TrainBatches, endless_rows, rank_and_world
 from lhy_lightning.data.splits import UNLABELLED
 

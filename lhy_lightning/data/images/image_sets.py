@@ -5,11 +5,12 @@ from copy import copy
 
 import numpy as np
 
-from lhy_lightning.data.images.image_store import PictureStore, Pool, read_headers
+from lhy_lightning.data.images.image_store import PictureStore, read_headers
 from lhy_lightning.data.images.reading.bit_depth import range_in_use
 from lhy_lightning.data.images.reading.image_labels import LONGEST_NUMBER, places_of
 from lhy_lightning.data.images.reading.image_sources import OpenedSplit, cache_folder, open_source
 from lhy_lightning.data.images.reading.readers import PictureSet, Resize
+from lhy_lightning.data.images.store_pool import Pool
 from lhy_lightning.data.sources.folders import Role, natural
 from lhy_lightning.data.splits import UNLABELLED
 from lhy_lightning.metrics.classification import check_number_of_classes

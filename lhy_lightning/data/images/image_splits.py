@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lhy_lightning.data.images.image_store import Pool
+from lhy_lightning.data.images.store_pool import Pool
 from lhy_lightning.data.sources.folders import Role
 from lhy_lightning.data.splits import duplicates_between, first_of_each_class, fold_of_row, held_out, labelled_otherwise
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from lhy_lightning.data.images.image_sets import ImageSets
 from lhy_lightning.data.images.image_splits import Division, Split, divide, report_duplicates, report_unreadable
-from lhy_lightning.data.images.image_store import Pool
+from lhy_lightning.data.images.store_pool import Pool
 from lhy_lightning.data.sources.folders import Role
 
 

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from lhy_lightning.data.images import image_store as picture_store
-from lhy_lightning.data.images.image_store import PictureStore, Pool, read_headers
+from lhy_lightning.data.images.image_store import PictureStore, read_headers
 from lhy_lightning.data.images.reading.readers import FilePictures, decode
+from lhy_lightning.data.images.store_pool import Pool
 
 Writer = Callable[..., Path]
 

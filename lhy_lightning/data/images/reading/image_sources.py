@@ -13,7 +13,8 @@ from lhy_lightning.data.images.reading.bit_depth import Range
 from lhy_lightning.data.images.reading.float_arrays import FloatPictures
 from lhy_lightning.data.images.reading.folder_tree import list_folder
 from lhy_lightning.data.images.reading.image_labels import one_hot_columns, read_class_labels, read_labels, read_one_hot
-from lhy_lightning.data.images.reading.readers import ArrayPictures, PictureSet, TablePictures
+from lhy_lightning.data.images.reading.readers import ArrayPictures, PictureSet
+from lhy_lightning.data.images.reading.table_readers import TablePictures
 from lhy_lightning.data.sources.folders import Role, role_of
 from lhy_lightning.data.sources.hub import is_saved, open_hub
 from lhy_lightning.data.sources.tables import TABLES, file_fingerprint, read_table
