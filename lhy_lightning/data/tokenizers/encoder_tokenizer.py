@@ -6,21 +6,17 @@ often it is cut.
 """
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, normalizers, processors
 
 from lhy_lightning.data.tokenizers.encoder_source import loaded
+from lhy_lightning.data.tokenizers.wordpiece import SPECIALS, count_words, learn_pieces, word_pieces
 
-SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-"""Special tokens of a trained tokenizer, in the order of their ids, which begin with 0."""
-GOES_ON = "##"
-"""What a piece begins with that goes on a word."""
 ROLES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token", "bos_token", "eos_token")
 
 Pieces = list[np.ndarray]
@@ -127,10 +123,10 @@ class EncoderTokenizer:
         normalizer = normalizers.BertNormalizer(
             lowercase=lowercase, strip_accents=lowercase, handle_chinese_chars=not keep_words
         )
-        words = _words(normalizer.normalize_str(text) for text in texts)
+        words = count_words(normalizer.normalize_str(text) for text in texts)
         if not words:
             raise ValueError("no text to train a tokenizer on: every text is empty, or there is none.")
-        tokenizer = _word_pieces(_vocabulary(words, room))
+        tokenizer = word_pieces(learn_pieces(words, room))
         tokenizer.normalizer = normalizer
         tokenizer.add_special_tokens(list(SPECIALS))
         specials = [(name, SPECIALS.index(name)) for name in ("[CLS]", "[SEP]")]
@@ -259,48 +255,3 @@ class EncoderTokenizer:
             tuple(np.array(part, dtype=np.int64) for part in types),
             tuple(text_types),
         )
-
-
-# --- training ---------------------------------------------------------------------------------------------------------
-
-
-def _word_pieces(vocabulary: dict[str, int]) -> Tokenizer:
-    model = models.WordPiece(vocabulary, unk_token=SPECIALS[1], max_input_chars_per_word=100)
-    tokenizer = Tokenizer(model)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece(prefix=GOES_ON)
-    return tokenizer
-
-
-def _words(lines: Iterable[str]) -> Counter[str]:
-    """How often each word occurs, punctuation marks and Chinese characters among them."""
-    apart = Counter(part for line in lines for part in line.split())
-    cut, words = pre_tokenizers.BertPreTokenizer(), Counter[str]()
-    for part, count in apart.items():
-        for word, _ in cut.pre_tokenize_str(part):
-            words[word] += count
-    return words
-
-
-def _vocabulary(words: Counter[str], room: int) -> dict[str, int]:
-    """At most `room` pieces beside the special tokens, by the trainer of the `tokenizers` library.
-
-    That trainer numbers the pieces of one character in the order of a hash table, which changes from process to
-    process, and decides by these numbers between pairs that are equally frequent. So they are given to it in order, as
-    if they were special tokens, which it numbers first.
-    """
-    single = Counter[str]()
-    for word, count in words.items():
-        single[word[0]] += count
-        for character in word[1:]:
-            single[GOES_ON + character] += count
-    first = [*SPECIALS, *sorted(single, key=lambda piece: (-single[piece], piece))[:room]]
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=len(SPECIALS) + room, special_tokens=first, limit_alphabet=len(single) + 1, show_progress=False
-    )
-    trained = _word_pieces({})
-    lines = (" ".join([word] * count) for word, count in sorted(words.items()))
-    trained.train_from_iterator(lines, trainer)
-    found = trained.get_vocab(with_added_tokens=False)
-    kept = sorted(found, key=lambda piece: found[piece])[: len(SPECIALS) + room]
-    return {piece: number for number, piece in enumerate(kept)}

@@ -1,43 +1,20 @@
 """Opens parallel text by name: two line-aligned files, a tab-separated file, a table, a hub id, an embedded set."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
 
-from lhy_lightning.data.sources.column_files import check_widths, tabbed_rows, usual_width
 from lhy_lightning.data.sources.folders import nearest_existing, role_of
 from lhy_lightning.data.sources.hub import is_saved, open_hub
-from lhy_lightning.data.sources.tables import TABLES, column_values, read_table, short
+from lhy_lightning.data.sources.tables import TABLES, read_table
 from lhy_lightning.data.sources.utf8_files import open_lines
+from lhy_lightning.data.texts.text_sources import Split
 from lhy_lightning.data.translation.line_alignment import parting_line
-
-Split = Literal["train", "val", "test"]
+from lhy_lightning.data.translation.parallel_tables import ParallelText, open_tabbed, open_table, paired
 
 _TABBED = (".tsv", ".txt", ".tab")
 _TRAIN = re.compile(r"^(?:raw|train_dev\.raw)$")  # what homework 5 calls its training lines
 _PART = re.compile(r"^(train|valid|validation|val|dev|test)(?:[ ._-].*)?$")
-
-
-@dataclass
-class ParallelText:
-    """Line-aligned text, untouched.
-
-    Attributes:
-        source: N lines.
-        target: N lines; None where there are only sources.
-        origin: where it comes from, for messages.
-        placeholder: all targets are one and the same line (homework 5's `test.zh` is one 。 a line): no references.
-    """
-
-    source: list[str]
-    target: list[str] | None
-    origin: str
-    placeholder: bool = False
-
-    def __len__(self) -> int:
-        return len(self.source)
 
 
 def open_parallel(
@@ -79,13 +56,6 @@ def open_parallel(
     return _open_hub(source, langs, columns)
 
 
-def _paired(source: list[str], target: list[str] | None, origin: str) -> ParallelText:
-    if not any(line.strip() for line in source):
-        raise ValueError(f"{origin}: every source line is empty.")
-    placeholder = target is not None and len(target) > 1 and len(set(target)) == 1 and len(set(source)) > 1
-    return ParallelText(source, target, origin, placeholder)
-
-
 def _language_files(prefix: Path, langs: tuple[str, str]) -> tuple[Path | None, Path | None]:
     """The two files `prefix.en` and `prefix.zh`, plain or .gz; None where there is none."""
 
@@ -103,11 +73,11 @@ def _open_pair(prefix: Path, langs: tuple[str, str], *, target_needed: bool = Tr
         raise FileNotFoundError(f"{there} has no counterpart {prefix.name}.{missing} (or .gz) in {prefix.parent}.")
     source = open_lines(first)
     if second is None:
-        return _paired(source, None, str(first))
+        return paired(source, None, str(first))
     target = open_lines(second)
     if len(source) != len(target):
         raise ValueError(_parting(source, target, first, second))
-    return _paired(source, target, f"{first} and {second.name}")
+    return paired(source, target, f"{first} and {second.name}")
 
 
 def _parting(source: list[str], target: list[str], first: Path, second: Path) -> str:
@@ -172,98 +142,23 @@ def _remember(found: dict[Split, Path], role: Split, path: Path, folder: Path) -
 def _open_file(path: Path, langs: tuple[str, str], columns: tuple[str | None, str | None]) -> ParallelText:
     ending = Path(path.name.removesuffix(".gz")).suffix.lower()
     if ending in _TABBED:
-        return _open_tabbed(path, langs, columns)
+        return open_tabbed(path, langs, columns)
     if ending not in TABLES:
         raise ValueError(
             f"{path}: parallel text comes from {', '.join([*_TABBED, *TABLES])} files, folders, hub ids, or the common "
             f"beginning of two files that end in .{langs[0]} and .{langs[1]}."
         )
-    return _open_table(read_table(path), str(path), langs, columns)
-
-
-def _open_tabbed(path: Path, langs: tuple[str, str], columns: tuple[str | None, str | None]) -> ParallelText:
-    """Source and target, further columns are ignored; with one column alone there are no targets."""
-    rows = tabbed_rows(path)
-    filled = [item for item in rows if item[1] != [""]]  # an empty line is an empty pair
-    header = _header(filled[0][1], langs, columns)
-    unknown = next((g for g in columns if g is not None and g not in header and not g.isdecimal()), None)
-    if unknown is not None:
-        raise ValueError(f"{path} has no column names; give the place of a column (0, 1, …), not {unknown!r}.")
-    if header:
-        rows, width = [row for row in rows if row[0] > filled[0][0]], len(filled[0][1])
-        check_widths(filled[1:], width, path, header=filled[0][0])
-    else:
-        width = usual_width(filled)
-        check_widths(filled, width, path, header=None)
-    places: list[int] = []
-    for given, place, lang in zip(columns, (0, 1), langs, strict=True):
-        name = given or lang
-        places.append(header.index(name) if name in header else int(given or place))
-    if width == 1 and columns == (None, None):
-        return _paired([row[0] for _, row in rows], None, str(path))
-    if max(places) >= width:
-        raise ValueError(f"{path}, line 1: {width} tab-separated columns where {max(places) + 1} are needed.")
-    sides = [[row[place] if len(row) == width else "" for _, row in rows] for place in places]
-    return _paired(sides[0], sides[1], str(path))
-
-
-def _header(cells: list[str], langs: tuple[str, str], columns: tuple[str | None, str | None]) -> list[str]:
-    """The names of the columns where a first line is a header: it has those asked for, or both languages."""
-    names = [cell.strip() for cell in cells]
-    asked = [given for given in columns if given is not None and not given.isdecimal()]
-    lower = [name.lower() for name in names]
-    if asked and all(name in names for name in asked):
-        return names
-    if set(langs) <= set(lower):
-        return lower
-    return ["source", "target"] if lower[:2] in (["source", "target"], ["src", "tgt"], ["src", "trg"]) else []
+    return open_table(read_table(path), str(path), langs, columns)
 
 
 def _open_hub(source: str, langs: tuple[str, str], columns: tuple[str | None, str | None]) -> dict[Split, ParallelText]:
     name = Path(source).name
     splits = open_hub(source, nor=f", nor do {name}.{langs[0]} and {name}.{langs[1]}")
     return {
-        role: _open_table(table, origin, langs, columns)
+        role: open_table(table, origin, langs, columns)
         for role, (origin, table) in splits.items()
         if role != "unlabelled"
     }
-
-
-def _open_table(
-    table: Any, origin: str, langs: tuple[str, str], columns: tuple[str | None, str | None]
-) -> ParallelText:
-    """Two text columns, or the hub's `translation` column of {"en": …, "zh": …}."""
-    if len(table) == 0:
-        raise ValueError(f"{origin} has no rows.")
-    names: Sequence[str] = table.column_names
-    if "translation" in names and columns == (None, None):
-        feature = table.features["translation"]
-        there: Iterable[str] = getattr(feature, "languages", None) or (feature if isinstance(feature, dict) else ())
-        missing = [lang for lang in langs if lang not in there]
-        if missing:
-            raise ValueError(
-                f"{origin} has translations of {', '.join(there) or 'no language'}, but not {' and '.join(missing)}."
-            )
-        rows = column_values(table, "translation")
-        if (without := next((place for place, row in enumerate(rows) if row is None), None)) is not None:
-            raise ValueError(f"{origin}, row {without}: the translation is missing.")
-        texts = [[row[lang] for row in rows] for lang in langs]
-    else:
-        texts = []
-        for lang, given, kind in zip(langs, columns, ("source", "target"), strict=True):
-            name = given if given is not None else lang
-            if name not in names:
-                raise ValueError(
-                    f"{origin} has the columns {', '.join(names)}: which holds the {kind} ({lang})? "
-                    f"Set --data.{kind}_column."
-                )
-            texts.append(column_values(table, name))
-    for text, lang in zip(texts, langs, strict=True):
-        wrong = next((row for row, value in enumerate(text) if not isinstance(value, str | None)), None)
-        if wrong is not None:
-            raise ValueError(f"{origin}, row {wrong}: {lang} is {short(text[wrong])}, not text.")
-    source, target = ([value or "" for value in text] for text in texts)
-    return _paired(source, target if any(target) else None, origin)
 
 
 def _open_embedded(source: str, langs: tuple[str, str]) -> dict[Split, ParallelText]:

@@ -12,7 +12,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from lhy_lightning.data.tokenizers.encoder_choice import TokenizerChoice
-from lhy_lightning.data.tokenizers.encoder_tokenizer import SPECIALS, EncoderTokenizer
+from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
+from lhy_lightning.data.tokenizers.wordpiece import SPECIALS
 from tests.bert.conftest import TEXTS, tiny_encoder, tokenizer  # noqa: F401
 
 

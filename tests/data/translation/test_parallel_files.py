@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lhy_lightning.data.sources.utf8_files import open_lines
 from lhy_lightning.data.translation.line_alignment import parting_line
-from lhy_lightning.data.translation.parallel_files import open_lines, open_parallel
+from lhy_lightning.data.translation.parallel_files import open_parallel
 
 EN = [f"sentence {row}" for row in range(5)]
 ZH = [f"句子{row}" for row in range(5)]
