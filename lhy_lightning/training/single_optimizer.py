@@ -43,8 +43,28 @@ class ScheduleSettings:
     drop_factor: float = 0.1
 
 
-class SingleOptimizerModule(CourseModule):
-    """Base of modules that Lightning optimizes by one optimizer; a subclass restates a default only to change it.
+class ScheduledModule(CourseModule):
+    """Base of modules that Lightning optimizes by one optimizer and one schedule, of whose settings it asks nothing.
+
+    The constructor of a subclass sets both.
+    """
+
+    optimizer_settings: OptimizerSettings
+    schedule_settings: ScheduleSettings
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The parameters in groups that may have a learning rate or a decay of their own."""
+        return parameter_groups(self.built(), self.optimizer_settings.lr, self.optimizer_settings.weight_decay)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = build_optimizer(self.parameter_groups(), **asdict(self.optimizer_settings))
+        steps = self.trainer.estimated_stepping_batches
+        scheduler = build_schedule(optimizer, total_steps=steps, **asdict(self.schedule_settings))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+class SingleOptimizerModule(ScheduledModule):
+    """Base of those whose optimizer and schedule are arguments; a subclass restates a default only to change it.
 
     Args:
         optimizer: any of `torch.optim` by its name in small letters; "momentum" and "nesterov" are SGD's.
@@ -71,13 +91,3 @@ class SingleOptimizerModule(CourseModule):
         self.save_hyperparameters()  # those of the subclasses, too: here the defaults of all are known
         self.optimizer_settings = OptimizerSettings(optimizer, lr, betas, weight_decay)
         self.schedule_settings = ScheduleSettings(schedule, warmup_steps, final_lr_factor)
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """The parameters in groups that may have a learning rate or a decay of their own."""
-        return parameter_groups(self.built(), self.optimizer_settings.lr, self.optimizer_settings.weight_decay)
-
-    def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.parameter_groups(), **asdict(self.optimizer_settings))
-        steps = self.trainer.estimated_stepping_batches
-        scheduler = build_schedule(optimizer, total_steps=steps, **asdict(self.schedule_settings))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
