@@ -2,7 +2,22 @@
 
 import inspect
 import typing
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+if TYPE_CHECKING:
+    from typing import Unpack as Unpack
+else:
+
+    class Unpack:
+        """`typing.Unpack` to type checkers and editors, for `**arguments: Unpack[GANArguments]`.
+
+        jsonargparse reads of `typing`'s own the names in the TypedDict alone: `--help` would say neither default nor
+        docstring, and a default that is restated would be an option twice. Of any other annotation it finds the
+        arguments where they are handed on to.
+        """
+
+        def __class_getitem__(cls, arguments: Any) -> Any:
+            return Annotated[Any, arguments]
 
 
 def constructor_arguments(cls: type) -> dict[str, Any]:
