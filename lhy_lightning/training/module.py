@@ -144,6 +144,15 @@ class CourseModule(HubModule):
             names = listed(self.built_from)
             raise ValueError(f"give {type(self).__name__} {names}, or fit it with a data module that tells them")
 
+    def known_sizes(self) -> tuple[Any, ...]:
+        """The values of `built_from` in their order, once they are known.
+
+        Raises:
+            ValueError: names what is not.
+        """
+        self.check_known()
+        return tuple(getattr(self, name) for name in self.built_from)
+
     def built(self) -> Any:
         """The network.
 
