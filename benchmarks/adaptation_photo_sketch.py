@@ -23,8 +23,8 @@ from lightning.pytorch import seed_everything
 from short_runs import Result, add_file, by_method, chosen_and_last, every_method, kept, trained_and_tested, ways_table
 
 from lhy_lightning import DANN, DomainDataModule, SourceOnly
-from lhy_lightning.cli.pipeline import read_recipe
 from lhy_lightning.cli.recipes import find_recipe
+from lhy_lightning.cli.step_recipes import read_recipe
 
 LEVELS = ("simple", "medium", "strong", "boss")
 METHODS = ("source_grey", "source_edges", *LEVELS)

@@ -27,8 +27,8 @@ from sklearn.ensemble import IsolationForest
 
 from lhy_lightning import AnomalyDataModule, AnomalyDetector
 from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
-from lhy_lightning.cli.pipeline import read_recipe
 from lhy_lightning.cli.recipes import find_recipe
+from lhy_lightning.cli.step_recipes import read_recipe
 from lhy_lightning.data.images.anomaly_data import ANOMALY
 from lhy_lightning.data.images.image_splits import Split
 from lhy_lightning.metrics.anomalies import detection_figures, threshold_of

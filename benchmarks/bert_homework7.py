@@ -29,8 +29,8 @@ from turns import add_clock, default_trainer, quietly
 
 from lhy_lightning.bert.questions.homework import Homework7Csv
 from lhy_lightning.bert.questions.question_answering import BertQuestionAnswering
-from lhy_lightning.cli.pipeline import read_recipe
 from lhy_lightning.cli.recipes import find_recipe
+from lhy_lightning.cli.step_recipes import read_recipe
 from lhy_lightning.data.questions.question_data import QuestionAnsweringDataModule
 from lhy_lightning.data.questions.question_files import open_question_file
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer

@@ -7,10 +7,10 @@ from typing import Any
 
 import lhy_lightning
 from lhy_lightning import VQVAE
+from lhy_lightning.core.plain_values import plain
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
 from lhy_lightning.training.checkpoints import class_path
-from lhy_lightning.training.hub import plain
 from lhy_lightning.training.module import CourseModule
 from tests.public_names import MODULES
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import logging
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 
+from lhy_lightning.core.quiet import quiet
 from lhy_lightning.data.tokenizers.encoder_source import loaded, without_code
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 
@@ -179,7 +180,9 @@ def _attention_of(model: Any, config: Any, asked: Attention) -> Attention:
 
 
 def _trained(kind: Any, weights: str, config: Any, arguments: dict[str, Any]) -> Any:
-    with quiet_transformers():  # it reports the head, which is always new, as missing
+    from transformers.utils import logging as remarks
+
+    with quiet(remarks, logging.ERROR):  # it reports the head, which is always new, as missing
         network, found = loaded(
             kind.from_pretrained, weights, "weights", config=config, ignore_mismatched_sizes=True,
             output_loading_info=True, **arguments,
@@ -195,22 +198,6 @@ def _trained(kind: Any, weights: str, config: Any, arguments: dict[str, Any]) ->
     if encoder:
         rank_zero_warn(f"{weights} has no weights for {encoder[0].rpartition('.')[0]}: it starts from random ones.")
     return network
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No remarks and no progress bars of `transformers` in here."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def longest_sequence(settings: str, tokenizer: EncoderTokenizer) -> int | None:

@@ -12,16 +12,16 @@ from typing import Any, NoReturn
 import yaml
 from lightning.fabric.plugins.environments import SLURMEnvironment
 
-from lhy_lightning.cli.pipeline import filled, read_recipe, settings_of
 from lhy_lightning.cli.recipes import find_recipe
 from lhy_lightning.cli.runs import run_folder
 from lhy_lightning.cli.runs.run_settings import check_run_settings
+from lhy_lightning.cli.step_recipes import filled, read_recipe, settings_of
 from lhy_lightning.cli.user_modules import import_for_user, import_named_classes
+from lhy_lightning.core.plain_values import plain
 from lhy_lightning.core.trusted_classes import public_address, with_public_addresses
 from lhy_lightning.core.writable import check_writable
 from lhy_lightning.training.checkpoints import read_checkpoint
 from lhy_lightning.training.checks.checkpoint_fit import check_resumable
-from lhy_lightning.training.hub import plain
 
 _OLD_PATH = re.compile(r"(?<![\w./\\-])lhy_lightning(?:\.\w+){2,}(?![\w./\\-])")
 """What may be the path of a class in a flag, alone or within JSON; no part of a file's name."""
@@ -63,13 +63,13 @@ def prepare(argv: list[str]) -> Command:
         ValueError: several checkpoints for another command than `predict` or `test`.
     """
     subcommand, *rest = argv
-    own, flags = _own_flags(rest)
+    own, flags = own_flags(rest)
     if "--help" in flags or "-h" in flags:
         return Command(subcommand, [subcommand, *flags], Path())
 
     import_for_user(own.modules)
     root = Path(own.root)
-    recipes = [_without_steps(name, argv, own.name) for name in own.config]
+    recipes = [without_steps(name, argv, own.name) for name in own.config]
     recipe = None if not own.config else run_folder.name_of_recipe(own.config[-1])
     command = Command(subcommand, [subcommand], Path(), flags=flags, root=root)
     with_files: list[str] = list(recipes)
@@ -127,11 +127,11 @@ def prepare(argv: list[str]) -> Command:
         raise ValueError(f"`lhy {subcommand}` needs --ckpt_path: best, last, a run folder or a checkpoint file.")
     check_writable(command.folder, ELSEWHERE)
     command.arguments += [part for file in with_files for part in ("--config", file)]
-    command.arguments += ["--trainer.default_root_dir", str(root), *flags, *_nodes(flags)]
+    command.arguments += ["--trainer.default_root_dir", str(root), *flags, *nodes(flags)]
     return command
 
 
-def _own_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+def own_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The flags that the command line answers before it is parsed, and all others, classes at today's addresses."""
     first = FirstParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config", "-c", action="append", default=[])
@@ -144,7 +144,7 @@ def _own_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     return own, [_OLD_PATH.sub(lambda found: public_address(found[0]), flag) for flag in flags]
 
 
-def _without_steps(recipe: str, argv: list[str], name: str | None) -> str:
+def without_steps(recipe: str, argv: list[str], name: str | None) -> str:
     """A recipe's file as it is; of one with steps before it a file without them, its placeholders filled.
 
     One that names classes by the paths of an older version is such a file too: the parser would import their modules.
@@ -181,7 +181,8 @@ def _as_file(settings: dict[str, Any]) -> str:
 _temporary_folders: list[str] = []
 
 
-def _remove_temporary_files() -> None:
+def remove_temporary_files() -> None:
+    """Removes the files that settings were written into for the parser."""
     while _temporary_folders:
         shutil.rmtree(_temporary_folders.pop(), ignore_errors=True)
 
@@ -215,7 +216,7 @@ def _settings_of(checkpoint: dict[str, Any], subcommand: str, flags: list[str]) 
     return settings
 
 
-def _nodes(flags: list[str]) -> list[str]:
+def nodes(flags: list[str]) -> list[str]:
     """Devices and nodes as torchrun or SLURM started them: left unsaid, every node would train on its own."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])

@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 import lhy_lightning
+from lhy_lightning.core.messages import short
 from lhy_lightning.core.signatures import constructor_arguments
 
 PUBLIC_NAMES: tuple[str, ...] = tuple(vars(lhy_lightning)["__all__"])
@@ -197,7 +198,7 @@ def _check_value(value: object, of: Takes, setting: str, file: object) -> None:
             _check_value(item, of, setting, file)
     elif (of.code and value is not None and not isinstance(value, bool | int | float)) or callable(value):
         raise TypeError(
-            f"{file} names code, {_short(value)}, as {setting}: files that travel with weights may not. If it is your "
+            f"{file} names code, {short(value)}, as {setting}: files that travel with weights may not. If it is your "
             "own, say it in a recipe and give that by --config."
         )
     elif isinstance(value, str):
@@ -210,9 +211,9 @@ def _check_text(value: str, of: Takes, setting: str, file: object) -> None:
     if of.kinds and "." in value and all(part.isidentifier() for part in value.split(".")):
         class_from_file(value, of.kinds, file)
     elif of.kinds and (set(value) & set("/\\") or os.path.exists(value)):
-        raise TypeError(f"{file} has {_short(value)} as {setting}, which the parser would read as a file of settings.")
+        raise TypeError(f"{file} has {short(value)} as {setting}, which the parser would read as a file of settings.")
     elif of.kinds and not of.text and not value.replace("_", "").isalnum():
-        raise TypeError(f"{file} has {_short(value)} as {setting}, which is no name of a class.")
+        raise TypeError(f"{file} has {short(value)} as {setting}, which is no name of a class.")
     elif of.kinds or of.anything:  # where a text may be something else, the parser reads it as YAML
         try:
             read = yaml.safe_load(value)
@@ -227,19 +228,14 @@ def _check_mapping(value: Mapping[Any, Any], of: Takes, setting: str, file: obje
         if extra := set(value) - {"class_path", "init_args"}:
             raise TypeError(f"{file} has {', '.join(map(str, sorted(extra, key=str)))} beside the class of {setting}.")
         if not of.kinds:
-            raise TypeError(f"{file} names a class, {_short(value.get('class_path'))}, as {setting}, which takes none.")
+            raise TypeError(f"{file} names a class, {short(value.get('class_path'))}, as {setting}, which takes none.")
         found = class_from_file(value.get("class_path"), of.kinds, file)
         check_settings(value.get("init_args") or {}, found, file)
     elif of.kinds:  # settings of the class itself, not named
         fitting = [kind for kind in of.kinds if set(value) <= set(constructor_arguments(kind))]
         if not fitting:
-            raise TypeError(f"{file} has {_short(value)} as {setting}, which is no class and its settings.")
+            raise TypeError(f"{file} has {short(value)} as {setting}, which is no class and its settings.")
         check_settings(value, fitting[0], file)
     else:
         for item in value.values():
             _check_value(item, of, setting, file)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,6 +1,5 @@
 """Settings and files of `save_pretrained`, of a folder or of the Hugging Face Hub."""
 
-import json
 from pathlib import Path
 from typing import Any, Self
 
@@ -8,6 +7,8 @@ from huggingface_hub import ModelHubMixin, hf_hub_download
 from safetensors.torch import save_model
 
 from lhy_lightning.core.checksums import check_tensors, tensor_checksums
+from lhy_lightning.core.plain_values import plain as plain
+from lhy_lightning.core.plain_values import tuples as tuples
 from lhy_lightning.core.trusted_classes import check_settings
 from lhy_lightning.training.checkpoints import (
     class_path,
@@ -15,21 +16,6 @@ from lhy_lightning.training.checkpoints import (
 )
 from lhy_lightning.training.checks.checkpoint_fit import json_settings, load_safetensors
 from lhy_lightning.training.finite_losses import FiniteModule
-
-
-def plain(value: Any) -> Any:
-    """Tuples to lists and the like, as JSON would have it."""
-    return json.loads(json.dumps(value))
-
-
-def tuples(value: Any) -> Any:
-    """Lists back to tuples, the form that constructor arguments take in Python."""
-    return tuple(tuples(item) for item in value) if isinstance(value, list | tuple) else value
-
-
-def as_tuple(value: Any) -> Any:
-    """A list as a tuple, anything else as it is."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 def saved_file(model_id: str, name: str, **place: Any) -> Path:

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from lhy_lightning.core.argument_ranges import Names, Range, check_arguments, ranges
 from lhy_lightning.core.checksums import check_archive
+from lhy_lightning.core.plain_values import as_tuple
 from lhy_lightning.core.seeding import reseed_for_batch, run_seed
 from lhy_lightning.layers.batch_norm import refuse_single_values
 from lhy_lightning.optim import build_schedule
@@ -33,7 +34,7 @@ from lhy_lightning.training.checks.precision import check_precision, take_true_p
 from lhy_lightning.training.checks.resumed_settings import ResumedSettings, check_data
 from lhy_lightning.training.checks.trainer_numbers import check_numbers
 from lhy_lightning.training.finite_losses import FiniteLosses, stop_at_non_finite_losses
-from lhy_lightning.training.hub import HubModule, as_tuple
+from lhy_lightning.training.hub import HubModule
 from lhy_lightning.training.resume import resume_exactly
 
 EvaluatedSplit = Literal["val", "test"]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from lhy_lightning.cli.pipeline import read_recipe
+from lhy_lightning.cli.step_recipes import read_recipe
 from lhy_lightning.training.checks.trainer_numbers import check_trainer_numbers
 from tests.bad_input.case import BadInput, command, nothing
 

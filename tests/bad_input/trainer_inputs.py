@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from lhy_lightning import DANN, VADA, BertTagger, ImageClassifier, ImageDataModule, TaggingDataModule
 from lhy_lightning.callbacks.best_checkpoint import BestCheckpoint
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
-from lhy_lightning.training.checks.trainer_numbers import check_settings
+from lhy_lightning.training.checks.trainer_numbers import check_trainer_settings
 from tests.bad_input.case import BadInput, command, nothing
 from tests.smallest_modules import smallest
 
@@ -60,7 +60,7 @@ def set_up(name: str, precision: Any) -> Any:
 
 
 def flag(name: str, value: Any) -> Any:
-    return lambda folder: check_settings({name: value})
+    return lambda folder: check_trainer_settings({name: value})
 
 
 INPUTS = [

@@ -17,7 +17,7 @@ from lhy_lightning.cli.command_line import Command
 from lhy_lightning.cli.errors import parameters
 from lhy_lightning.cli.library_errors import Phase
 from lhy_lightning.cli.recipes import comment_block, find_recipe, list_recipes, shipped_folder
-from lhy_lightning.cli.training import TrainingCLI
+from lhy_lightning.cli.training_cli import TrainingCLI
 
 ROOT = Path(__file__).parents[2]
 OPTIONAL = re.compile(r"\[(--[^\]]*)\]")

@@ -18,8 +18,6 @@ BREACHES: dict[str, list[str]] = {
         "autoencoders/anomaly/anomaly_detector.py",
         "autoencoders/prior/code_prior.py",
         "bert/module.py",
-        "cli/pipeline.py",
-        "cli/training.py",
         "cnn/classifier.py",
         "data/domains/domain_data.py",
         "data/images/image_data.py",

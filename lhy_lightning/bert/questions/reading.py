@@ -9,10 +9,10 @@ import torch
 
 from lhy_lightning.bert.questions.answers import Answered, read_answers
 from lhy_lightning.bert.questions.span_search import QuestionSpans
+from lhy_lightning.core.messages import short
 from lhy_lightning.data.questions.window_batches import EvaluationWindows, WindowMaker
 from lhy_lightning.data.questions.windows import WindowSettings
 from lhy_lightning.data.sequences.ragged import Ragged, ragged
-from lhy_lightning.data.sources.tables import short
 from lhy_lightning.data.texts.encoded_texts import without_surrogates
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from lhy_lightning.core.messages import short
 from lhy_lightning.data.labelled_texts.answer_sentences import open_answer_sentences
 from lhy_lightning.data.labelled_texts.gold_labels import Labels, classes_of, read_labels
 from lhy_lightning.data.labelled_texts.records import LabelledText
 from lhy_lightning.data.sources.column_files import check_widths, tabbed_rows, usual_width
-from lhy_lightning.data.sources.tables import TABLES, column_values, read_table, short
+from lhy_lightning.data.sources.tables import TABLES, column_values, read_table
 from lhy_lightning.data.texts.text_sources import Split, files_by_split, open_embedded, open_splits
 
 Task = Literal["rows", "answer_sentences"]

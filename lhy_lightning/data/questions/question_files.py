@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lhy_lightning.core.messages import short
 from lhy_lightning.data.questions.question_set import Answer, Kind, Question, QuestionSet
-from lhy_lightning.data.sources.tables import TABLES, read_table, short
+from lhy_lightning.data.sources.tables import TABLES, read_table
 from lhy_lightning.data.texts.encoded_texts import without_surrogates
 from lhy_lightning.data.texts.text_sources import Split, files_by_split, open_embedded, open_splits
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lhy_lightning.data.sources.tables import short
+from lhy_lightning.core.messages import short
 
 Kind = Literal["squad", "cmrc", "drcd", "homework"]
 

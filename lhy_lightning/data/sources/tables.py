@@ -3,16 +3,17 @@
 import csv
 import hashlib
 import json
+import logging
 import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from lhy_lightning.core.quiet import quiet
 from lhy_lightning.data.sources.utf8_files import opened_text
 
 TABLES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
@@ -65,13 +66,14 @@ def file_fingerprint(path: Path) -> str:
 
 def _read_typed(path: Path, kind: str) -> Any:
     from datasets import load_dataset
+    from datasets.utils import logging as remarks
 
     if kind == "json":
         with opened_text(path) as file:  # Arrow's reader takes any bytes for text, and decodes them when it is too late
             while file.read(1 << 20):
                 pass
     try:
-        with _quiet_datasets():
+        with quiet(remarks, logging.CRITICAL):  # no bar per file, no error beside the one that is raised
             table = load_dataset(kind, data_files=str(path), split="train")
             return _without_dates(path) if kind == "json" and "timestamp" in str(table.features) else table
     except Exception as error:  # each format has its own
@@ -96,22 +98,6 @@ def _without_dates(path: Path) -> Any:
         json.loads(content) if content.lstrip()[:1] == "[" else map(json.loads, filter(str.strip, content.split("\n")))
     )
     return Dataset.from_list(list(rows))
-
-
-@contextmanager
-def _quiet_datasets() -> Iterator[None]:
-    """No bar per file, and no error of its own beside the one that is raised."""
-    from datasets.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _column_names(names: Sequence[str], path: Path) -> list[str]:
@@ -191,9 +177,3 @@ def _blocks(rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:
 
 def _columns(block: list[list[str]]) -> list[Any]:
     return [pa.array([cell or None for cell in column], pa.string()) for column in zip(*block, strict=True)]
-
-
-def short(value: Any) -> str:
-    """A value in a message, which may be a whole paragraph."""
-    written = repr(value)
-    return written if len(written) <= 60 else f"{written[:60]} …"

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lhy_lightning.core.messages import short
 from lhy_lightning.data.sources.column_files import check_widths, tabbed_rows, usual_width
-from lhy_lightning.data.sources.tables import column_values, short
+from lhy_lightning.data.sources.tables import column_values
 
 
 @dataclass

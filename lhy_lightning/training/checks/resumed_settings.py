@@ -20,6 +20,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
 
+from lhy_lightning.core.plain_values import plain
 from lhy_lightning.core.seeding import run_seed
 
 Changes = dict[str, tuple[Any, Any]]
@@ -27,11 +28,6 @@ Changes = dict[str, tuple[Any, Any]]
 
 INITIAL = ("start_from", "pretrained", "encoder", "start", "vqvae")
 """Settings of modules that only say what weights training begins with."""
-
-
-def plain(value: Any) -> Any:
-    """A setting as JSON would have it: tuples are lists."""
-    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def same_value(one: Any, other: Any) -> bool:

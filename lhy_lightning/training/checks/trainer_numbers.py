@@ -88,7 +88,7 @@ def check_numbers(trainer: Trainer) -> None:
     check_trainer_numbers({name: getattr(trainer, name) for name in names if hasattr(trainer, name)})
 
 
-def check_settings(settings: Mapping[str, Any]) -> None:
+def check_trainer_settings(settings: Mapping[str, Any]) -> None:
     """Refuses arguments of a Trainer that `lhy` has no use for, before the Trainer speaks of its own parts.
 
     Raises:
