@@ -21,7 +21,7 @@ from lhy_lightning.layers.transformer.state import LayerCache, TransformerState
 class Transformer(nn.Module):
     """Encoder-decoder Transformer (`Seq2SeqBody`).
 
-    Weights start as in fairseq (`fairseq/modules/{multihead_attention,transformer_layer}.py`): Xavier-uniform matrices,
+    Weights start as in fairseq (its `multihead_attention` and `transformer_layer`): Xavier-uniform matrices,
     those of queries, keys and values times 1/sqrt(2), embeddings normal with deviation width**-0.5 and multiplied by
     sqrt(width), biases zero.
 

@@ -67,7 +67,7 @@ class Translator(CourseModule):
         guided_attention: weight of the loss that draws attention to the diagonal; 0 for none.
         guided_width: width of the diagonal, Tachibana's g.
         coverage: weight of the loss against attending twice (See et al. 2017); 0 for none.
-        label_smoothing: share of the training target spread over the vocabulary, PyTorch's form (see `losses.py`).
+        label_smoothing: share of the training target spread over the vocabulary, PyTorch's form (see `losses/`).
         optimizer: any of `torch.optim` by its name in small letters.
         lr: peak of the learning rate; with "noam" the factor before width^-0.5 (of a GRU: embedding^-0.5); the
             homework's is 2.

@@ -1,7 +1,7 @@
 """How good a model is on the target, without target labels: one function a score, higher = better.
 
-`information_maximisation` of `entropy.py` is one of them too. None of them is sure to be right: `rank_correlation` says
-how well a score ordered the checkpoints of a run whose target accuracies are known.
+`information_maximisation` of `losses/entropy.py` is one of them too. None of them is sure to be right:
+`rank_correlation` says how well a score ordered the checkpoints of a run whose target accuracies are known.
 """
 
 from __future__ import annotations
