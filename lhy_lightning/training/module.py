@@ -29,7 +29,8 @@ from lhy_lightning.training.checkpoints import (
     without_code,
 )
 from lhy_lightning.training.checks.checkpoint_fit import mismatch
-from lhy_lightning.training.checks.data_fit import check_batch, check_data_module
+from lhy_lightning.training.checks.data_fit import check_data_module
+from lhy_lightning.training.checks.first_batches import FirstBatches
 from lhy_lightning.training.checks.precision import check_precision, take_true_precision
 from lhy_lightning.training.checks.resumed_settings import ResumedSettings, check_data
 from lhy_lightning.training.checks.trainer_numbers import check_numbers
@@ -85,12 +86,14 @@ class CourseModule(HubModule):
     def __init__(self) -> None:
         super().__init__()
         self._brought: list[Callback] = []
+        self._first_batches = FirstBatches()
 
     loaded_settings: Mapping[str, Any] = {}
     """Those of the checkpoint that is being loaded."""
 
     def setup(self, stage: str) -> None:
         check_data_module(self, stage)
+        self._first_batches = FirstBatches()
         strategy = self.trainer.strategy
         if type(strategy.checkpoint_io) is TorchCheckpointIO:
             strategy.checkpoint_io = WholeFileCheckpointIO()
@@ -188,6 +191,14 @@ class CourseModule(HubModule):
             elif there is not None and name in equal and here != there:
                 raise ValueError(f"the network was built for {name} {here}, the data has {there}: give both the same")
 
+    def _apply_batch_transfer_handler(self, batch: Any, device: Any = None, dataloader_idx: int = 0) -> Any:
+        """As Lightning has it, whose loops hand every batch through here; steps then get what their annotation names.
+
+        Its public hooks do not do: a module's are left out where a data module has its own, with a warning.
+        """
+        batch = super()._apply_batch_transfer_handler(batch, device, dataloader_idx)
+        return batch if device is None else self._first_batches.take(self, batch, dataloader_idx)
+
     def logs_now(self, batch_idx: int) -> bool:
         """Whether loggers take this training step: logging one costs .5 ms."""
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
@@ -213,8 +224,6 @@ class CourseModule(HubModule):
             refuse_single_values(self)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        if batch_idx == 0:
-            check_batch(self, batch)
         # Dropout and noise draw from here on; augmentation has drawn from the data module's own seed.
         reseed_for_batch(self.trainer, stream=1)
 
