@@ -19,8 +19,6 @@ BREACHES: dict[str, list[str]] = {
         "autoencoders/prior/code_prior.py",
         "bert/module.py",
         "cnn/classifier.py",
-        "data/domains/domain_data.py",
-        "data/images/image_data.py",
         "data/labelled_texts/tagging_data.py",
         "data/labelled_texts/text_data.py",
         "data/questions/question_data.py",

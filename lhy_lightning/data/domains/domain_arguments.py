@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lhy_lightning.data.domains.domain_transforms import check_change
-from lhy_lightning.data.images.reading.bit_depth import check_value_range
+from lhy_lightning.data.images.arguments import check_fractions
 
 
 def check_domain_arguments(given: dict[str, Any]) -> None:
@@ -17,8 +17,7 @@ def check_domain_arguments(given: dict[str, Any]) -> None:
         ModuleNotFoundError: edges without OpenCV.
         ValueError: names the argument, and what to do.
     """
-    _check_numbers(given)
-    check_value_range(given["value_range"])
+    check_fractions(given["target_val_fraction"], given["target_test_fraction"], of="target_")
     for side in ("source", "target"):
         check_change(given[f"{side}_transform"])
     if not given["source"]:
@@ -49,15 +48,6 @@ def _check_own_target(given: dict[str, Any]) -> None:
         )
     if given["target_labelled"]:
         raise ValueError("target_labelled with target=None: the source's unlabelled test pictures have no labels.")
-
-
-def _check_numbers(given: dict[str, Any]) -> None:
-    val, test = given["target_val_fraction"], given["target_test_fraction"]
-    if val + test >= 1:
-        raise ValueError(
-            f"target_val_fraction={val} and target_test_fraction={test} must be positive and leave something to "
-            "train on (target_test_fraction may be 0)."
-        )
 
 
 def names_of_places(places: Sequence[str]) -> tuple[str, ...]:

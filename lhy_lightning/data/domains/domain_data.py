@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SHARE, Range, ranges
+from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, Range, ranges
 from lhy_lightning.core.distributed import rank_and_world
-from lhy_lightning.data.augmentation.augmentation import Augmentation
-from lhy_lightning.data.augmentation.transforms import Fill, scale_to_contract
+from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.domains.domain_arguments import check_domain_arguments
+from lhy_lightning.data.domains.domain_changes import ChangedArguments, ChangedDomains
 from lhy_lightning.data.domains.domain_datasets import (
     DomainBatches,
     DomainPictures,
     Epoch,
     EvalDomainPictures,
 )
+from lhy_lightning.data.domains.domain_report import describe_domains, tell_of_common_rows
 from lhy_lightning.data.domains.domain_sources import Domain, DomainSources, read_alike
 from lhy_lightning.data.domains.domain_splits import (
     TargetDivision,
@@ -30,24 +31,17 @@ from lhy_lightning.data.domains.domain_splits import (
     source_splits,
     target_splits,
 )
-from lhy_lightning.data.domains.domain_transforms import Change
 from lhy_lightning.data.images.arguments import check_crop
-from lhy_lightning.data.images.base import PictureDataModule
-from lhy_lightning.data.images.image_datasets import PlainPictures, TrainPictures
-from lhy_lightning.data.images.image_report import describe_splits, tell_of_classes, tell_of_sources
+from lhy_lightning.data.images.image_datasets import TrainPictures
+from lhy_lightning.data.images.image_report import tell_of_classes, tell_of_sources
 from lhy_lightning.data.images.image_sets import common_range
 from lhy_lightning.data.images.image_splits import Split, report_duplicates
-from lhy_lightning.data.images.reading.readers import Resize
 from lhy_lightning.data.images.store_pool import Pool
 from lhy_lightning.data.sources.folders import Role
-from lhy_lightning.data.splits import UNLABELLED, duplicates_between
-
-CHANGES = ("horizontal_flip", "vertical_flip", "rotation", "translation", "scale", "crop", "fill")
-
-DomainSplit = Literal["source_train", "source_val", "target_train", "target_val", "test", "predict"]
+from lhy_lightning.data.splits import UNLABELLED
 
 
-class DomainDataModule(PictureDataModule):
+class DomainDataModule(ChangedDomains):
     """Labelled source pictures and target pictures whose labels are never trained on (Ganin & Lempitsky 2015).
 
     https://arxiv.org/abs/1409.7495. A training batch has rows of both; validation has two loaders, the source's
@@ -66,44 +60,13 @@ class DomainDataModule(PictureDataModule):
         train_on: "domains", or "target" for a bound: a classifier of labelled target rows, whose batches are `image`,
             `label`.
         target_labels_per_class: keep so many labelled rows a class of those that "target" trains on.
-        image_column: column of the pictures in a table; found by type and name if not given.
-        label_column: the same for the labels.
-        value_range: the numbers that stand for black and white in images of more than 8 bits, such as [0, 4095]; full
-            16-bit images need none.
-        batch_size: source rows a step and process, equally many of each source domain.
         target_batch_size: target rows a step and process; as `batch_size` if not given, 0 for none.
-        eval_batch_size: rows in evaluation; as `batch_size` if not given.
         epoch: one pass over the "source" (all domains together), the "target", or what is "longer". The other side
             goes on through its own permutations across epochs.
-        steps_per_epoch: training batches an epoch, if not one pass.
-        image_size: side, or height and width, of all pictures; as in the domains if all are of one size.
-        channels: 1 (grey) or 3 (colour), of all domains; as in the domains if not given.
-        resize: "stretch" pictures to the size, or "crop" the centre after bringing the shorter side to size.
-        val_fraction: share of a source's training rows held out where it has no validation split.
-        target_val_fraction: the same of the target's.
-        target_test_fraction: the same for a test split; 0 for none.
-        split_seed: of the splits made here; the same number, the same rows, on every machine.
-        num_workers: processes that read; 0 is fastest for sets that fit `cache_limit_gb`.
-        cache_limit_gb: domains of at most so many 10⁹ bytes are decoded once into a memory-mapped file.
-        cache_dir: folder for these files; `~/.cache/lhy_lightning/pictures` if not given.
-        source_transform: done once to every source picture, before all else: "grey", "inverted" (255 - grey), or
-            "edges" (OpenCV's Canny of the grey picture at `image_size`).
-        target_transform: the same for the target.
-        canny: both thresholds of edges.
-        horizontal_flip: probability of mirroring a source picture left and right.
-        vertical_flip: the same for top and bottom.
-        rotation: largest angle in degrees, either way.
-        translation: largest shift, as a share of the side.
-        scale: largest zoom: factors from 1 - scale to 1 + scale.
-        crop: pixels of padding on each side before a random crop.
-        fill: what lies outside a moved picture: "black", "grey", "white", its "border" or its mirror image "reflect".
-        target_horizontal_flip: of target pictures; this and the following as the source's if not given.
-        target_vertical_flip: of target pictures.
-        target_rotation: of target pictures.
-        target_translation: of target pictures.
-        target_scale: of target pictures.
-        target_crop: of target pictures.
-        target_fill: of target pictures.
+        target_val_fraction: `val_fraction` of the target's training rows.
+        target_test_fraction: the same for its test split; 0 for none.
+        arguments: as `ChangedDomains` and its bases. `batch_size` is of source rows, equally many of each source
+            domain; `val_fraction` is of a source's training rows; `channels` are those of all domains.
 
     Attributes:
         num_classes, class_names: after `setup`.
@@ -126,9 +89,6 @@ class DomainDataModule(PictureDataModule):
     argument_ranges = ranges(
         target_rows_per_class=COUNT, target_labels_per_class=COUNT, target_batch_size=Range(at_least=0),
         target_val_fraction=Range(above=0, below=1), target_test_fraction=BELOW_ONE,
-        canny=Range(at_least=0, said="two thresholds, not negative"), target_horizontal_flip=SHARE,
-        target_vertical_flip=SHARE, target_rotation=Range(at_least=0, at_most=180), target_translation=SHARE,
-        target_scale=Range(at_least=0, at_most=0.99), target_crop=NOT_NEGATIVE,
     )  # fmt: skip
 
     def __init__(
@@ -143,61 +103,17 @@ class DomainDataModule(PictureDataModule):
         transductive: bool = False,
         train_on: Literal["domains", "target"] = "domains",
         target_labels_per_class: int | None = None,
-        image_column: str | None = None,
-        label_column: str | None = None,
-        value_range: tuple[float, float] | None = None,
-        batch_size: int = 64,
         target_batch_size: int | None = None,
-        eval_batch_size: int | None = None,
         epoch: Epoch = "source",
-        steps_per_epoch: int | None = None,
-        image_size: int | tuple[int, int] | None = None,
-        channels: Literal[1, 3] | None = None,
-        resize: Resize = "stretch",
-        val_fraction: float = 0.1,
         target_val_fraction: float = 0.1,
         target_test_fraction: float = 0.1,
-        split_seed: int = 0,
-        num_workers: int = 0,
-        cache_limit_gb: float = 2.0,
-        cache_dir: str | None = None,
-        source_transform: Change = "none",
-        target_transform: Change = "none",
-        canny: tuple[int, int] = (170, 300),
-        horizontal_flip: float = 0.0,
-        vertical_flip: float = 0.0,
-        rotation: float = 0.0,
-        translation: float = 0.0,
-        scale: float = 0.0,
-        crop: int = 0,
-        fill: Fill = "black",
-        target_horizontal_flip: float | None = None,
-        target_vertical_flip: float | None = None,
-        target_rotation: float | None = None,
-        target_translation: float | None = None,
-        target_scale: float | None = None,
-        target_crop: int | None = None,
-        target_fill: Fill | None = None,
+        **arguments: Unpack[ChangedArguments],
     ) -> None:
-        super().__init__()
-        self.save_hyperparameters(logger=False)
+        super().__init__(**arguments)
         check_domain_arguments(dict(self.hparams))
         self._sources = DomainSources(self._given, self._report)
         self.domain_names, self.source_domains = self._sources.names, len(self._sources.places)
-        self._splits: dict[str, Split] = {}
         self._domain_of_row: dict[str, Tensor] = {}
-        self._stages: set[str] = set()
-
-    @property
-    def _given(self) -> Any:  # the arguments, completed by setup
-        return self.hparams
-
-    def _random_changes(self, size: tuple[int, int]) -> tuple[Augmentation, Augmentation]:
-        """Of source and of target pictures."""
-        source = {name: self._given[name] for name in CHANGES}
-        own = {name: self._given[f"target_{name}"] for name in CHANGES}
-        target = {name: source[name] if value is None else value for name, value in own.items()}
-        return Augmentation(size, **source), Augmentation(size, **target)
 
     # --- setup -----------------------------------------------------------------------------------------------------
 
@@ -228,19 +144,17 @@ class DomainDataModule(PictureDataModule):
         given.value_range = common_range(given.value_range, [domain.sets for domain in [*sources, target]])
         if stage == "fit":
             self._tell_what_was_read(sources, target)
-            self._compare()
 
     def _tell_what_was_read(self, sources: list[Domain], target: Domain) -> None:
+        given = self._given
         tell_of_sources([domain.sets for domain in [*sources, target]], self._tell, self._report)
-        parts = {name: self._splits[f"source_{name}"] for name in ("train", "val")}
-        handed = [role for domain in sources for role in domain.roles]
-        self._tell(describe_splits(f"source {', '.join(self.domain_names[:-1])}", parts, handed))
-        names = {"train": "target_train", "val": "target_val", "test": "test"}
-        parts = {name: self._splits[key] for name, key in names.items() if key in self._splits}
-        handed = [*target.roles, *(("val", "test") if self._given.transductive else ())]
-        self._tell(describe_splits(f"target {self.domain_names[-1]}", parts, handed))
-        trained = "target_train" if self._given.train_on == "target" else "source_train"
-        tell_of_classes(self.class_names, self._splits[trained].truth, self._tell, self._report)
+        told = describe_domains(self._splits, sources, target, self.domain_names, transductive=given.transductive)
+        for sentence in told:
+            self._tell(sentence)
+        truth = self._splits[self._labelled_split].truth
+        tell_of_classes(self.class_names, truth, self._tell, self._report)
+        if given.source_transform == given.target_transform == "none":
+            tell_of_common_rows(self._splits, self._report)
 
     def _domains(self, stage: str) -> tuple[list[Domain], Domain]:
         """What a stage reads; test and prediction leave the sources alone once the classes are known."""
@@ -250,11 +164,10 @@ class DomainDataModule(PictureDataModule):
     def _read(self, domains: list[Domain]) -> list[Pool]:
         given = self._given
         pools = read_alike(domains, given.image_size, given.channels, given.resize, given.cache_limit_gb)
-        self.image_size: tuple[int, int] = pools[0].stores[0].size
-        self.channels: int = pools[0].stores[0].channels
+        self.image_size, self.channels = pools[0].stores[0].size, pools[0].stores[0].channels
         for crop in (given.crop, given.target_crop):
             check_crop(crop, self.image_size)
-        self._source_changes, self._target_changes = self._random_changes(self.image_size)
+        self._prepare_changes(self.image_size)
         return pools
 
     def _divide_sources(self, sources: list[Domain], pools: list[Pool]) -> None:
@@ -290,24 +203,8 @@ class DomainDataModule(PictureDataModule):
         for name, split in found.items():
             self._splits[name if name in ("test", "predict") else f"target_{name}"] = split
 
-    def _compare(self) -> None:
-        """Counts target pictures that the source has too."""
-        if self._given.source_transform == self._given.target_transform == "none":
-            source, target = self._splits["source_train"], self._splits["target_train"]
-            common = int(duplicates_between(source.content, target.content).sum())
-            known = set(source.content) | set(self._splits["source_val"].content)
-            same = known.issuperset(target.content)
-            if common:
-                self._report(
-                    f"{common:,} target training pictures are in the source too, pixel by pixel"
-                    f"{': source and target are the same images, there is nothing to adapt to' if same else ''}."
-                )
-
     def _split(self, name: str) -> Split:
-        if name not in self._splits:
-            if name not in ("test", "predict"):
-                raise RuntimeError(f"no {name} split yet: call setup first.")
-            self.setup(name)
+        self._make(name)
         if name not in self._splits:
             raise ValueError(
                 f"{self.domain_names[-1]} has no test split and target_test_fraction is 0: set --data.target_test."
@@ -316,30 +213,19 @@ class DomainDataModule(PictureDataModule):
 
     # --- what others ask -------------------------------------------------------------------------------------------
 
-    def paths(self, split: DomainSplit) -> list[str]:
-        """Path of every picture of a split, or `source#row`, in the order of `index`."""
-        rows = self._split(split)
-        return rows.names(np.arange(len(rows)))
-
-    def pictures(self, split: DomainSplit) -> PlainPictures:
-        """A split's pictures in [-1, 1] without augmentation, all of them on every rank."""
-        rows = self._split(split)
-        return PlainPictures(rows.pool, rows.rows, self.image_size)
-
-    def labels(self, split: DomainSplit) -> Tensor | None:
+    def labels(self, split: str) -> Tensor | None:
         """(N,) int64, or None where unknown; those of the target's training rows only where they are trained on."""
         if split == "target_train" and self._given.train_on != "target":
             return None
         return self._split(split).labels
 
     @property
-    def bad_rows(self) -> dict[str, list[int]]:
-        return {name: split.bad for name, split in self._splits.items()}
+    def _labelled_split(self) -> str:
+        return "target_train" if self._given.train_on == "target" else "source_train"
 
     @property
     def class_counts(self) -> tuple[int, ...]:
-        truth = self._split("target_train" if self._given.train_on == "target" else "source_train").truth
-        return tuple(np.bincount(truth[truth >= 0], minlength=self.num_classes).tolist())
+        return self._counts(self._labelled_split)
 
     # --- loaders ---------------------------------------------------------------------------------------------------
 
@@ -386,30 +272,8 @@ class DomainDataModule(PictureDataModule):
                 f"--trainer.devices {len(split)}, or hold out more."
             )
         domain = self._domain_of_row.get(name) if self.source_domains > 1 else None
-        dataset = EvalDomainPictures(domain, split.pool, split.rows, split.labels)
-        size = self._given.eval_batch_size or self._given.batch_size
-        return self.eval_loader(dataset, size, num_workers=self._given.num_workers)
+        return self._once(EvalDomainPictures(domain, split.pool, split.rows, split.labels))
 
     def val_dataloader(self) -> list[DataLoader]:
         """Of the source's validation rows, and of the target's."""
         return [self._rows_once("source_val"), self._rows_once("target_val")]
-
-    # --- batches ---------------------------------------------------------------------------------------------------
-
-    def prepare_batch(self, batch: dict[str, Tensor], *, training: bool) -> dict[str, Tensor]:
-        """Bytes of a loader to pictures in [-1, 1], augmented in training. The Trainer calls it, a plain loop can.
-
-        Args:
-            batch: of one of this module's loaders, on any device.
-            training: augment each side in its own way.
-
-        Returns:
-            `DomainBatch`, or `ImageBatch` (`lhy_lightning.data.batches`).
-        """
-        out = dict(batch)
-        for name in ("image", "source_image", "target_image"):  # in this order, or draws would differ between runs
-            if name not in batch:
-                continue
-            change = self._source_changes if name == "source_image" else self._target_changes
-            out[name] = change(batch[name]) if training else scale_to_contract(batch[name])
-        return out

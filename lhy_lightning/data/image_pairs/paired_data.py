@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lhy_lightning.data.augmentation.augmentation import Augmentation
+from lhy_lightning.core.argument_ranges import GREY_OR_COLOUR, ranges
+from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.augmentation.edges import INPUT_TRANSFORMS
 from lhy_lightning.data.augmentation.transforms import centre_crop, scale_to_contract
 from lhy_lightning.data.base import ResumableLoader
+from lhy_lightning.data.image_pairs.base import TwoSidedImages
 from lhy_lightning.data.image_pairs.pair_datasets import PairPictures
 from lhy_lightning.data.image_pairs.pair_readers import PairedPool, cut_in_halves, looks_single, matched
 from lhy_lightning.data.image_pairs.two_sides import Side, find_sides
-from lhy_lightning.data.images.arguments import check_numbers, kept_and_cut
-from lhy_lightning.data.images.base import PictureDataModule
+from lhy_lightning.data.images.arguments import kept_and_cut
+from lhy_lightning.data.images.base import DividedArguments
 from lhy_lightning.data.images.image_report import describe_splits, tell_of_sources
 from lhy_lightning.data.images.image_sets import ImageSets, common_range
-from lhy_lightning.data.images.image_splits import Division, Split
-from lhy_lightning.data.images.reading.readers import Resize
+from lhy_lightning.data.images.image_splits import Split
 from lhy_lightning.data.images.stages import roles_of_stage, splits_of_stage
 from lhy_lightning.data.images.store_pool import Pool
 from lhy_lightning.data.samplers import TrainBatches
@@ -35,7 +36,7 @@ AT_ONCE = 250
 SplitName = Literal["train", "val", "test", "predict"]
 
 
-class PairedImageDataModule(PictureDataModule):
+class PairedImageDataModule(TwoSidedImages):
     """Pairs of an input and its target (Isola et al. 2017, https://arxiv.org/abs/1611.07004).
 
     Args:
@@ -47,25 +48,9 @@ class PairedImageDataModule(PictureDataModule):
         target_source: targets.
         direction: "AtoB": A, or the left half, is the input; "BtoA": the other one.
         input_transform: compute the input from the picture: its "edges", or a "grey" version.
-        image_column: column of the pictures in a table; found by type and name if not given.
-        value_range: the numbers that stand for black and white in images of more than 8 bits, such as [0, 4095]; full
-            16-bit images need none.
-        batch_size: training rows a step and process.
-        eval_batch_size: the same in evaluation; as `batch_size` if not given.
-        image_size: side, or height and width, of input and target; as in the source if all are of one size.
         input_channels: 1 (grey) or 3 (colour); as in the source if not given.
         target_channels: the same of the targets.
-        resize: "stretch" pictures to the size, or "crop" the centre after bringing the shorter side to size.
-        load_size: keep pictures this much larger than `image_size`: training crops at random, evaluation the centre.
-        val_fraction: share of the training rows held out where the source has no validation split.
-        test_fraction: the same for a test split; 0 for none.
-        split_seed: of the splits made here; the same number, the same rows, on every machine.
-        steps_per_epoch: training batches an epoch, if not one pass over the rows.
-        num_workers: processes that read; 0 is fastest for sets that fit `cache_limit_gb`.
-        cache_limit_gb: inputs, and targets, of at most so many 10⁹ bytes are decoded once into a memory-mapped file.
-        cache_dir: folder for these files; `~/.cache/lhy_lightning/pictures` if not given.
-        horizontal_flip: probability of mirroring left and right, the same draw for both pictures of a pair.
-        vertical_flip: the same for top and bottom.
+        arguments: as `PictureDataModule` and `DividedImages`; flips are the same draw for both pictures of a pair.
 
     Attributes:
         image_size: (height, width), after `setup`.
@@ -73,11 +58,13 @@ class PairedImageDataModule(PictureDataModule):
         has_test: whether there is a test split.
     """
 
+    _splits: dict[str, Split]
+
     split_settings: tuple[str, ...] = (
         "source", "input_source", "target_source", "direction", "image_column", "val_fraction", "test_fraction",
         "split_seed",
     )  # fmt: skip
-    order_settings: tuple[str, ...] = ("batch_size", "steps_per_epoch")
+    argument_ranges = ranges(input_channels=GREY_OR_COLOUR, target_channels=GREY_OR_COLOUR)
 
     def __init__(
         self,
@@ -87,29 +74,11 @@ class PairedImageDataModule(PictureDataModule):
         target_source: str | None = None,
         direction: Literal["AtoB", "BtoA"] = "AtoB",
         input_transform: Literal["edges", "grey"] | None = None,
-        image_column: str | None = None,
-        value_range: tuple[float, float] | None = None,
-        batch_size: int = 16,
-        eval_batch_size: int | None = None,
-        image_size: int | tuple[int, int] | None = None,
         input_channels: Literal[1, 3] | None = None,
         target_channels: Literal[1, 3] | None = None,
-        resize: Resize = "stretch",
-        load_size: int | tuple[int, int] | None = None,
-        val_fraction: float = 0.1,
-        test_fraction: float = 0.1,
-        split_seed: int = 0,
-        steps_per_epoch: int | None = None,
-        num_workers: int = 0,
-        cache_limit_gb: float = 2.0,
-        cache_dir: str | None = None,
-        horizontal_flip: float = 0.0,
-        vertical_flip: float = 0.0,
+        **arguments: Unpack[DividedArguments],
     ) -> None:
-        super().__init__()
-        self.save_hyperparameters(logger=False)
-        check_numbers(dict(self.hparams))
-        kept_and_cut(load_size, image_size)
+        super().__init__(**arguments)
         if input_transform is not None and input_source is not None:
             raise ValueError("input_transform computes the inputs: give source, not input_source.")
         if target_source is not None and input_source is None:
@@ -117,22 +86,8 @@ class PairedImageDataModule(PictureDataModule):
         self.transform = "edges" if source == DIGIT_EDGES and input_source is None else input_transform
         self._read_side, self._computed = ("target", "input") if direction == "AtoB" else ("input", "target")
         self._sets: dict[str, ImageSets] = {}
-        self._splits: dict[str, Split] = {}
-        self._stages: set[str] = set()
-
-    @property
-    def _given(self) -> Any:  # the arguments, completed by setup
-        return self.hparams
-
-    def _random_changes(self, size: tuple[int, int]) -> Augmentation:
-        flips = self._given.horizontal_flip, self._given.vertical_flip
-        return Augmentation(size, horizontal_flip=flips[0], vertical_flip=flips[1])
 
     # --- setup -----------------------------------------------------------------------------------------------------
-
-    def prepare_data(self) -> None:
-        """Decodes on one process a machine; the others open the file."""
-        self._read(self._stage())
 
     def setup(self, stage: str | None = None) -> None:
         """Makes the splits; without a trainer, call it yourself (`prepare_data` need not be called)."""
@@ -142,8 +97,7 @@ class PairedImageDataModule(PictureDataModule):
         pools, known = self._read(stage), next(iter(self._sets.values()))
         pool = PairedPool(pools["input"], pools["target"]) if len(pools) == 2 else next(iter(pools.values()))
         roles = roles_of_stage(known, stage, given.test_fraction)
-        how = Division(given.val_fraction, given.test_fraction, given.split_seed, None, None, None)
-        found = splits_of_stage(known, roles, pool, stage, how, self._report)
+        found = splits_of_stage(known, roles, pool, stage, self._division(), self._report)
         self._splits.update(found)
         self._stages.add(stage)
         self.has_test = "test" in known.roles or given.test_fraction > 0
@@ -211,7 +165,7 @@ class PairedImageDataModule(PictureDataModule):
             told = ", ".join(f"{self._sets[name].source} has {h}×{w}" for name, ((h, w), _) in shapes.items())
             raise ValueError(f"input and target need one size: {told}. Set --data.image_size.")
         [size] = sizes
-        self.image_size: tuple[int, int] = cut or size
+        self.image_size = cut or size
         found = {name: number for name, (_, number) in shapes.items()}
         if self.transform is not None:
             found[self._computed] = 1
@@ -224,10 +178,7 @@ class PairedImageDataModule(PictureDataModule):
         }
 
     def _split(self, name: str) -> Split:
-        if name not in self._splits:
-            if name not in ("test", "predict"):
-                raise RuntimeError(f"no {name} split yet: call setup first.")
-            self.setup(name)
+        self._make(name)
         return self._splits[name]
 
     def paths(self, split: SplitName) -> list[str]:
@@ -258,21 +209,11 @@ class PairedImageDataModule(PictureDataModule):
         return self.train_loader(pictures, sampler, num_workers=given.num_workers)
 
     def _rows_once(self, name: str) -> DataLoader:
-        given, pictures = self._given, self._pictures(name, index=True)
-        return self.eval_loader(pictures, given.eval_batch_size or given.batch_size, num_workers=given.num_workers)
+        return self._once(self._pictures(name, index=True))
 
     # --- batches ---------------------------------------------------------------------------------------------------
 
     def prepare_batch(self, batch: dict[str, Tensor], *, training: bool) -> dict[str, Tensor]:
-        """Bytes of a loader to pictures in [-1, 1], augmented in training. The Trainer calls it, a plain loop can.
-
-        Args:
-            batch: of one of this module's loaders, on any device.
-            training: flip and crop both pictures of a pair alike; otherwise cut out the centre (with `load_size`).
-
-        Returns:
-            `PairedImageBatch` (`lhy_lightning.data.batches`).
-        """
         names = [name for name in ("input", "target") if name in batch]
         both = torch.cat([batch[name] for name in names], dim=1)  # (N, C + D, H, W): one draw for both
         both = self._augmentation(both) if training else centre_crop(both, self.image_size)

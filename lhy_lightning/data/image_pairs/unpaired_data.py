@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lhy_lightning.data.augmentation.augmentation import Augmentation
+from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.augmentation.transforms import centre_crop, scale_to_contract
 from lhy_lightning.data.base import ResumableLoader
+from lhy_lightning.data.image_pairs.base import TwoSidedImages
 from lhy_lightning.data.image_pairs.pair_datasets import SIDES, EvalUnpairedPictures, UnpairedBatches, UnpairedPictures
 from lhy_lightning.data.image_pairs.two_sides import Side, find_sides
-from lhy_lightning.data.images.arguments import check_numbers, kept_and_cut
-from lhy_lightning.data.images.base import PictureDataModule
+from lhy_lightning.data.images.arguments import kept_and_cut
+from lhy_lightning.data.images.base import DividedArguments, LabelledArguments, LabelledImages
 from lhy_lightning.data.images.image_report import describe_splits, tell_of_sources
 from lhy_lightning.data.images.image_sets import ImageSets, common_range
-from lhy_lightning.data.images.image_splits import Division, Split
-from lhy_lightning.data.images.reading.readers import Resize
+from lhy_lightning.data.images.image_splits import Split
 from lhy_lightning.data.images.stages import roles_of_stage, splits_of_stage
 from lhy_lightning.data.images.store_pool import Pool
 from lhy_lightning.data.sources.folders import Role
@@ -30,7 +30,11 @@ UNEVEN = 10  # times larger: the smaller domain is seen so often that it is lear
 SplitName = Literal["train", "val", "test", "predict"]
 
 
-class UnpairedImageDataModule(PictureDataModule):
+class UnpairedArguments(DividedArguments, LabelledArguments, total=False):
+    """What `UnpairedImageDataModule` hands on to its bases."""
+
+
+class UnpairedImageDataModule(TwoSidedImages, LabelledImages):
     """Pictures of a domain A and a domain B (Zhu et al. 2017, https://arxiv.org/abs/1703.10593).
 
     Args:
@@ -40,25 +44,9 @@ class UnpairedImageDataModule(PictureDataModule):
         source_a: domain A, anything that `ImageDataModule` takes; with `source_b` in place of `source`. In prediction
             one of both will do.
         source_b: domain B.
-        image_column: column of the pictures in a table; found by type and name if not given.
-        label_column: column of the labels in a table: nothing trains on them, evaluation batches carry them.
-        value_range: the numbers that stand for black and white in images of more than 8 bits, such as [0, 4095]; full
-            16-bit images need none.
-        batch_size: training rows of each domain a step and process.
-        eval_batch_size: the same in evaluation; as `batch_size` if not given.
-        image_size: side, or height and width, of all pictures; as in the sources if all are of one size.
-        channels: 1 (grey) or 3 (colour), of both domains; 3 if not given and either is in colour.
-        resize: "stretch" pictures to the size, or "crop" the centre after bringing the shorter side to size.
-        load_size: keep pictures this much larger than `image_size`: training crops at random, evaluation the centre.
-        val_fraction: share of a domain's training rows held out where it has no validation split.
-        test_fraction: the same for a test split; 0 for none.
-        split_seed: of the splits made here; the same number, the same rows, on every machine.
-        steps_per_epoch: training batches an epoch, if not one pass over the larger domain.
-        num_workers: processes that read; 0 is fastest for sets that fit `cache_limit_gb`.
-        cache_limit_gb: domains of at most so many 10⁹ bytes are decoded once into a memory-mapped file.
-        cache_dir: folder for these files; `~/.cache/lhy_lightning/pictures` if not given.
-        horizontal_flip: probability of mirroring left and right, drawn for each picture of each domain.
-        vertical_flip: the same for top and bottom.
+        arguments: as `PictureDataModule`, `DividedImages` and `LabelledImages`. Nothing trains on labels, evaluation
+            batches carry them; both domains have 3 channels where not given and either is in colour; flips are drawn
+            for each picture of each domain.
 
     Attributes:
         image_size, channels: (height, width) and 1 or 3, after `setup`.
@@ -66,10 +54,11 @@ class UnpairedImageDataModule(PictureDataModule):
         has_test: whether both domains have a test split.
     """
 
+    _splits: dict[str, dict[str, Split]]  # by split, then by side
+
     split_settings: tuple[str, ...] = (
         "source", "source_a", "source_b", "image_column", "label_column", "val_fraction", "test_fraction", "split_seed",
     )  # fmt: skip
-    order_settings: tuple[str, ...] = ("batch_size", "steps_per_epoch")
 
     def __init__(
         self,
@@ -77,55 +66,20 @@ class UnpairedImageDataModule(PictureDataModule):
         *,
         source_a: str | None = None,
         source_b: str | None = None,
-        image_column: str | None = None,
-        label_column: str | None = None,
-        value_range: tuple[float, float] | None = None,
-        batch_size: int = 16,
-        eval_batch_size: int | None = None,
-        image_size: int | tuple[int, int] | None = None,
-        channels: Literal[1, 3] | None = None,
-        resize: Resize = "stretch",
-        load_size: int | tuple[int, int] | None = None,
-        val_fraction: float = 0.1,
-        test_fraction: float = 0.1,
-        split_seed: int = 0,
-        steps_per_epoch: int | None = None,
-        num_workers: int = 0,
-        cache_limit_gb: float = 2.0,
-        cache_dir: str | None = None,
-        horizontal_flip: float = 0.0,
-        vertical_flip: float = 0.0,
+        **arguments: Unpack[UnpairedArguments],
     ) -> None:
-        super().__init__()
-        self.save_hyperparameters(logger=False)
-        check_numbers(dict(self.hparams))
-        kept_and_cut(load_size, image_size)
+        super().__init__(**arguments)
         self._sets: dict[str, ImageSets] = {}
-        self._splits: dict[str, dict[str, Split]] = {}  # by split, then by side
-        self._stages: set[str] = set()
-
-    @property
-    def _given(self) -> Any:  # the arguments, completed by setup
-        return self.hparams
-
-    def _random_changes(self, size: tuple[int, int]) -> Augmentation:
-        flips = self._given.horizontal_flip, self._given.vertical_flip
-        return Augmentation(size, horizontal_flip=flips[0], vertical_flip=flips[1])
 
     # --- setup -----------------------------------------------------------------------------------------------------
-
-    def prepare_data(self) -> None:
-        """Decodes on one process a machine; the others open the file."""
-        self._read(self._stage())
 
     def setup(self, stage: str | None = None) -> None:
         """Makes the splits; without a trainer, call it yourself (`prepare_data` need not be called)."""
         stage, given = stage or "fit", self._given
         if stage in self._stages:
             return
-        how = Division(given.val_fraction, given.test_fraction, given.split_seed, None, None, None)
         for side, (roles, pool) in self._read(stage).items():
-            found = splits_of_stage(self._sets[side], roles, pool, stage, how, self._report)
+            found = splits_of_stage(self._sets[side], roles, pool, stage, self._division(), self._report)
             for name, split in found.items():
                 self._splits.setdefault(name, {})[side] = split
         self._stages.add(stage)
@@ -188,7 +142,7 @@ class UnpairedImageDataModule(PictureDataModule):
             told = ", ".join(f"{self._sets[side].source} has {h}×{w}" for side, ((h, w), _) in shapes.items())
             raise ValueError(f"both domains need one size: {told}. Set --data.image_size.")
         [size], self.channels = sizes, max(channels for _, channels in shapes.values())
-        self.image_size: tuple[int, int] = cut or size
+        self.image_size = cut or size
         self._augmentation = self._random_changes(self.image_size)
         return {
             side: (roles[side], sets.read(roles[side], size, self.channels, given.resize, given.cache_limit_gb))
@@ -209,10 +163,7 @@ class UnpairedImageDataModule(PictureDataModule):
             self._report(f"{common:,} training pictures of domain B are in domain A too, pixel by pixel.")
 
     def _split(self, name: str) -> dict[str, Split]:
-        if name not in self._splits:
-            if name not in ("test", "predict"):
-                raise RuntimeError(f"no {name} split yet: call setup first.")
-            self.setup(name)
+        self._make(name)
         return self._splits[name]
 
     def paths(self, split: SplitName, side: Literal["a", "b"]) -> list[str]:
@@ -229,22 +180,11 @@ class UnpairedImageDataModule(PictureDataModule):
         return self.train_loader(UnpairedPictures(splits), sampler, num_workers=given.num_workers)
 
     def _rows_once(self, name: str) -> DataLoader:
-        given = self._given
-        dataset = EvalUnpairedPictures(self._split(name))
-        return self.eval_loader(dataset, given.eval_batch_size or given.batch_size, num_workers=given.num_workers)
+        return self._once(EvalUnpairedPictures(self._split(name)))
 
     # --- batches ---------------------------------------------------------------------------------------------------
 
     def prepare_batch(self, batch: dict[str, Tensor], *, training: bool) -> dict[str, Tensor]:
-        """Bytes of a loader to pictures in [-1, 1], augmented in training. The Trainer calls it, a plain loop can.
-
-        Args:
-            batch: of one of this module's loaders, on any device.
-            training: flip and crop at random; otherwise cut out the centre (with `load_size`).
-
-        Returns:
-            `UnpairedImageBatch` (`lhy_lightning.data.batches`).
-        """
         out = dict(batch)
         for side in (side for side in SIDES if side in batch):  # in this order, or draws would differ between runs
             pictures = batch[side]

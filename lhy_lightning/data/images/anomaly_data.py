@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from lhy_lightning.data.images.image_data import ImageDataModule
+from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.images.image_data import ImageArguments, ImageDataModule
 from lhy_lightning.data.images.image_splits import Split
 
 NORMAL, ANOMALY = 0, 1
@@ -38,7 +37,7 @@ class AnomalyDataModule(ImageDataModule):
         *,
         normal_class: str | None = "0",
         val_anomalies: bool = False,
-        **arguments: Any,
+        **arguments: Unpack[ImageArguments],
     ) -> None:
         super().__init__(source, **arguments)
 

@@ -1,25 +1,37 @@
-"""Checks of arguments that the data modules of pictures share."""
+"""What the data modules of images do with their arguments: checks, and dataclasses of those that belong together."""
 
 from __future__ import annotations
 
-from lhy_lightning.data.images.reading.bit_depth import check_value_range
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from lhy_lightning.core.sizes import height_and_width
+
+Settings = TypeVar("Settings")
 
 
-def check_numbers(given: dict[str, object]) -> None:
-    """Refuses numbers of a data module's arguments that make no sense.
+def settings_of(kind: type[Settings], given: Mapping[str, Any]) -> Settings:
+    """A frozen dataclass of the arguments that are called as its fields are; fields without one keep their default."""
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: given[name] for name in names if name in given})
+
+
+def check_fractions(val: float, test: float, *, of: str = "") -> None:
+    """Refuses fractions that leave nothing to train on.
+
+    Args:
+        val, test: shares of the rows.
+        of: how the arguments' names begin.
 
     Raises:
-        ValueError: names the argument.
+        ValueError: they make one or more together.
     """
-    val, test = given["val_fraction"], given["test_fraction"]
-    assert isinstance(val, int | float)
-    assert isinstance(test, int | float)
     if val + test >= 1:
         raise ValueError(
-            f"val_fraction={val} and test_fraction={test} must be positive and leave something to train on "
-            "(test_fraction may be 0)."
+            f"{of}val_fraction={val} and {of}test_fraction={test} must be positive and leave something to train on "
+            f"({of}test_fraction may be 0)."
         )
-    check_value_range(given.get("value_range"))
 
 
 def check_crop(crop: int | None, size: tuple[int, int]) -> None:
@@ -39,13 +51,15 @@ def check_crop(crop: int | None, size: tuple[int, int]) -> None:
         )
 
 
-def kept_and_cut(load_size: object, image_size: object) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+def kept_and_cut(
+    load_size: int | Sequence[int] | None, image_size: int | Sequence[int] | None
+) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
     """The size that pictures are kept at and the one that is cut out of it, (height, width) each; None: as they are.
 
     Raises:
         ValueError: `load_size` without `image_size`, or smaller.
     """
-    kept, cut = _pair(load_size), _pair(image_size)
+    kept, cut = height_and_width(load_size), height_and_width(image_size)
     if kept is None:
         return cut, cut
     if cut is None:
@@ -53,10 +67,3 @@ def kept_and_cut(load_size: object, image_size: object) -> tuple[tuple[int, int]
     if kept[0] < cut[0] or kept[1] < cut[1]:
         raise ValueError(f"load_size={load_size} must not be smaller than image_size={image_size}.")
     return kept, cut
-
-
-def _pair(size: object) -> tuple[int, int] | None:
-    if size is None or isinstance(size, int):
-        return None if size is None else (size, size)
-    assert isinstance(size, list | tuple)
-    return int(size[0]), int(size[1])

@@ -19,9 +19,9 @@ class Division:
     val_fraction: float
     test_fraction: float
     split_seed: int
-    folds: int | None
-    fold: int | None
-    labelled_per_class: int | None
+    folds: int | None = None
+    fold: int | None = None
+    labelled_per_class: int | None = None
 
 
 @dataclass(frozen=True)

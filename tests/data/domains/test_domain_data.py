@@ -1,6 +1,5 @@
 """`DomainDataModule`: what a batch holds, where its rows come from, and that no label of the target is among them."""
 
-import inspect
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lhy_lightning.core.signatures import constructor_arguments
 from lhy_lightning.data.domains.domain_data import DomainDataModule
 from tests.shared_data import SHARED
 
@@ -351,7 +351,7 @@ def test_a_target_with_its_own_test_split_is_tested_on_it(photo: Path, write_dom
 
 def test_hyperparameters_are_the_signature_and_build_the_same_module(photo: Path, sketch: Path) -> None:
     data = ready(photo, sketch, target_labelled=True)
-    assert set(data.hparams) == set(inspect.signature(DomainDataModule.__init__).parameters) - {"self"}
+    assert set(data.hparams) == set(constructor_arguments(DomainDataModule))
     again = DomainDataModule(**data.hparams)
     again.setup()
     assert all(again.paths(split) == data.paths(split) for split in SPLITS)  # type: ignore[arg-type]

@@ -1,6 +1,5 @@
 """`PairedImageDataModule`: every input with its own target, changed alike, from every layout; and bad folders."""
 
-import inspect
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from lhy_lightning.core.signatures import constructor_arguments
 from lhy_lightning.data.augmentation.edges import edges, grey
 from lhy_lightning.data.image_pairs.paired_data import PairedImageDataModule
 
@@ -210,8 +210,7 @@ def test_prediction_does_with_inputs_alone_in_path_order(two_folders: Path) -> N
 
 def test_hyperparameters_are_the_signature_and_build_the_same_module(two_folders: Path) -> None:
     data = ready(two_folders)
-    signature = inspect.signature(PairedImageDataModule.__init__).parameters
-    assert set(data.hparams) == set(signature) - {"self"}
+    assert set(data.hparams) == set(constructor_arguments(PairedImageDataModule))
     assert PairedImageDataModule(**data.hparams)._given.image_size == (10, 12)
 
 

@@ -1,6 +1,5 @@
 """`UnpairedImageDataModule`: rows of two domains, each as often as it should come, and bad folders."""
 
-import inspect
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lhy_lightning.core.signatures import constructor_arguments
 from lhy_lightning.data import samplers
 from lhy_lightning.data.image_pairs import pair_datasets as pair_batches
 from lhy_lightning.data.image_pairs.pair_datasets import UnpairedBatches
@@ -211,7 +211,7 @@ def test_any_two_sources_are_brought_to_one_size_and_channel_count(animals: Path
 
 def test_hyperparameters_are_the_signature_and_build_the_same_module() -> None:
     data = ready()
-    assert set(data.hparams) == set(inspect.signature(UnpairedImageDataModule.__init__).parameters) - {"self"}
+    assert set(data.hparams) == set(constructor_arguments(UnpairedImageDataModule))
     again = UnpairedImageDataModule(**data.hparams)
     again.setup("fit")
     assert again.paths("train", "b") == data.paths("train", "b")
