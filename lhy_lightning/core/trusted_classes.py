@@ -198,8 +198,8 @@ def _check_value(value: object, of: Takes, setting: str, file: object) -> None:
             _check_value(item, of, setting, file)
     elif (of.code and value is not None and not isinstance(value, bool | int | float)) or callable(value):
         raise TypeError(
-            f"{file} names code, {short(value)}, as {setting}: files that travel with weights may not. If it is your "
-            "own, say it in a recipe and give that by --config."
+            f"{file} names code, {short(value, 80)}, as {setting}: files that travel with weights may not. If it is "
+            "your own, say it in a recipe and give that by --config."
         )
     elif isinstance(value, str):
         _check_text(value, of, setting, file)
@@ -228,7 +228,8 @@ def _check_mapping(value: Mapping[Any, Any], of: Takes, setting: str, file: obje
         if extra := set(value) - {"class_path", "init_args"}:
             raise TypeError(f"{file} has {', '.join(map(str, sorted(extra, key=str)))} beside the class of {setting}.")
         if not of.kinds:
-            raise TypeError(f"{file} names a class, {short(value.get('class_path'))}, as {setting}, which takes none.")
+            named = short(value.get("class_path"), 80)
+            raise TypeError(f"{file} names a class, {named}, as {setting}, which takes none.")
         found = class_from_file(value.get("class_path"), of.kinds, file)
         check_settings(value.get("init_args") or {}, found, file)
     elif of.kinds:  # settings of the class itself, not named

@@ -20,6 +20,6 @@ def test_lists_become_tuples_again_however_deep_they_lie() -> None:
 
 
 def test_a_long_value_is_cut_in_a_message_and_a_short_one_is_not() -> None:
-    assert short("a" * 78) == repr("a" * 78)
-    assert short("a" * 79) == "'" + "a" * 79 + " …"
+    assert short("a" * 58) == repr("a" * 58)
+    assert short("a" * 59) == "'" + "a" * 59 + " …"
     assert short(list(range(9)), most=5) == "[0, 1 …"
