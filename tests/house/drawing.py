@@ -13,11 +13,11 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from tests.house.imports import Imports
 from tests.house.plan import FLOORS, files_of_room, rooms
 
-INK, PAPER, DOWN, DIRECT, UP = "#22313f", "#eef3f8", "#2c6fad", "#c9d3de", "#c0392b"
+INK, PAPER, FLOOR, DOWN, UP, PALE = "#22313f", "#ffffff", "#eef3f8", "#2c6fad", "#c0392b", "#5d6b79"
 MOST = 9
 """Rooms side by side; a floor with more has several rows."""
-WIDTH, HEIGHT, ACROSS, APART = 1.55, 0.62, 1.85, 1.45
-BENDS = tuple(round(0.04 * step, 2) for step in range(-28, 29))
+WIDTH, HEIGHT, ACROSS, APART = 1.55, 0.62, 1.85, 1.25
+BENDS = tuple(round(0.04 * step, 2) for step in range(-50, 51))
 
 Place = tuple[float, float]
 
@@ -36,8 +36,8 @@ def recorded_arrows(path: Path) -> list[str]:
 def draw(imports: Imports, path: Path) -> None:
     """Writes an SVG or PNG file; the same imports give the same bytes under one version of matplotlib.
 
-    Blue arrows lead to what lies next below. A room that imports another which it also reaches by blue arrows has a
-    grey one; arrows that do not lead downward are red.
+    Each floor is a band. Blue arrows lead to what lies next below; a room may also import what it reaches by several of
+    them, which is counted and not drawn, as that would be most of the picture. What does not lead downward is red.
     """
     arrows = rooms(imports)
     rows = _rows(sorted(arrows))
@@ -53,12 +53,27 @@ def draw(imports: Imports, path: Path) -> None:
             name: frozenset(target for target in targets if places[target][1] < places[name][1])
             for name, targets in arrows.items()
         }
-        for name, targets in arrows.items():
-            for target in sorted(targets):
-                _arrow(axes, places[name], places[target], list(places.values()), *_kind(name, target, down))
+        for level in range(len(rows)):
+            _band(axes, -level * APART, widest)
+        drawn = [
+            (name, target)
+            for name, targets in arrows.items()
+            for target in sorted(targets)
+            if target not in down[name] or not _reached_through_others(name, target, down)
+        ]
+        for name, target in drawn:
+            color, width = (DOWN, 1.3) if target in down[name] else (UP, 1.5)
+            _arrow(axes, places[name], places[target], list(places.values()), color, width)
         for name, place in places.items():
             _box(axes, place, name, files_of_room(imports, name))
-        _legend(axes, len(arrows), sum(map(len, arrows.values())), widest)
+        number = sum(map(len, arrows.values()))
+        up = sum(target not in down[name] for name, target in drawn)
+        words = [
+            (f"{len(arrows)} rooms, {number} arrows:", INK),
+            (f"{len(drawn) - up} to what lies next below,", DOWN),
+            (f"{number - len(drawn)}, not drawn, to what these lead to in turn", PALE),
+        ]
+        _legend(axes, [*words, *([(f"{up} not downward", UP)] if up else [])], widest)
         record = {"Description": "\n".join(drawn_arrows(imports))}
         figure.savefig(path, metadata=record | ({"Date": None} if path.suffix == ".svg" else {}), dpi=110)
 
@@ -82,13 +97,6 @@ def _left(number: int, column: int) -> float:
     return (column - (number - 1) / 2) * ACROSS
 
 
-def _kind(name: str, target: str, down: dict[str, frozenset[str]]) -> tuple[str, float, int]:
-    """Colour, width and layer of an arrow, `down` being those that lead downward."""
-    if target not in down[name]:
-        return UP, 1.1, 3
-    return (DIRECT, 0.8, 1) if _reached_through_others(name, target, down) else (DOWN, 1.3, 2)
-
-
 def _reached_through_others(name: str, target: str, arrows: dict[str, frozenset[str]]) -> bool:
     ahead, seen = sorted(arrows[name] - {target}), {name}
     while ahead:
@@ -100,7 +108,7 @@ def _reached_through_others(name: str, target: str, arrows: dict[str, frozenset[
     return False
 
 
-def _arrow(axes: Axes, start: Place, end: Place, boxes: list[Place], color: str, width: float, layer: int) -> None:
+def _arrow(axes: Axes, start: Place, end: Place, boxes: list[Place], color: str, width: float) -> None:
     """From the lower edge of a box to the upper edge of one below, spread along the edges by where it leads."""
     down = -1 if end[1] < start[1] else 1
     lean = max(-0.4, min(0.4, (end[0] - start[0]) * 0.12)) * WIDTH
@@ -116,7 +124,7 @@ def _arrow(axes: Axes, start: Place, end: Place, boxes: list[Place], color: str,
         "mutation_scale": 9,
         "linewidth": width,
         "color": color,
-        "zorder": layer,
+        "zorder": 2,
     }
     curve = f"arc3,rad={bend}"
     axes.add_patch(FancyArrowPatch(first, last, connectionstyle=curve, shrinkA=0, shrinkB=0, **style))
@@ -150,14 +158,15 @@ def _box(axes: Axes, place: Place, name: str, files: int) -> None:
     axes.text(place[0], place[1] - 0.14, number, ha="center", va="center", fontsize=8, color=INK, zorder=5)
 
 
-def _legend(axes: Axes, number: int, arrows: int, widest: int) -> None:
+def _band(axes: Axes, height: float, widest: int) -> None:
+    """The floor at this height, behind all."""
+    corner, size = (-widest * ACROSS / 2, height - HEIGHT / 2 - 0.14), (widest * ACROSS, HEIGHT + 0.28)
+    style = "round,pad=0,rounding_size=0.12"
+    axes.add_patch(FancyBboxPatch(corner, *size, boxstyle=style, facecolor=FLOOR, edgecolor="none", zorder=0))
+
+
+def _legend(axes: Axes, words: list[tuple[str, str]], widest: int) -> None:
     left = -widest * ACROSS / 2
-    words = (
-        (f"{number} rooms, {arrows} arrows", INK),
-        ("imports what lies next below", DOWN),
-        ("imports directly what it also reaches through others", "#8795a5"),
-        ("not downward", UP),
-    )
     for word, color in words:
-        axes.text(left, 0.72, word, fontsize=9, color=color, va="center")
-        left += 0.45 + 0.083 * len(word)
+        axes.text(left, 0.72, word, fontsize=10, color=color, va="center")
+        left += 0.25 + 0.087 * len(word)

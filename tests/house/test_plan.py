@@ -56,9 +56,13 @@ def test_no_room_stands_on_two_floors() -> None:
 
 
 def test_the_picture_of_the_plan_shows_todays_arrows(today: Imports) -> None:
-    if (picture := PACKAGE / "plan.svg").exists():
-        command = "python -m tests.house.plan --draw lhy_lightning/plan.svg"
-        assert recorded_arrows(picture) == drawn_arrows(today), f"draw it again: {command}"
+    command = "python -m tests.house.plan --draw lhy_lightning/plan.svg"
+    assert recorded_arrows(PACKAGE / "plan.svg") == drawn_arrows(today), f"draw it again: {command}"
+
+
+def test_the_plan_in_words_has_a_line_for_every_room(today: Imports) -> None:
+    words = (PACKAGE / "README.md").read_text("utf8")
+    assert [name for name in rooms(today) if f"`{name}/`" not in words and f"`{name}.pyi`" not in words] == []
 
 
 # --- what counts as an import -----------------------------------------------------------------------------------------
