@@ -20,14 +20,19 @@ else:
             return Annotated[Any, arguments]
 
 
-def constructor_arguments(cls: type) -> dict[str, Any]:
+def constructor_arguments(cls: type, *, behind: type | None = None) -> dict[str, Any]:
     """Returns the annotations of the constructor's arguments by name, its own first.
 
     An argument that a class declares again has the nearest class's annotation. Where only a type checker can resolve
     the annotations, they are as they are written.
+
+    Args:
+        cls: the class.
+        behind: only what its bases behind this one take, which is what that one's `super().__init__` is handed.
     """
     found: dict[str, Any] = {}
-    for base in cls.__mro__:
+    bases = cls.__mro__ if behind is None else cls.__mro__[cls.__mro__.index(behind) + 1 :]
+    for base in bases:
         if "__init__" not in vars(base) or base is object:
             continue
         init = vars(base)["__init__"]

@@ -61,7 +61,8 @@ def data_class(name: str) -> type[LightningDataModule]:
 @cache
 def _smallest_data(name: str) -> tuple[type[LightningDataModule], dict[str, Any]]:
     data = DATA[name]()
-    defaults = {key: value.default for key, value in inspect.signature(type(data)).parameters.items()}
+    constructors = [inspect.signature(base) for base in reversed(type(data).__mro__) if "__init__" in vars(base)]
+    defaults = {key: value.default for one in constructors for key, value in one.parameters.items()}
     return type(data), {key: value for key, value in data.hparams.items() if value != defaults.get(key)}
 
 

@@ -52,14 +52,14 @@ class Forgets(Base):
 def differences(cls: type) -> list[str]:
     """What the TypedDicts of a class and its bases say otherwise than the constructors that take these arguments."""
     found = []
-    for place, base in enumerate(cls.__mro__):
+    for base in cls.__mro__:
         init = vars(base).get("__init__")
         unpacked = typing.get_type_hints(init, include_extras=True) if inspect.isfunction(init) else {}
         for hint in unpacked.values():
             if not any(is_typeddict(kind) for kind in getattr(hint, "__metadata__", ())):
                 continue
             said = typing.get_type_hints(hint.__metadata__[0])
-            taken = constructor_arguments(cls.__mro__[place + 1])
+            taken = constructor_arguments(cls, behind=base)
             found += [f"{base.__name__}: {name}" for name, kind in said.items() if taken.get(name) != kind]
             found += [f"{base.__name__}: {name}" for name in taken if name not in said and name not in unpacked]
     return found

@@ -12,7 +12,6 @@ from lhy_lightning.data.augmentation.transforms import centre_crop, scale_to_con
 from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.controls import Control, most_frequent_class
 from lhy_lightning.data.images.arguments import check_crop, kept_and_cut
-from lhy_lightning.data.images.augmented import AugmentedArguments
 from lhy_lightning.data.images.base import DividedArguments, DividedImages
 from lhy_lightning.data.images.image_datasets import EvalPictures, TrainPictures
 from lhy_lightning.data.images.image_report import (
@@ -32,7 +31,7 @@ from lhy_lightning.data.samplers import TrainBatches
 from lhy_lightning.data.sources.folders import Role
 
 
-class SharedArguments(UnlabelledArguments, AugmentedArguments, DividedArguments, total=False):
+class SharedArguments(DividedArguments, UnlabelledArguments, total=False):
     """What `ImageDataModule` hands on to its bases."""
 
 
@@ -48,7 +47,7 @@ class ImageArguments(SharedArguments, total=False):
     num_classes: int | None
 
 
-class ImageDataModule(UnlabelledImages, DividedImages):
+class ImageDataModule(DividedImages, UnlabelledImages):
     """Pictures from folders, tables, arrays, the hub or an embedded set.
 
     Args:

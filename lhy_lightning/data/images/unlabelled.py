@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -10,12 +10,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, Range, ranges
-from lhy_lightning.data.images.augmented import AugmentedImages
+from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.images.augmented import AugmentedArguments, AugmentedImages
 from lhy_lightning.data.images.image_datasets import EvalPictures, PairedBatches, PseudoLabels
 
 
-class UnlabelledArguments(TypedDict, total=False):
-    """Arguments of `UnlabelledImages` itself."""
+class UnlabelledArguments(AugmentedArguments, total=False):
+    """Arguments of `UnlabelledImages`, for the `**arguments` of those built on it."""
 
     unlabelled_source: str | list[str] | None
     labelled_per_class: int | None
@@ -34,7 +35,7 @@ class UnlabelledImages(AugmentedImages):
         unlabelled: what comes of them: "weak_strong", two views of each (FixMatch), or "pseudo", those that have a
             pseudo-label. The weak view has flips, crops and translation of the labelled rows.
         strong_magnitude: strength of the strong view in (0, 1]; 1 is RandAugment's own.
-        arguments: as the base that is next among those of the data module.
+        arguments: as `AugmentedImages`.
 
     Attributes:
         unlabelled_truth: (rows,) int64 labels of the unlabelled rows where known, else -1: for reports only.
@@ -54,7 +55,7 @@ class UnlabelledImages(AugmentedImages):
         unlabelled_per_batch: int = 0,
         unlabelled: Literal["weak_strong", "pseudo"] = "weak_strong",
         strong_magnitude: float = 1.0,
-        **arguments: Any,
+        **arguments: Unpack[AugmentedArguments],
     ) -> None:
         super().__init__(**arguments)
 
