@@ -41,7 +41,7 @@ class ProbabilityAverage(LightningModule):
         """Adds a batch to loss and accuracy of the mean probabilities, as `ImageClassifier.test_step`."""
         probabilities = self.predict_step(batch, batch_idx)["probabilities"]
         first: Any = self.members[0]
-        first.evaluate(batch, first.test_scores, probabilities.clamp(min=1e-12).log())
+        first.score(batch, "test", probabilities.clamp(min=1e-12).log())
 
     def on_test_epoch_end(self) -> None:
         scores: Any = self.members[0].test_scores

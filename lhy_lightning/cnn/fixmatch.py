@@ -8,8 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lhy_lightning.cnn.classifier import Batch, ImageClassifier
+from lhy_lightning.cnn.classification import Batch
+from lhy_lightning.cnn.classifier import ImageClassifier, ImageClassifierArguments
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, SHARE, ranges
+from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.training.module import EvaluatedSplit
 
 
 def fixmatch_loss(weak_logits: Tensor, strong_logits: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -52,7 +55,9 @@ class FixMatchClassifier(ImageClassifier):
 
     later_metrics = ("pseudo/*",)
 
-    def __init__(self, *, threshold: float = 0.95, lambda_u: float = 1.0, **arguments: Any) -> None:
+    def __init__(
+        self, *, threshold: float = 0.95, lambda_u: float = 1.0, **arguments: Unpack[ImageClassifierArguments]
+    ) -> None:
         super().__init__(**arguments)
         self.threshold, self.lambda_u = threshold, lambda_u
         # views seen, confident, confident with known truth, of these right: summed on the device, read at validation
@@ -92,8 +97,8 @@ class FixMatchClassifier(ImageClassifier):
             right = ((truth == label) & confident).sum()
         self.counts += torch.stack((torch.full_like(known, len(label)), confident.sum(), known, right))
 
-    def on_validation_epoch_end(self) -> None:
-        super().on_validation_epoch_end()
+    def report(self, split: EvaluatedSplit) -> None:
+        super().report(split)
         if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
             return
         counts: Any = self.trainer.strategy.reduce(self.counts.clone(), reduce_op="sum")

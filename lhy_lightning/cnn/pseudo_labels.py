@@ -8,8 +8,11 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
-from lhy_lightning.cnn.classifier import Batch, ImageClassifier
+from lhy_lightning.cnn.classification import Batch
+from lhy_lightning.cnn.classifier import ImageClassifier, ImageClassifierArguments
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, SHARE, ranges
+from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.training.module import EvaluatedSplit
 
 
 class PseudoLabelClassifier(ImageClassifier):
@@ -40,7 +43,7 @@ class PseudoLabelClassifier(ImageClassifier):
         start_accuracy: float = 0.5,
         threshold: float = 0.95,
         pseudo_weight: float = 1.0,
-        **arguments: Any,
+        **arguments: Unpack[ImageClassifierArguments],
     ) -> None:
         super().__init__(**arguments)
         self.relabel_every, self.start_accuracy = relabel_every, start_accuracy
@@ -61,8 +64,8 @@ class PseudoLabelClassifier(ImageClassifier):
         self.log_training(batch_idx, logits[:labelled], batch["label"], losses)
         return supervised + self.pseudo_weight * pseudo
 
-    def on_validation_epoch_end(self) -> None:
-        super().on_validation_epoch_end()
+    def report(self, split: EvaluatedSplit) -> None:
+        super().report(split)
         if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
             return
         due = (self.trainer.current_epoch + 1) % self.relabel_every == 0

@@ -18,7 +18,6 @@ BREACHES: dict[str, list[str]] = {
         "autoencoders/anomaly/anomaly_detector.py",
         "autoencoders/prior/code_prior.py",
         "bert/module.py",
-        "cnn/classifier.py",
         "data/labelled_texts/tagging_data.py",
         "data/labelled_texts/text_data.py",
         "data/questions/question_data.py",
