@@ -22,12 +22,19 @@ from lhy_lightning.autoencoders.networks import (
 )
 from lhy_lightning.autoencoders.pictures import DenoisedPictures
 from lhy_lightning.autoencoders.predictions import LatentsFile
-from lhy_lightning.autoencoders.reconstruction import Batch, ReconstructionModule, picture_errors
+from lhy_lightning.autoencoders.reconstruction import (
+    Batch,
+    ReconstructionArguments,
+    ReconstructionModule,
+    picture_errors,
+)
 from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SIZES, ranges
 from lhy_lightning.core.distributed import sum_over_ranks
 from lhy_lightning.core.seeding import derive_seed
+from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.generation.feature_statistics import FeatureStatistics
+from lhy_lightning.training.module import EvaluatedSplit
 
 NETWORKS = ("linear", "conv", "homework", "homework_batch_norm")
 MAPS = ("homework", "homework_batch_norm")  # whose latent is a map of 48 channels and not a vector
@@ -119,23 +126,9 @@ class AutoEncoder(ReconstructionModule):
         noise: float = 0.0,
         masking: float = 0.0,
         beta: float = 0.0,
-        optimizer: str = "adam",
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        weight_decay: float = 0.0,
-        schedule: Literal["constant", "linear", "cosine"] = "constant",
-        warmup_steps: int = 0,
-        final_lr_factor: float = 0.0,
-        picture_every: int = 1,
-        image_size: tuple[int, int] | None = None,
-        channels: int | None = None,
+        **arguments: Unpack[ReconstructionArguments],
     ) -> None:
-        super().__init__(
-            optimizer=optimizer, lr=lr, betas=betas, weight_decay=weight_decay, schedule=schedule,
-            warmup_steps=warmup_steps, final_lr_factor=final_lr_factor, picture_every=picture_every,
-            image_size=image_size, channels=channels,
-        )  # fmt: skip
-        self.save_hyperparameters()
+        super().__init__(**arguments)
         if beta and network in MAPS:
             raise ValueError(f"beta={beta}: network={network!r} has no latent vector; take conv or linear")
         self.kind, self.latent, self.hidden, self.width = network, latent, tuple(hidden), width
@@ -256,24 +249,22 @@ class AutoEncoder(ReconstructionModule):
             seen.append(corrupt_images(image, noise=self.noise, masking=self.masking, generator=generator))
         return torch.cat(seen)
 
-    def evaluate(self, stage: str, batch: Batch) -> None:
+    def evaluate(self, batch: Batch, split: EvaluatedSplit) -> None:
         """Also how far corrupted pictures are from the clean ones, and what comes back of them."""
-        super().evaluate(stage, batch)
+        super().evaluate(batch, split)
         if self.noise or self.masking:
             images, seen = batch["image"], self.corrupted(batch["image"], batch["index"])
-            self.mean(f"{stage}/corrupted_mse", picture_errors(images, seen))
-            self.mean(f"{stage}/denoised_mse", picture_errors(images, self(seen)))
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        super().validation_step(batch, batch_idx)
-        if self.kind not in MAPS and not self.beta:
+            self.mean(f"{split}/corrupted_mse", picture_errors(images, seen))
+            self.mean(f"{split}/denoised_mse", picture_errors(images, self(seen)))
+        if split == "val" and self.kind not in MAPS and not self.beta:
             latents = self.encode(batch["image"]).double()
             ones = torch.cat((torch.ones_like(latents[:, :1]), latents), 1)
             self.seen = self.seen + ones.T @ ones  # count, sums and outer products in one matrix
 
-    def on_validation_epoch_end(self) -> None:
-        super().on_validation_epoch_end()
-        if isinstance(self.seen, Tensor):
+    def report(self, split: EvaluatedSplit) -> None:
+        """Also the normal distribution of the latents of a validation, of which `sample` draws."""
+        super().report(split)
+        if split == "val" and isinstance(self.seen, Tensor):
             seen, self.seen = sum_over_ranks(self.seen), 0.0
             if int(seen[0, 0]) > 1 and not self.trainer.sanity_checking:
                 moments = FeatureStatistics.from_sums(seen[0, 1:], seen[1:, 1:], int(seen[0, 0]))

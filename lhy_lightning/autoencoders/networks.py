@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 
@@ -50,6 +51,16 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = x + self.narrow(self.wide(x.relu()).relu())
         return result
+
+
+@dataclass(frozen=True)
+class ConvSettings:
+    """Arguments of `ConvEncoder` and `ConvDecoder` that have defaults."""
+
+    width: int = 128
+    inner: int = 32
+    blocks: int = 2
+    downsamplings: int = 2
 
 
 class ConvEncoder(nn.Sequential):

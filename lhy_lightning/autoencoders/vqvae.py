@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,14 +13,16 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from lhy_lightning.autoencoders.networks import ConvDecoder, ConvEncoder, check_halving
+from lhy_lightning.autoencoders.networks import ConvDecoder, ConvEncoder, ConvSettings, check_halving
 from lhy_lightning.autoencoders.predictions import LatentsFile
 from lhy_lightning.autoencoders.quantizers.code_use import code_perplexity, collapse_warning, usage
 from lhy_lightning.autoencoders.quantizers.two_levels import TwoLevelNetwork
-from lhy_lightning.autoencoders.quantizers.vector_quantizer import Quantized, VectorQuantizer
-from lhy_lightning.autoencoders.reconstruction import Batch, ReconstructionModule
+from lhy_lightning.autoencoders.quantizers.vector_quantizer import Quantized, QuantizerSettings, VectorQuantizer
+from lhy_lightning.autoencoders.reconstruction import Batch, ReconstructionArguments, ReconstructionModule
 from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, Range, ranges
+from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
+from lhy_lightning.training.module import EvaluatedSplit
 
 PICTURES_OF_CODES = 256
 
@@ -107,6 +110,7 @@ class VQVAE(ReconstructionModule):
         restart_below: a code whose average number of vectors a step is below this is restarted; 0 for never.
         cosine: vectors and codes of length one.
         gradient: that reaches the encoder, "straight_through" or by the "rotation" trick.
+        lr: learning rate after the warm-up.
         arguments: as in `ReconstructionModule`.
 
     Raises:
@@ -120,7 +124,7 @@ class VQVAE(ReconstructionModule):
 
     network: VQVAENetwork | TwoLevelNetwork | None
 
-    def __init__(
+    def __init__(  # type: ignore[misc]  # `lr` is restated
         self,
         *,
         codebook_size: int = 512,
@@ -137,32 +141,17 @@ class VQVAE(ReconstructionModule):
         restart_below: float = 1.0,
         cosine: bool = False,
         gradient: Literal["straight_through", "rotation"] = "straight_through",
-        optimizer: str = "adam",
         lr: float = 3e-4,
-        betas: tuple[float, float] = (0.9, 0.999),
-        weight_decay: float = 0.0,
-        schedule: Literal["constant", "linear", "cosine"] = "constant",
-        warmup_steps: int = 0,
-        final_lr_factor: float = 0.0,
-        picture_every: int = 1,
-        image_size: tuple[int, int] | None = None,
-        channels: int | None = None,
+        **arguments: Unpack[ReconstructionArguments],
     ) -> None:
-        super().__init__(
-            optimizer=optimizer, lr=lr, betas=betas, weight_decay=weight_decay, schedule=schedule,
-            warmup_steps=warmup_steps, final_lr_factor=final_lr_factor, picture_every=picture_every,
-            image_size=image_size, channels=channels,
-        )  # fmt: skip
-        self.save_hyperparameters()
+        super().__init__(lr=lr, **arguments)
         self.codebook_size, self.dim, self.downsamplings, self.levels = codebook_size, dim, downsamplings, levels
-        self.network_numbers: dict[str, Any] = {
-            "width": width, "inner": residual_width, "blocks": residual_blocks, "downsamplings": downsamplings,
-        }  # fmt: skip
-        self.quantizer_numbers: dict[str, Any] = {
-            "beta": beta, "update": codebook_update, "decay": decay, "start": start, "restart_below": restart_below,
-            "cosine": cosine, "gradient": gradient,
-        }  # fmt: skip
-        VectorQuantizer(codebook_size, dim, **self.quantizer_numbers)  # refuses bad numbers before any data is read
+        self.network_settings = ConvSettings(width, residual_width, residual_blocks, downsamplings)
+        self.quantizer_settings = QuantizerSettings(
+            beta, codebook_update, decay, start, restart_below, cosine, gradient
+        )
+        # bad numbers are refused before any data is read
+        VectorQuantizer(codebook_size, dim, **asdict(self.quantizer_settings))
         self.code_counts = CodeCounts(levels, codebook_size)
         self.use: Tensor | None = None  # of the last evaluation, (levels, K): how often each code was used
         self.build_if_known()
@@ -171,21 +160,23 @@ class VQVAE(ReconstructionModule):
 
     def build_encoder(self) -> nn.Module:
         """Returns pictures (N, C, H, W) to latents (N, D, h, w). Override it for one of your own."""
-        return ConvEncoder(self.shape[0], self.dim, **self.network_numbers)
+        return ConvEncoder(self.shape[0], self.dim, **asdict(self.network_settings))
 
     def build_decoder(self) -> nn.Module:
         """Returns latents (N, D, h, w) to pictures (N, C, H, W). Override it for one of your own."""
-        return ConvDecoder(self.shape[0], self.dim, **self.network_numbers)
+        return ConvDecoder(self.shape[0], self.dim, **asdict(self.network_settings))
 
     def build_quantizer(self) -> nn.Module:
         """Returns what replaces vectors (N, h, w, D) by codes (N, h, w). Override it for one of your own."""
-        return VectorQuantizer(self.codebook_size, self.dim, **self.quantizer_numbers)
+        return VectorQuantizer(self.codebook_size, self.dim, **asdict(self.quantizer_settings))
 
     def build_network(self) -> VQVAENetwork | TwoLevelNetwork:
         check_halving(self.shape[1:], self.downsamplings)
         if self.levels == 2:
             top, bottom = self.build_quantizer(), self.build_quantizer()
-            return TwoLevelNetwork(self.shape[0], self.dim, top, bottom, self.map_shape, **self.network_numbers)
+            return TwoLevelNetwork(
+                self.shape[0], self.dim, top, bottom, self.map_shape, **asdict(self.network_settings)
+            )
         return VQVAENetwork(self.build_encoder(), self.build_quantizer(), self.build_decoder())
 
     @property
@@ -253,13 +244,13 @@ class VQVAE(ReconstructionModule):
             self.code_counts.update([level.codes for level in found])
         return result, figures
 
-    def report(self, stage: str) -> None:
-        super().report(stage)
+    def report(self, split: EvaluatedSplit) -> None:
+        super().report(split)
         self.use = self.code_counts.compute().cpu()
         self.code_counts.reset()
         names = ("",) if self.levels == 1 else ("_top", "_bottom")
         for name, counts in zip(names, self.use, strict=True):
-            figures = {f"{stage}/perplexity{name}": code_perplexity(counts), f"{stage}/codes_used{name}": usage(counts)}
+            figures = {f"{split}/perplexity{name}": code_perplexity(counts), f"{split}/codes_used{name}": usage(counts)}
             self.log_dict(figures, prog_bar=True, sync_dist=True)
             if not self.trainer.sanity_checking and (warning := collapse_warning(counts)) is not None:
                 rank_zero_warn(warning)

@@ -30,9 +30,9 @@ TOLERANCE = 1e-5
 
 
 def without_addresses(value: Any) -> Any:
-    """Nested settings with the package's dotted paths, wherever they stand in texts, cut to their last part."""
+    """Nested settings with the package's dotted paths cut to their last part; settings in a text of JSON, too."""
     if isinstance(value, str):
-        return ADDRESS.sub(r"\1", value)
+        return without_addresses(json.loads(value)) if value.startswith("{") else ADDRESS.sub(r"\1", value)
     if isinstance(value, dict):
         return {without_addresses(key): without_addresses(item) for key, item in value.items()}
     return [without_addresses(item) for item in value] if isinstance(value, list | tuple) else value

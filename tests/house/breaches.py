@@ -15,8 +15,6 @@ BREACHES: dict[str, list[str]] = {
     "crowded folders": [],
     "long files": [
         "adaptation/adaptation.py",
-        "autoencoders/anomaly/anomaly_detector.py",
-        "autoencoders/prior/code_prior.py",
         "bert/module.py",
         "data/labelled_texts/tagging_data.py",
         "data/labelled_texts/text_data.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, Literal
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from lhy_lightning.autoencoders.anomaly.anomaly_networks import (
     DetectorNetwork,
+    HalvesSettings,
     encoder_and_decoder,
     latent_numbers,
 )
@@ -38,16 +40,13 @@ from lhy_lightning.autoencoders.anomaly.made_anomalies import (
     moves_of,
     pasted_by_row,
 )
-from lhy_lightning.autoencoders.reconstruction import Batch, ReconstructionModule
+from lhy_lightning.autoencoders.reconstruction import Batch, ReconstructionArguments, ReconstructionModule
 from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SIZES, ranges
+from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
-from lhy_lightning.metrics.anomalies import (
-    CountedAUROC,
-    detection_figures,
-    reason_without_figures,
-    threshold_of,
-)
+from lhy_lightning.metrics.anomalies import CountedAUROC, detection_figures, reason_without_figures, threshold_of
 from lhy_lightning.metrics.texts.glue import NumberPairs
+from lhy_lightning.training.module import EvaluatedSplit
 
 PICTURES_FOR_STATISTICS = 5000
 OF_LABELS = ("auroc", "aupr", "f1", "detected", "false_alarms")
@@ -118,23 +117,9 @@ class AnomalyDetector(ReconstructionModule):
         reconstruction_weight: float = 1.0,
         classifier_weight: float = 1.0,
         false_alarm_rate: float = 0.05,
-        optimizer: str = "adam",
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        weight_decay: float = 0.0,
-        schedule: Literal["constant", "linear", "cosine"] = "constant",
-        warmup_steps: int = 0,
-        final_lr_factor: float = 0.0,
-        picture_every: int = 1,
-        image_size: tuple[int, int] | None = None,
-        channels: int | None = None,
+        **arguments: Unpack[ReconstructionArguments],
     ) -> None:
-        super().__init__(
-            optimizer=optimizer, lr=lr, betas=betas, weight_decay=weight_decay, schedule=schedule,
-            warmup_steps=warmup_steps, final_lr_factor=final_lr_factor, picture_every=picture_every,
-            image_size=image_size, channels=channels,
-        )  # fmt: skip
-        self.save_hyperparameters()
+        super().__init__(**arguments)
         if score == "classifier" and made_anomalies == "none":
             raise ValueError(f"score=classifier needs made_anomalies to learn from: one of {', '.join(MADE)}")
         if patch % 2 == 0:
@@ -142,9 +127,7 @@ class AnomalyDetector(ReconstructionModule):
         if reconstruction_weight <= 0 and score != "classifier":
             raise ValueError(f"reconstruction_weight={reconstruction_weight}: score={score} needs a trained decoder")
         self.kind, self.score, self.made_anomalies, self.patch = network, score, made_anomalies, patch
-        self.network_numbers: dict[str, Any] = {
-            "latent": latent, "hidden": tuple(hidden), "width": width, "downsamplings": downsamplings,
-        }  # fmt: skip
+        self.network_settings = HalvesSettings(latent, tuple(hidden), width, downsamplings)
         self.reconstruction_weight, self.classifier_weight = reconstruction_weight, classifier_weight
         self.false_alarm_rate = false_alarm_rate
         self.rows = nn.ModuleDict({stage: NumberPairs() for stage in ("val", "test")})
@@ -156,7 +139,7 @@ class AnomalyDetector(ReconstructionModule):
 
     def build_encoder_and_decoder(self) -> tuple[nn.Module, nn.Module]:
         """Returns pictures (N, C, H, W) to latents (N, ...), and the way back. Override it for networks of your own."""
-        return encoder_and_decoder(self.kind, self.shape, **self.network_numbers)
+        return encoder_and_decoder(self.kind, self.shape, **asdict(self.network_settings))
 
     def build_network(self) -> DetectorNetwork:
         fit_for_moves(self.made_anomalies, self.shape[1:])
@@ -265,37 +248,37 @@ class AnomalyDetector(ReconstructionModule):
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 
-    def evaluate(self, stage: str, batch: Batch) -> None:
+    def evaluate(self, batch: Batch, split: EvaluatedSplit) -> None:
         images, labels = batch["image"], batch.get("label")
         normal = images if labels is None else images[labels == 0]
         # every rank has every figure, also one without a normal row in this batch
         draws = torch.Generator(device=images.device).manual_seed(0)  # the same anomalies are made in every epoch
         _, figures = self.losses(normal if len(normal) else images[:1], draws)
         for name, value in figures.items():
-            self.mean(f"{stage}/{name}", value.expand(len(normal)))  # once for every normal row
-        if stage == "test" and labels is not None and len(normal) and self.reconstruction_weight > 0:
+            self.mean(f"{split}/{name}", value.expand(len(normal)))  # once for every normal row
+        if split == "test" and labels is not None and len(normal) and self.reconstruction_weight > 0:
             changed, where = pasted_by_row(normal, batch["index"][labels == 0])
             self.pixels.update(self.heat_map(changed), where)
         unknown = torch.full((len(images),), -1, device=images.device)
-        self.rows[stage].update(self.scores(images), unknown if labels is None else labels)  # type: ignore[operator]
+        self.rows[split].update(self.scores(images), unknown if labels is None else labels)  # type: ignore[operator]
 
-    def report(self, stage: str) -> None:
-        super().report(stage)
-        scores, labels = self.rows[stage].compute()  # type: ignore[operator]
-        self.rows[stage].reset()  # type: ignore[operator]
+    def report(self, split: EvaluatedSplit) -> None:
+        super().report(split)
+        scores, labels = self.rows[split].compute()  # type: ignore[operator]
+        self.rows[split].reset()  # type: ignore[operator]
         if self.trainer.sanity_checking:
             return
-        if stage == "val":
+        if split == "val":
             self.threshold.copy_(threshold_of(scores[labels != 1], self.false_alarm_rate))
-        if stage == "test" and self.reconstruction_weight > 0 and bool((labels == 0).any()):
+        if split == "test" and self.reconstruction_weight > 0 and bool((labels == 0).any()):
             if not (pixel_auroc := self.pixels.compute()).isnan():  # where pieces equal what they cover
                 self.log("test/pixel_auroc", pixel_auroc.float(), sync_dist=True)
             self.pixels.reset()
         why_not = reason_without_figures(labels)
         if why_not is None:
             found = detection_figures(scores, labels, self.threshold.to(scores))
-            self.log_dict({f"{stage}/{name}": value.float() for name, value in found.items()}, sync_dist=True)
-        elif stage == "test":
+            self.log_dict({f"{split}/{name}": value.float() for name, value in found.items()}, sync_dist=True)
+        elif split == "test":
             called = (scores > self.threshold.to(scores)).float().mean()
             self.log_dict({"test/score": scores.mean().float(), "test/called_anomalies": called}, sync_dist=True)
             rank_zero_warn(why_not)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 
 import torch
@@ -58,6 +59,16 @@ class DetectorNetwork(nn.Module):
         assert self.head is not None
         found: Tensor = self.head(self.encoder(images))
         return found
+
+
+@dataclass(frozen=True)
+class HalvesSettings:
+    """Arguments of `encoder_and_decoder` but for the network's name and the pictures' shape."""
+
+    latent: int
+    hidden: tuple[int, ...]
+    width: int
+    downsamplings: int
 
 
 def encoder_and_decoder(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from math import log, log2
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,33 +13,26 @@ from lightning.pytorch import Callback
 from torch import Tensor, nn
 
 from lhy_lightning.autoencoders.prior.code_transformer import CodeTransformer
+from lhy_lightning.autoencoders.prior.frozen_vqvae import open_vqvae, require_checkpoint
 from lhy_lightning.autoencoders.prior.pixelcnn import GatedPixelCNN
 from lhy_lightning.autoencoders.prior.prior_pictures import DrawnPictures
-from lhy_lightning.autoencoders.vqvae import VQVAE
 from lhy_lightning.callbacks.sampled_pictures import SampledPictures
 from lhy_lightning.core.argument_ranges import COUNT, ranges
 from lhy_lightning.core.distributed import rank_and_world, sum_over_ranks
 from lhy_lightning.core.seeding import derive_seed, run_seed
-from lhy_lightning.core.trusted_classes import check_settings, class_from_file
+from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.metrics.generation.classifier_features import ClassifierFeatures
-from lhy_lightning.optim import build_optimizer, parameter_groups
-from lhy_lightning.training.checkpoints import class_path, load_modules
-from lhy_lightning.training.hub import plain
-from lhy_lightning.training.module import CourseModule
+from lhy_lightning.training.checkpoints import load_modules
+from lhy_lightning.training.module import EvaluatedSplit
+from lhy_lightning.training.single_optimizer import Schedule, SingleOptimizerArguments, SingleOptimizerModule
 
 Batch = dict[str, Tensor]
 AT_ONCE = 250
 
 
-def require_checkpoint(name: str, file: str | None) -> None:
-    """Says which argument names a file that is not there."""
-    if file is not None and not Path(file).is_file():
-        raise FileNotFoundError(f"{name}={file!r}: there is no such checkpoint; train one first")
-
-
-class CodePrior(CourseModule):
+class CodePrior(SingleOptimizerModule):
     """Learns the codes of a trained VQ-VAE one after the other (van den Oord et al. 2017, section 4.2).
 
     The VQ-VAE stays as it is and travels in this module's checkpoints. The loss is the cross entropy of each code given
@@ -60,13 +52,11 @@ class CodePrior(CourseModule):
             often it names the class that was asked for.
         samples: pictures drawn for that.
         optimizer: any of `torch.optim` by its name in small letters.
-        lr: learning rate after the warm-up.
         betas: of Adam and its kin.
         weight_decay: of weights with two or more axes.
         schedule: "constant", "linear" or "cosine".
-        warmup_steps: steps in which the learning rate rises from zero.
-        final_lr_factor: share of `lr` at which linear and cosine end.
         num_classes: classes of a conditional prior; from the data if not given.
+        arguments: as in `SingleOptimizerModule`.
 
     Raises:
         ValueError: a name or number that makes no sense, or a conditional prior without labels.
@@ -76,13 +66,12 @@ class CodePrior(CourseModule):
     data_modules = ("ImageDataModule",)
 
     argument_ranges = ranges(samples=COUNT)
-
-    headline_metric: tuple[str, Literal["max", "min"]] = ("val/loss", "min")
+    built_from = ("num_classes",)
 
     network: CodeTransformer | GatedPixelCNN | None
     histogram: Tensor
 
-    def __init__(
+    def __init__(  # type: ignore[misc]  # some arguments have other defaults than in the base
         self,
         *,
         vqvae: str | None = None,
@@ -96,16 +85,13 @@ class CodePrior(CourseModule):
         classifier: str | None = None,
         samples: int = 1000,
         optimizer: str = "adamw",
-        lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.95),
         weight_decay: float = 0.01,
-        schedule: Literal["constant", "linear", "cosine"] = "cosine",
-        warmup_steps: int = 0,
-        final_lr_factor: float = 0.0,
+        schedule: Schedule = "cosine",
         num_classes: int | None = None,
+        **arguments: Unpack[SingleOptimizerArguments],
     ) -> None:
-        super().__init__()
-        self.save_hyperparameters()
+        super().__init__(optimizer=optimizer, betas=betas, weight_decay=weight_decay, schedule=schedule, **arguments)
         if vqvae_config is None:  # a checkpoint of this module needs neither file, but for a test
             for name, file in (("vqvae", vqvae), ("classifier", classifier)):
                 require_checkpoint(name, file)
@@ -113,47 +99,27 @@ class CodePrior(CourseModule):
             raise ValueError("vqvae: give a VQVAE's checkpoint, such as runs/vqvae/quickstart/checkpoints/best.ckpt")
         self.kind, self.conditional, self.num_classes = network, conditional, num_classes
         self.tests_without_labels = not conditional
-        self.network_numbers: dict[str, Any] = {"width": width, "layers": layers}
-        if network == "transformer":
-            self.network_numbers.update(heads=heads, dropout=dropout)
-        self.optimizer_numbers: dict[str, Any] = {"name": optimizer, "lr": lr, "betas": betas}
-        self.weight_decay = weight_decay
-        self.schedule_numbers: dict[str, Any] = {
-            "schedule": schedule, "warmup_steps": warmup_steps, "final_factor": final_lr_factor,
-        }  # fmt: skip
+        self.width, self.layers, self.heads, self.dropout = width, layers, heads, dropout
         self.classifier, self.samples = classifier, samples
-        self.vqvae = self.load_vqvae(vqvae, vqvae_config)
+        self.vqvae, self.hparams["vqvae_config"] = open_vqvae(vqvae, vqvae_config)
         self.register_buffer("histogram", torch.zeros(self.vqvae.codebook_size))
         self.nats, self.histogram_nats = Mean(), Mean()
         self.network = None
-        if num_classes is not None or not conditional:
-            self.network = self.build_network()
+        self.build_if_known()
 
     # --- networks --------------------------------------------------------------------------------------------------
-
-    def load_vqvae(self, vqvae: str | None, config: str | None) -> Any:
-        """The VQ-VAE, frozen: from its checkpoint the first time, later from what this module's checkpoint holds."""
-        if config is None:
-            assert vqvae is not None
-            module = load_modules([Path(vqvae)], VQVAE)[0]
-            config = json.dumps({"class_path": class_path(type(module)), **plain(dict(module.hparams))})
-            self.hparams["vqvae_config"] = config
-        else:
-            settings = json.loads(config)
-            if not isinstance(settings, dict):
-                raise TypeError("vqvae_config is no JSON of a VQVAE's settings")
-            kind = class_from_file(settings.pop("class_path", None), VQVAE, "vqvae_config")
-            check_settings(settings, kind, "vqvae_config")
-            module = kind(**settings)
-        return module.requires_grad_(False).eval()
 
     def build_network(self) -> CodeTransformer | GatedPixelCNN:
         """Returns codes (N, h, w) and classes (N,) to logits (N, h, w, K). Override it for one of your own."""
         shape = self.vqvae.codes_shape
         if self.kind == "pixelcnn" and len(shape) == 1:
             raise ValueError("the codes of two levels are no map for network: pixelcnn; take the transformer")
-        kind = CodeTransformer if self.kind == "transformer" else GatedPixelCNN
-        return kind(self.vqvae.codebook_size, shape, classes=self.classes, **self.network_numbers)
+        codes, width, layers = self.vqvae.codebook_size, self.width, self.layers
+        if self.kind == "pixelcnn":
+            return GatedPixelCNN(codes, shape, classes=self.classes, width=width, layers=layers)
+        return CodeTransformer(
+            codes, shape, classes=self.classes, width=width, layers=layers, heads=self.heads, dropout=self.dropout
+        )
 
     @property
     def classes(self) -> int:
@@ -163,6 +129,13 @@ class CodePrior(CourseModule):
     def needs_labels(self) -> str:  # type: ignore[override]
         """The setting that needs them."""
         return "conditional: true" if self.conditional else ""
+
+    @property
+    def is_known(self) -> bool:
+        return super().is_known or not self.conditional
+
+    def build(self) -> None:
+        self.network = self.build_network()
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
@@ -174,8 +147,7 @@ class CodePrior(CourseModule):
             self.learn_from_data(("num_classes",), equal=("num_classes",))
             if not self.num_classes:
                 raise ValueError("conditional: true needs labelled pictures, the data has no labels")
-        if self.network is None:
-            self.network = self.build_network()
+        self.build_once()
         if stage == "fit":  # the VQ-VAE is meant to evaluate
             warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode at the start of training")
 
@@ -198,11 +170,10 @@ class CodePrior(CourseModule):
 
     def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """Codes (N, h, w), and classes (N,) of a conditional prior, to logits (N, h, w, K)."""
-        if self.network is None:
-            raise RuntimeError("there is no network yet: give num_classes, or fit first")
+        network = self.built()
         if labels is None or not self.conditional:
             labels = torch.zeros(len(codes), dtype=torch.int64, device=codes.device)
-        logits: Tensor = self.network(codes, labels)
+        logits: Tensor = network(codes, labels)
         return logits
 
     def labels_in_turn(self, count: int) -> Tensor:
@@ -224,13 +195,12 @@ class CodePrior(CourseModule):
         Returns:
             (N, C, H, W) float32 in [-1, 1].
         """
-        if self.network is None:
-            raise RuntimeError("there is no network yet: give num_classes, or fit first")
+        network = self.built()
         labels = self.labels_in_turn(count) if labels is None else labels.to(self.device)
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         with evaluation_mode(self):
             parts = [
-                self.vqvae.draw(self.network.sample(part, temperature=temperature, generator=generator))
+                self.vqvae.draw(network.sample(part, temperature=temperature, generator=generator))
                 for part in labels.split(AT_ONCE)
             ]
         return torch.cat(parts).clamp(-1, 1)
@@ -253,40 +223,28 @@ class CodePrior(CourseModule):
             self.log_dict({"train/loss": loss.detach(), "train/bits_per_code": loss.detach() / log(2)}, prog_bar=True)
         return loss
 
-    def evaluate(self, batch: Batch) -> None:
+    def evaluate(self, batch: Batch, split: EvaluatedSplit) -> None:
         codes, nats = self.nats_of(batch)
         self.nats.update(nats)
         smooth = (self.histogram + 1) / (self.histogram + 1).sum()
         self.histogram_nats.update(-smooth.log()[codes])
 
-    def report(self, stage: str) -> None:
+    def report(self, split: EvaluatedSplit) -> None:
         nats = self.nats.compute()
-        figures = {f"{stage}/loss": nats, f"{stage}/bits_per_code": nats / log(2)}
+        figures = {f"{split}/loss": nats, f"{split}/bits_per_code": nats / log(2)}
         if bool(self.histogram.sum()):
-            figures[f"{stage}/histogram_bits"] = self.histogram_nats.compute() / log(2)
-        figures[f"{stage}/code_bits"] = torch.tensor(log2(self.vqvae.codebook_size), device=self.device)
+            figures[f"{split}/histogram_bits"] = self.histogram_nats.compute() / log(2)
+        figures[f"{split}/code_bits"] = torch.tensor(log2(self.vqvae.codebook_size), device=self.device)
         self.log_dict(figures, prog_bar=True, sync_dist=True)
         self.nats.reset()
         self.histogram_nats.reset()
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.evaluate(batch)
-
-    def on_validation_epoch_end(self) -> None:
-        self.report("val")
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self.evaluate(batch)
-
-    def on_test_start(self) -> None:
-        require_checkpoint("classifier", self.classifier)
-
-    def on_test_epoch_end(self) -> None:
-        self.report("test")
-        if self.classifier is not None and self.conditional:
+        if split == "test" and self.classifier is not None and self.conditional:
             [classifier] = load_modules([Path(self.classifier)], "ImageClassifier")
             accuracy = self.class_accuracy(classifier.to(self.device))
             self.log("test/class_accuracy", accuracy, sync_dist=True)
+
+    def on_test_start(self) -> None:
+        require_checkpoint("classifier", self.classifier)
 
     def class_accuracy(self, classifier: nn.Module) -> Tensor:
         """How often a classifier names the class that was asked for, of `samples` pictures of all classes in turn.
@@ -309,11 +267,6 @@ class CodePrior(CourseModule):
 
     def prediction_writers(self) -> list[Callback]:
         return [SampledPictures()]
-
-    def configure_optimizers(self) -> Any:
-        assert self.network is not None
-        groups = parameter_groups(self.network, self.optimizer_numbers["lr"], self.weight_decay)
-        return self.scheduled(build_optimizer(groups, **self.optimizer_numbers), **self.schedule_numbers)
 
     def configure_callbacks(self) -> list[Callback]:
         return [*super().configure_callbacks(), DrawnPictures()]

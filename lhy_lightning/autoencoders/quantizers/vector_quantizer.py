@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self
 
 import torch
@@ -26,6 +27,19 @@ class Quantized(NamedTuple):
     """(...) int64, or (..., Q) of quantizers with several codes a vector."""
     loss: Tensor
     """Scalar float32, to be added to the reconstruction's."""
+
+
+@dataclass(frozen=True)
+class QuantizerSettings:
+    """Arguments of `VectorQuantizer` that a `VQVAE` takes."""
+
+    beta: float = 0.25
+    update: Literal["averages", "gradient"] = "averages"
+    decay: float = 0.99
+    start: Literal["kmeans", "random"] = "kmeans"
+    restart_below: float = 1.0
+    cosine: bool = False
+    gradient: Literal["straight_through", "rotation"] = "straight_through"
 
 
 class VectorQuantizer(nn.Module):

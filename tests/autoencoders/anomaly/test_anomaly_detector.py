@@ -186,9 +186,9 @@ def test_every_figure_of_a_batch_that_has_no_normal_row_has_no_weight(tmp_path: 
     assert isinstance(module, LightningModule)
     module.means.clear()
     images, rows = torch.rand(4, 1, 8, 8), torch.arange(4)
-    module.evaluate("test", {"image": images, "label": torch.tensor([0, 0, 0, 0]), "index": rows})
+    module.evaluate({"image": images, "label": torch.tensor([0, 0, 0, 0]), "index": rows}, "test")
     before = float(module.means["test-loss"].compute())  # type: ignore[operator]
-    module.evaluate("test", {"image": -images, "label": torch.tensor([1, 1, 1, 1]), "index": rows})
+    module.evaluate({"image": -images, "label": torch.tensor([1, 1, 1, 1]), "index": rows}, "test")
     assert float(module.means["test-loss"].compute()) == before  # type: ignore[operator]
 
 
@@ -200,5 +200,5 @@ def test_heat_maps_of_a_perfect_reconstruction_find_every_pasted_pixel() -> None
             return images
 
     module = Knows(image_size=(16, 16), channels=1, patch=1, picture_every=0)
-    module.evaluate("test", {"image": images, "label": torch.zeros(8), "index": torch.arange(8)})
+    module.evaluate({"image": images, "label": torch.zeros(8), "index": torch.arange(8)}, "test")
     assert float(module.pixels.compute()) == 1.0
