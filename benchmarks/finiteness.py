@@ -196,7 +196,7 @@ def main(quick: bool = False, cpu_time: bool = False) -> None:
     warnings.filterwarnings("ignore")
     seed_everything(0, verbose=False)
     rounds, seconds, rows = (2, 0.02, 8) if quick else (60, 0.5, 128)
-    images = {"image": torch.randn(rows, 3, 32, 32), "label": torch.arange(rows) % 10}
+    images = {"image": 2 * torch.rand(rows, 3, 32, 32) - 1, "label": torch.arange(rows) % 10}
     ids = {"ids": torch.randint(0, 1000, (32, 32)), "label": torch.arange(32) % 2}
 
     def cnn() -> CourseModule:

@@ -48,7 +48,8 @@ class Batches(Dataset):
         generator = torch.Generator().manual_seed(0)
         self.steps = steps
         self.kept = [
-            {"image": torch.randn(shape, generator=generator), "label": torch.arange(shape[0]) % 10} for _ in range(4)
+            {"image": 2 * torch.rand(shape, generator=generator) - 1, "label": torch.arange(shape[0]) % 10}
+            for _ in range(4)
         ]
 
     def __len__(self) -> int:

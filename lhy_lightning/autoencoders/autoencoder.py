@@ -23,7 +23,6 @@ from lhy_lightning.autoencoders.networks import (
 from lhy_lightning.autoencoders.pictures import DenoisedPictures
 from lhy_lightning.autoencoders.predictions import LatentsFile
 from lhy_lightning.autoencoders.reconstruction import (
-    Batch,
     ReconstructionArguments,
     ReconstructionModule,
     picture_errors,
@@ -32,6 +31,7 @@ from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, S
 from lhy_lightning.core.distributed import sum_over_ranks
 from lhy_lightning.core.seeding import derive_seed
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import ImageBatch
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.generation.feature_statistics import FeatureStatistics
 from lhy_lightning.training.module import EvaluatedSplit
@@ -249,7 +249,7 @@ class AutoEncoder(ReconstructionModule):
             seen.append(corrupt_images(image, noise=self.noise, masking=self.masking, generator=generator))
         return torch.cat(seen)
 
-    def evaluate(self, batch: Batch, split: EvaluatedSplit) -> None:
+    def evaluate(self, batch: ImageBatch, split: EvaluatedSplit) -> None:
         """Also how far corrupted pictures are from the clean ones, and what comes back of them."""
         super().evaluate(batch, split)
         if self.noise or self.masking:
@@ -273,7 +273,7 @@ class AutoEncoder(ReconstructionModule):
                 covariance = moments.covariance + 1e-6 * torch.eye(self.latent, device=seen.device)
                 self.latent_factor.copy_(torch.linalg.cholesky(covariance))
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+    def predict_step(self, batch: ImageBatch, batch_idx: int) -> dict[str, Tensor]:
         """As `ReconstructionModule`, and `latents` (N, Z)."""
         latents = self.encode(batch["image"])
         return {**self.returned(batch, self.decode(latents)), "latents": latents.float()}

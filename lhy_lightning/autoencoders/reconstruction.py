@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from lhy_lightning.autoencoders.pictures import ReconstructionPictures
 from lhy_lightning.autoencoders.predictions import ErrorsCsv, PredictedPictures
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import ImageBatch
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.training.module import EvaluatedSplit
 from lhy_lightning.training.single_optimizer import SingleOptimizerArguments, SingleOptimizerModule
-
-Batch = dict[str, Tensor]
 
 
 def picture_errors(images: Tensor, others: Tensor) -> Tensor:
@@ -96,7 +95,7 @@ class ReconstructionModule(SingleOptimizerModule):
         """What came back (N, C, H, W), and by name the "loss" of a batch and what else is to be logged."""
         raise NotImplementedError(f"{type(self).__name__} does not say what its losses are")
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         _, figures = self.losses(batch["image"])
         if self.logs_now(batch_idx):
             self.log_dict({f"train/{name}": value.detach() for name, value in figures.items()}, prog_bar=True)
@@ -111,7 +110,7 @@ class ReconstructionModule(SingleOptimizerModule):
             self.means[key] = Mean().to(self.device)
         self.means[key].update(values)  # type: ignore[operator]
 
-    def evaluate(self, batch: Batch, split: EvaluatedSplit) -> None:
+    def evaluate(self, batch: ImageBatch, split: EvaluatedSplit) -> None:
         images = batch["image"]
         result, figures = self.losses(images)
         errors = picture_errors(images, result)
@@ -136,11 +135,11 @@ class ReconstructionModule(SingleOptimizerModule):
             result: Tensor = self(images.to(self.device))
         return result
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+    def predict_step(self, batch: ImageBatch, batch_idx: int) -> dict[str, Tensor]:
         """Returns `index` (N,), `image` as it came back (N, C, H, W) and its `error` (N,)."""
         return self.returned(batch, self(batch["image"]))
 
-    def returned(self, batch: Batch, result: Tensor) -> Batch:
+    def returned(self, batch: ImageBatch, result: Tensor) -> dict[str, Tensor]:
         """Of pictures that came back (N, C, H, W), what `predict_step` returns."""
         return {"index": batch["index"], "image": result, "error": picture_errors(batch["image"], result)}
 

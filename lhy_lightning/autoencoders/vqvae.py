@@ -18,9 +18,10 @@ from lhy_lightning.autoencoders.predictions import LatentsFile
 from lhy_lightning.autoencoders.quantizers.code_use import code_perplexity, collapse_warning, usage
 from lhy_lightning.autoencoders.quantizers.two_levels import TwoLevelNetwork
 from lhy_lightning.autoencoders.quantizers.vector_quantizer import Quantized, QuantizerSettings, VectorQuantizer
-from lhy_lightning.autoencoders.reconstruction import Batch, ReconstructionArguments, ReconstructionModule
+from lhy_lightning.autoencoders.reconstruction import ReconstructionArguments, ReconstructionModule
 from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, Range, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import ImageBatch
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.training.module import EvaluatedSplit
 
@@ -255,7 +256,7 @@ class VQVAE(ReconstructionModule):
             if not self.trainer.sanity_checking and (warning := collapse_warning(counts)) is not None:
                 rank_zero_warn(warning)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+    def predict_step(self, batch: ImageBatch, batch_idx: int) -> dict[str, Tensor]:
         """As `ReconstructionModule`, and `codes` (N, h, w), (N, L) of two levels."""
         codes = self.codes_of(batch["image"])
         return {**self.returned(batch, self.draw(codes)), "codes": codes}

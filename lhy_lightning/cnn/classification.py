@@ -18,8 +18,6 @@ from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last
 from lhy_lightning.training.single_optimizer import SingleOptimizerArguments, SingleOptimizerModule
 
-Batch = dict[str, Tensor]
-
 
 class ClassificationArguments(SingleOptimizerArguments, total=False):
     """Arguments of `ClassificationModule`, for the `**arguments` of those built on it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,13 +14,14 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from lhy_lightning.callbacks.class_table import PredictionsCsv
-from lhy_lightning.cnn.classification import Batch, ClassificationArguments, ClassificationModule
+from lhy_lightning.cnn.classification import ClassificationArguments, ClassificationModule
 from lhy_lightning.cnn.ensemble import ProbabilityAverage
 from lhy_lightning.cnn.losses import LOSSES, class_weight_tensor
 from lhy_lightning.cnn.pictures import ClassificationPictures, LayerTable
 from lhy_lightning.cnn.views import SHIFTS, averaged_probabilities
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, SHARE, Range, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import ImageBatch, MixedImageBatch
 from lhy_lightning.layers.batch_norm import batch_norm_over_ranks
 from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.metrics.classification import ClassificationScores
@@ -173,14 +175,14 @@ class ImageClassifier(ClassificationModule):
 
     # --- training --------------------------------------------------------------------------------------------------
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def loss(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:
         """The training loss of one batch, mixed labels and all."""
         return self.criterion(
             logits, batch["label"], label_smoothing=self.label_smoothing, class_weights=self.weights,
             mixed_label=batch.get("mixed_label"), mix=batch.get("mix"),
         )  # fmt: skip
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: ImageBatch | MixedImageBatch, batch_idx: int) -> Tensor:
         logits = self.built()(self.layout(batch["image"]))
         loss = self.loss(logits, batch)
         self.log_training(batch_idx, logits, batch["label"], {"train/loss": loss})
@@ -208,7 +210,7 @@ class ImageClassifier(ClassificationModule):
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 
-    def evaluate(self, batch: Batch, split: EvaluatedSplit) -> Tensor:
+    def evaluate(self, batch: ImageBatch, split: EvaluatedSplit) -> Tensor:
         """Adds a batch to the figures; returns its logits (N, K)."""
         if split == "val":
             return self.score(batch, split, self(batch["image"]))
@@ -217,7 +219,7 @@ class ImageClassifier(ClassificationModule):
         # log of the mean probability: softmax gives the probability back, so both losses are right
         return self.score(batch, split, probabilities.clamp(min=1e-12).log())
 
-    def score(self, batch: Batch, split: EvaluatedSplit, logits: Tensor) -> Tensor:
+    def score(self, batch: ImageBatch, split: EvaluatedSplit, logits: Tensor) -> Tensor:
         """Adds logits (N, K) to the figures; their loss has no smoothing and no weights, so that runs compare."""
         if "label" in batch:
             self.scores(split).update(logits, batch["label"], self.criterion(logits, batch["label"]))
@@ -250,7 +252,7 @@ class ImageClassifier(ClassificationModule):
                 "the predicted class (test/confidence). `lhy predict` writes the predictions."
             )
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+    def predict_step(self, batch: ImageBatch, batch_idx: int) -> dict[str, Tensor]:
         """Returns `index` (N,) and `probabilities` (N, K) float32."""
         return {"index": batch["index"], "probabilities": self.probabilities(batch["image"])}
 

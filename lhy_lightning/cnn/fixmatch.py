@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lhy_lightning.cnn.classification import Batch
 from lhy_lightning.cnn.classifier import ImageClassifier, ImageClassifierArguments
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, SHARE, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import WeakStrongBatch
 from lhy_lightning.training.module import EvaluatedSplit
 
 
@@ -54,6 +55,12 @@ class FixMatchClassifier(ImageClassifier):
     truth: Tensor | None
 
     later_metrics = ("pseudo/*",)
+    missing_keys = MappingProxyType(
+        {
+            "weak_image": "FixMatch trains on two views of unlabelled pictures: give the data unlabelled='weak_strong' "
+            "and unlabelled_per_batch, and unlabelled pictures"
+        }
+    )
 
     def __init__(
         self, *, threshold: float = 0.95, lambda_u: float = 1.0, **arguments: Unpack[ImageClassifierArguments]
@@ -70,12 +77,7 @@ class FixMatchClassifier(ImageClassifier):
         truth = getattr(data, "unlabelled_truth", None) if stage == "fit" else None
         self.truth = truth.to(self.device) if truth is not None and bool((truth >= 0).any()) else None
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        if "weak_image" not in batch:
-            raise ValueError(
-                "FixMatch trains on two views of unlabelled pictures: give the data unlabelled='weak_strong' and "
-                "unlabelled_per_batch, and unlabelled pictures"
-            )
+    def training_step(self, batch: WeakStrongBatch, batch_idx: int) -> Tensor:  # type: ignore[override]
         assert self.network is not None
         labelled = len(batch["label"])
         logits = self.network(self.layout(torch.cat((batch["image"], batch["strong_image"]))))

@@ -8,10 +8,10 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
-from lhy_lightning.cnn.classification import Batch
 from lhy_lightning.cnn.classifier import ImageClassifier, ImageClassifierArguments
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, SHARE, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import PseudoLabelBatch
 from lhy_lightning.training.module import EvaluatedSplit
 
 
@@ -50,7 +50,7 @@ class PseudoLabelClassifier(ImageClassifier):
         self.threshold, self.pseudo_weight = threshold, pseudo_weight
         self.pseudo_figures = {"pseudo/labelled": 0.0, "pseudo/accuracy": float("nan")}
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: PseudoLabelBatch, batch_idx: int) -> Tensor:  # type: ignore[override]
         assert self.network is not None
         images, labelled = batch["image"], len(batch["label"])
         if "pseudo_image" in batch:  # absent before the first labelling

@@ -75,6 +75,9 @@ class CourseModule(HubModule):
     needs_labels: bool | str = False
     """Whether every training row must have a label, or the setting because of which: others are refused in `setup`."""
 
+    missing_keys: Mapping[str, str] = {}
+    """What is said where training batches lack a key, beside the contract that `training_step` names."""
+
     data_modules: tuple[str, ...] = ()
     """Names of the package's data modules whose batches this module takes; of other packages' nothing is asked."""
 

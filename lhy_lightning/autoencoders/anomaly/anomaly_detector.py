@@ -40,9 +40,10 @@ from lhy_lightning.autoencoders.anomaly.made_anomalies import (
     moves_of,
     pasted_by_row,
 )
-from lhy_lightning.autoencoders.reconstruction import Batch, ReconstructionArguments, ReconstructionModule
+from lhy_lightning.autoencoders.reconstruction import ReconstructionArguments, ReconstructionModule
 from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SIZES, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import ImageBatch
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.anomalies import CountedAUROC, detection_figures, reason_without_figures, threshold_of
 from lhy_lightning.metrics.texts.glue import NumberPairs
@@ -248,7 +249,7 @@ class AnomalyDetector(ReconstructionModule):
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 
-    def evaluate(self, batch: Batch, split: EvaluatedSplit) -> None:
+    def evaluate(self, batch: ImageBatch, split: EvaluatedSplit) -> None:
         images, labels = batch["image"], batch.get("label")
         normal = images if labels is None else images[labels == 0]
         # every rank has every figure, also one without a normal row in this batch
@@ -283,7 +284,7 @@ class AnomalyDetector(ReconstructionModule):
             self.log_dict({"test/score": scores.mean().float(), "test/called_anomalies": called}, sync_dist=True)
             rank_zero_warn(why_not)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+    def predict_step(self, batch: ImageBatch, batch_idx: int) -> dict[str, Tensor]:
         """Returns `index` (N,), `score` (N,) float32 and `anomaly` (N,) bool, whether it is above the threshold."""
         scores = self.scores(batch["image"])
         return {"index": batch["index"], "score": scores, "anomaly": scores > self.threshold}

@@ -21,6 +21,7 @@ from lhy_lightning.core.argument_ranges import COUNT, ranges
 from lhy_lightning.core.distributed import rank_and_world, sum_over_ranks
 from lhy_lightning.core.seeding import derive_seed, run_seed
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import ImageBatch
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.metrics.generation.classifier_features import ClassifierFeatures
@@ -28,7 +29,6 @@ from lhy_lightning.training.checkpoints import load_modules
 from lhy_lightning.training.module import EvaluatedSplit
 from lhy_lightning.training.single_optimizer import Schedule, SingleOptimizerArguments, SingleOptimizerModule
 
-Batch = dict[str, Tensor]
 AT_ONCE = 250
 
 
@@ -108,6 +108,16 @@ class CodePrior(SingleOptimizerModule):
         self.build_if_known()
 
     # --- networks --------------------------------------------------------------------------------------------------
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of the VQ-VAE's pictures."""
+        return self.vqvae.shape[1:]
+
+    @property
+    def channels(self) -> int:
+        """Channels of the VQ-VAE's pictures."""
+        return self.vqvae.shape[0]
 
     def build_network(self) -> CodeTransformer | GatedPixelCNN:
         """Returns codes (N, h, w) and classes (N,) to logits (N, h, w, K). Override it for one of your own."""
@@ -207,7 +217,7 @@ class CodePrior(SingleOptimizerModule):
 
     # --- training and evaluation -----------------------------------------------------------------------------------
 
-    def nats_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def nats_of(self, batch: ImageBatch) -> tuple[Tensor, Tensor]:
         """Codes (N, h, w) of a batch, and what each of them costs, (N, h, w) float32."""
         codes = self.vqvae.codes_of(batch["image"])  # (N, h, w), or (N, L) of two levels
         if self.conditional and "label" not in batch:
@@ -217,13 +227,13 @@ class CodePrior(SingleOptimizerModule):
             codes.shape
         )
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         loss = self.nats_of(batch)[1].mean()
         if self.logs_now(batch_idx):
             self.log_dict({"train/loss": loss.detach(), "train/bits_per_code": loss.detach() / log(2)}, prog_bar=True)
         return loss
 
-    def evaluate(self, batch: Batch, split: EvaluatedSplit) -> None:
+    def evaluate(self, batch: ImageBatch, split: EvaluatedSplit) -> None:
         codes, nats = self.nats_of(batch)
         self.nats.update(nats)
         smooth = (self.histogram + 1) / (self.histogram + 1).sum()
@@ -259,7 +269,7 @@ class CodePrior(SingleOptimizerModule):
                 right += (network.features_and_logits(pictures)[1].argmax(1) == labels).sum()
         return sum_over_ranks(right) / self.samples
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+    def predict_step(self, batch: ImageBatch, batch_idx: int) -> dict[str, Tensor]:
         """Returns `index` (N,) and, where the classes are known that it is conditional on, `bits_per_code` (N,)."""
         if self.conditional and "label" not in batch:
             return {"index": batch["index"]}

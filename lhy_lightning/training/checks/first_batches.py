@@ -4,7 +4,7 @@ What a step takes is the contract that its `batch` is annotated with. A step who
 none, gets what the loader gives.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import unwrap
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -48,6 +48,20 @@ def sizes_of(module: LightningModule) -> dict[str, int]:
     return {letter: size for letter, size in sizes.items() if size is not None}
 
 
+def closest(contracts: Sequence[Contract], batch: Any) -> Contract:
+    """The contract with the most keys of which the batch lacks none; the first where it lacks some of all."""
+    whole = [one for one in contracts if isinstance(batch, Mapping) and one.required <= set(batch)]
+    return max(whole or contracts[:1], key=lambda one: len(one.required))
+
+
+def check_keys(module: LightningModule, batch: Any) -> None:
+    """Raises ValueError, in the module's own words, where the first training batch lacks a key that it names."""
+    missing: Mapping[str, str] = getattr(module, "missing_keys", {})
+    for key, said in missing.items():
+        if isinstance(batch, Mapping) and key not in batch:
+            raise ValueError(said)
+
+
 class FirstBatches:
     """The loaders of one stage, while it lasts."""
 
@@ -76,13 +90,13 @@ class FirstBatches:
         contracts = self._contracts[stage]
         if contracts and not isinstance(batch, Mapping):
             batch = self._named(batch, contracts[0])
-        contract = next((one for one in contracts if isinstance(batch, Mapping) and one.required <= set(batch)), None)
-        contract = contract or next(iter(contracts), None)
+        contract = closest(contracts, batch) if contracts else None
 
         if (stage, loader) not in self._seen:
             self._seen.add((stage, loader))
             if stage == "train":
                 check_batch(module, batch)
+                check_keys(module, batch)
             if contract is not None:
                 dtype = trainer.precision_plugin.convert_input(torch.zeros(())).dtype
                 contract.check(batch, sizes=sizes_of(module), dtype=dtype)
@@ -110,6 +124,8 @@ class FirstBatches:
 
     def _numbered(self, trainer: Any, batch: Any, contract: Contract, stage: str, loader: int) -> Any:
         """Rows that a loader of evaluation or prediction does not number, in the order in which they come."""
+        if trainer._active_loop.batch_progress.current.ready == 0:  # every evaluation numbers anew
+            self._rows.clear()
         added = {}
         for key, spec in contract.specs.items():
             if spec is None or not key.startswith("index") or key in batch:
@@ -124,8 +140,7 @@ class FirstBatches:
                     f"has a part of the rows, so give every {stage} batch its {key}, or take one process."
                 )
             place = (stage, loader, key)
-            begins = trainer._active_loop.batch_progress.current.ready == 0  # every evaluation numbers anew
-            start = 0 if begins else self._rows.get(place, 0)
+            start = self._rows.get(place, 0)
             self._rows[place] = start + len(rows)
             added[key] = torch.arange(start, start + len(rows), device=rows.device)
         return {**batch, **added} if added else batch
