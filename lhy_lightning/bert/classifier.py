@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,13 +12,15 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.nn import functional
 
-from lhy_lightning.bert.module import Batch, BertModule, EvaluatedSplit
+from lhy_lightning.bert.module import Batch, BertArguments, BertModule
 from lhy_lightning.bert.text_predictions import TextPredictionsCsv
+from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.labelled_texts.text_batches import TextBatches
 from lhy_lightning.data.sequences.ragged import ragged
 from lhy_lightning.data.texts.encoded_texts import without_surrogates
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.texts.glue import TextScores
+from lhy_lightning.training.module import EvaluatedSplit
 
 Metric = Literal["accuracy", "f1", "macro_f1", "matthews", "pearson", "spearman", "mse"]
 
@@ -55,18 +57,17 @@ class BertClassifier(BertModule):
         class_names: tuple[str, ...] | None = None,
         regression: bool | None = None,
         pairs: bool | None = None,
-        **arguments: Any,
+        **arguments: Unpack[BertArguments],
     ) -> None:
         super().__init__(**arguments)
         self.metrics = None if metrics is None else tuple(metrics)
         self.class_names = None if class_names is None else tuple(map(str, class_names))
         self.regression, self.pairs = regression, pairs
-        if self.ready:
-            self.build()
+        self.build_if_known()
 
     @property
-    def ready(self) -> bool:
-        return super().ready and (bool(self.regression) or self.class_names is not None)
+    def is_known(self) -> bool:
+        return super().is_known and (bool(self.regression) or self.class_names is not None)
 
     def labels(self) -> tuple[str, ...]:
         return () if self.regression else self.class_names or ()
@@ -152,8 +153,7 @@ class BertClassifier(BertModule):
             RuntimeError: there is no network yet.
             ValueError: one text where the model takes two, or the other way round, or lists of different length.
         """
-        if self.network is None:
-            raise RuntimeError("there is no network yet: fit first, or load a checkpoint.")
+        self.built()
         if (pairs is not None) != bool(self.pairs):
             raise ValueError(f"this model takes {'two texts' if self.pairs else 'one text'} a row.")
         if pairs is not None and len(pairs) != len(texts):

@@ -12,14 +12,16 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.nn import functional
 
-from lhy_lightning.bert.module import Batch, BertModule, EvaluatedSplit
+from lhy_lightning.bert.module import Batch, BertArguments, BertModule
 from lhy_lightning.bert.text_predictions import TagsCsv
+from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.labelled_texts.tag_batches import IGNORED, TagBatches
 from lhy_lightning.data.labelled_texts.word_pieces import joined, pieces_of_words
 from lhy_lightning.data.sequences.ragged import ragged
 from lhy_lightning.data.texts.encoded_texts import without_surrogates
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.texts.entities import TaggingScores, are_entity_tags
+from lhy_lightning.training.module import EvaluatedSplit
 
 
 class BertTagger(BertModule):
@@ -42,15 +44,14 @@ class BertTagger(BertModule):
     learned = ("max_length", "tag_names")
     unscored = "the {split} words have no tags: there is no score. `lhy predict` writes the predictions."
 
-    def __init__(self, *, tag_names: tuple[str, ...] | None = None, **arguments: Any) -> None:
+    def __init__(self, *, tag_names: tuple[str, ...] | None = None, **arguments: Unpack[BertArguments]) -> None:
         super().__init__(**arguments)
         self.tag_names = None if tag_names is None else tuple(map(str, tag_names))
-        if self.ready:
-            self.build()
+        self.build_if_known()
 
     @property
-    def ready(self) -> bool:
-        return super().ready and self.tag_names is not None
+    def is_known(self) -> bool:
+        return super().is_known and self.tag_names is not None
 
     def labels(self) -> tuple[str, ...]:
         return self.tag_names or ()
@@ -132,8 +133,7 @@ class BertTagger(BertModule):
             RuntimeError: there is no network yet.
             TypeError: a sentence is a string and not a list of words.
         """
-        if self.network is None:
-            raise RuntimeError("there is no network yet: fit first, or load a checkpoint.")
+        self.built()
         wrong = next((sentence for sentence in sentences if isinstance(sentence, str)), None)
         if wrong is not None:
             raise TypeError(f"{wrong!r} is a string: give each sentence as a list of words.")

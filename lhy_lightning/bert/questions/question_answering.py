@@ -12,19 +12,21 @@ from lightning.pytorch import Callback
 from torch import Tensor
 from torch.nn import functional
 
-from lhy_lightning.bert.module import Batch, BertModule, EvaluatedSplit
+from lhy_lightning.bert.module import Batch, BertArguments, BertModule
 from lhy_lightning.bert.predictions import AnswersById, AnswersJson
 from lhy_lightning.bert.questions.answers import Answered, read_answers
 from lhy_lightning.bert.questions.ensemble import QuestionAnsweringEnsemble
 from lhy_lightning.bert.questions.reading import Reading, questions_about
 from lhy_lightning.bert.questions.span_search import QuestionSpans, Search, WindowSpans, best_spans, combine
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, any_number, ranges
+from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.questions.window_batches import IGNORED
 from lhy_lightning.data.questions.windows import WindowSettings
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Sum
 from lhy_lightning.metrics.texts.answer_texts import Definition
 from lhy_lightning.metrics.texts.question_answering import AnswerScores
+from lhy_lightning.training.module import EvaluatedSplit
 
 WindowScore = Literal["span", "span_minus_null"]
 Logits = tuple[Tensor, Tensor]
@@ -83,7 +85,7 @@ class BertQuestionAnswering(BertModule):
         window: int | None = None,
         window_overlap: int | None = None,
         metric: Definition | None = None,
-        **arguments: Any,
+        **arguments: Unpack[BertArguments],
     ) -> None:
         super().__init__(**arguments)
         self.span_search, self.max_answer, self.n_best = span_search, max_answer, n_best
@@ -91,12 +93,11 @@ class BertQuestionAnswering(BertModule):
         self.max_question, self.window, self.window_overlap = max_question, window, window_overlap
         self.metric = metric
         self.loss_sum, self.loss_windows = Sum(), Sum()
-        if self.ready:
-            self.build()
+        self.build_if_known()
 
     @property
-    def ready(self) -> bool:
-        return super().ready and None not in (self.max_length, self.max_question, self.window_overlap, self.metric)
+    def is_known(self) -> bool:
+        return super().is_known and None not in (self.max_length, self.max_question, self.window_overlap, self.metric)
 
     def build(self) -> None:
         """Builds the network and what it is scored by."""
@@ -251,8 +252,7 @@ class BertQuestionAnswering(BertModule):
             TypeError: a question or the text is no text.
             ValueError: one of them has nothing to read, or a number is below 1.
         """
-        if self.network is None:
-            raise RuntimeError("there is no network yet: fit first, or load a checkpoint.")
+        self.built()
         questions = questions_about(question, text)
         kept = self.n_best if n_best is None else n_best
         if kept < 1 or batch_size < 1:

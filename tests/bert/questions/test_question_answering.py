@@ -13,6 +13,7 @@ from lightning.pytorch import Trainer, seed_everything
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from lhy_lightning.bert.classifier import BertClassifier
+from lhy_lightning.bert.fine_tuning import FineTuningModule
 from lhy_lightning.bert.module import BertModule
 from lhy_lightning.bert.questions.answers import Answered, Span, whole_characters
 from lhy_lightning.bert.questions.ensemble import QuestionAnsweringEnsemble, merge
@@ -419,7 +420,8 @@ def test_arguments_that_cannot_be_are_errors(settings: dict[str, Any], message: 
 
 
 def test_hyperparameters_are_the_arguments_of_the_class_and_its_base() -> None:
-    given = {*signature(BertQuestionAnswering).parameters, *signature(BertModule).parameters} - {"arguments"}
+    classes = (BertQuestionAnswering, BertModule, FineTuningModule)
+    given = {name for cls in classes for name in signature(cls).parameters} - {"arguments"}
     assert set(BertQuestionAnswering().hparams) == given
 
 
