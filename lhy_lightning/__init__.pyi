@@ -101,8 +101,8 @@ from .seq2seq.losses.sequence_losses import projected_cross_entropy as projected
 from .seq2seq.networks import TranslationNetwork as TranslationNetwork
 from .seq2seq.pictures import translation_attention_figure as translation_attention_figure
 from .seq2seq.predictions import Homework5Txt as Homework5Txt
-from .seq2seq.scheduled_sampling import mix_inputs as mix_inputs
-from .seq2seq.scheduled_sampling import sampling_probability as sampling_probability
+from .seq2seq.scheduled_sampling.mixing import mix_inputs as mix_inputs
+from .seq2seq.scheduled_sampling.mixing import sampling_probability as sampling_probability
 from .seq2seq.transformer import Transformer as Transformer
 from .seq2seq.translator import Translator as Translator
 

@@ -1,12 +1,13 @@
 """`BleuTranslator`: training on sentence BLEU from samples of the model, after cross entropy."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lhy_lightning.core.argument_ranges import POSITIVE, SHARE, Range, ranges
+from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS, PAD
 from lhy_lightning.decoding.sampling import sample
 from lhy_lightning.metrics.texts.sentence_bleu import sentence_bleu_ids
@@ -17,7 +18,8 @@ from lhy_lightning.seq2seq.losses.risk import (
     sequence_log_probability,
 )
 from lhy_lightning.seq2seq.networks import length_limits
-from lhy_lightning.seq2seq.translator import Batch, Translator
+from lhy_lightning.seq2seq.text_translator import Batch
+from lhy_lightning.seq2seq.translator import Translator, TranslatorArguments
 
 
 class BleuTranslator(Translator):
@@ -55,7 +57,7 @@ class BleuTranslator(Translator):
         with_reference: bool = True,
         cross_entropy_weight: float = 0.3,
         temperature: float = 1.0,
-        **arguments: Any,
+        **arguments: Unpack[TranslatorArguments],
     ) -> None:
         super().__init__(**arguments)
         if self.copies:

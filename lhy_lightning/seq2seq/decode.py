@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS, PAD
@@ -9,12 +10,21 @@ from lhy_lightning.decoding.beam import Hypothesis, beam_search, greedy_search
 from lhy_lightning.seq2seq.networks import length_limits
 
 
+@dataclass(frozen=True)
+class SearchSettings:
+    """Arguments of a search, as `TextTranslator` has them under the same names."""
+
+    length_penalty: float
+    coverage_penalty: float
+    no_repeat_ngram: int
+
+
 class Searching(Protocol):
     """Settings of a search."""
 
     beam: int
     length_limit: tuple[float, int, int]
-    search: dict[str, Any]
+    search: SearchSettings
 
 
 def decode(
@@ -38,7 +48,7 @@ def decode(
     first = memory[0] if isinstance(memory, list) else memory
     limits = length_limits(first.source_ids, *module.length_limit)
     settings = {
-        **module.search, **search, "max_length": limits, "attention": attention, "suppress": (PAD, BOS),
+        **asdict(module.search), **search, "max_length": limits, "attention": attention, "suppress": (PAD, BOS),
     }  # fmt: skip
     if beam == 1 and n_best == 1 and not settings["coverage_penalty"]:
         settings.pop("coverage_penalty")

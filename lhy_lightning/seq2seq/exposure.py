@@ -6,14 +6,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, ranges
+from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.tokenizers.special_tokens import PAD
 from lhy_lightning.decoding.interface import Decoded, Memory
-from lhy_lightning.seq2seq.scheduled_sampling import (
-    free_running_states,
-    sampling_probability,
-    scheduled_sampling_states,
-)
-from lhy_lightning.seq2seq.translator import Batch, Translator, gold_inputs
+from lhy_lightning.seq2seq.scheduled_sampling.decoding import free_running_states, scheduled_sampling_states
+from lhy_lightning.seq2seq.scheduled_sampling.mixing import sampling_probability
+from lhy_lightning.seq2seq.text_translator import Batch
+from lhy_lightning.seq2seq.translator import Translator, TranslatorArguments, gold_inputs
 
 
 class ScheduledSamplingTranslator(Translator):
@@ -21,7 +20,7 @@ class ScheduledSamplingTranslator(Translator):
 
     The lecture's answer to exposure bias (Bengio et al. 2015, https://arxiv.org/abs/1506.03099): a Transformer in two
     parallel passes (Mihaylova and Martins 2019, https://arxiv.org/abs/1906.07651), a recurrent network step by step.
-    `train/replaced` is the share of inputs that were replaced. The equations are in `scheduled_sampling.py`.
+    `train/replaced` is the share of inputs that were replaced. The equations are in `scheduled_sampling/`.
 
     Args:
         sampling: how the probability of a replacement grows: "linear", "exponential", "inverse_sigmoid", "constant".
@@ -60,7 +59,7 @@ class ScheduledSamplingTranslator(Translator):
         mix_temperature: float = 1.0,
         gradient_through_first_pass: bool = False,
         passes: int = 2,
-        **arguments: Any,
+        **arguments: Unpack[TranslatorArguments],
     ) -> None:
         super().__init__(**arguments)
         self.sampling_settings: dict[str, Any] = {

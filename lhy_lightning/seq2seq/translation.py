@@ -108,7 +108,7 @@ def score_translations(
         chances = network.log_probabilities(decoded, network.body.embed_target(inputs), memory)  # (N, T, V')
         each = chances.gather(2, gold[..., None])[..., 0].masked_fill(gold == PAD, 0.0)
         lengths = (gold != PAD).sum(1)
-        scores = each.sum(1) / lengths.float() ** module.search["length_penalty"]
+        scores = each.sum(1) / lengths.float() ** module.search.length_penalty
         for place, row in enumerate(rows):
             source_ids = batch["source_ids"][place]
             results[row] = Translation(

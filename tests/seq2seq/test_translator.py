@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lhy_lightning import BleuTranslator, ScheduledSamplingTranslator, TranslationDataModule, Translator
 from lhy_lightning.seq2seq.translator_ensemble import TranslatorEnsemble
 from lhy_lightning.training.checkpoints import read_checkpoint
+from lhy_lightning.training.single_optimizer import SingleOptimizerModule
 
 SMALL: dict[str, Any] = {
     "layers": 1, "width": 32, "heads": 2, "feedforward": 64, "embedding": 16, "warmup_steps": 20, "lr": 0.01, "beam": 3,
@@ -44,7 +45,7 @@ def arguments_of(kind: type[LightningModule]) -> set[str]:
     """Names in a constructor's signature; `**arguments` stands for those of the class above."""
     names: set[str] = set()
     for owner in kind.__mro__:
-        if "__init__" not in vars(owner) or not issubclass(owner, Translator):
+        if "__init__" not in vars(owner) or not issubclass(owner, SingleOptimizerModule):
             continue
         own = inspect.signature(owner.__init__).parameters.values()  # type: ignore[misc]
         names |= {p.name for p in own if p.name != "self" and p.kind is p.KEYWORD_ONLY}

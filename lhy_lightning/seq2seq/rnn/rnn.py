@@ -7,7 +7,6 @@ runs through the GRU in one call; the other kinds go token by token, as their pa
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -20,6 +19,8 @@ from lhy_lightning.seq2seq.rnn.attention import (
     LocationAttention,
     MonotonicAttention,
 )
+from lhy_lightning.seq2seq.rnn.bidirectional import BidirectionalGRU
+from lhy_lightning.seq2seq.rnn.state import RecurrentState
 
 AttentionName = Literal["homework", "general", "additive", "location", "monotonic"]
 STEPWISE = {"additive": AdditiveAttention, "location": LocationAttention, "monotonic": MonotonicAttention}
@@ -240,72 +241,6 @@ class RecurrentTranslator(nn.Module):
         else:
             states = self.dropout(self.combine(torch.cat((context, outputs), dim=-1)).tanh())
         return states
-
-
-class BidirectionalGRU(nn.Module):
-    """One layer in both directions over right-padded rows, in which padding changes nothing.
-
-    `pack_padded_sequence` wants lengths on the CPU, which stops a GPU's queue at every batch; here the second GRU reads
-    each row turned round within its own length.
-    """
-
-    def __init__(self, inputs: int, width: int) -> None:
-        super().__init__()
-        self.forwards = nn.GRU(inputs, width, batch_first=True)
-        self.backwards = nn.GRU(inputs, width, batch_first=True)
-
-    def forward(self, inputs: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs (N, S, I) and mask (N, S) bool to outputs (N, S, 2W) and last states of both directions, (N, 2W)."""
-        lengths = mask.sum(1, keepdim=True)
-        places = torch.arange(inputs.shape[1], device=inputs.device)
-        turned = torch.where(mask, lengths - 1 - places, places)[..., None]  # (N, S, 1)
-        ahead, _ = self.forwards(inputs)
-        back, _ = self.backwards(inputs.gather(1, turned.expand_as(inputs)))
-        end = (lengths - 1).clamp(min=0)[..., None].expand(-1, -1, ahead.shape[2])  # (N, 1, W)
-        last = torch.cat((ahead.gather(1, end), back.gather(1, end)), dim=2)[:, 0]
-        return torch.cat((ahead, back.gather(1, turned.expand_as(back))), dim=2), last
-
-
-@dataclass
-class RecurrentState:
-    """What decoding token by token keeps: B sentences, K hypotheses of each.
-
-    Attributes:
-        memory: the encoded sentences, S tokens each; once, not for every hypothesis.
-        keys: (B, S, A) what queries are compared with; once as well.
-        hidden: (L, B, K, 2W).
-        weights: (B, K, S) of the step before.
-        attention: whether `step` gives weights and context.
-    """
-
-    memory: Memory
-    keys: Tensor
-    hidden: Tensor
-    weights: Tensor
-    attention: bool
-
-    def reorder(self, parents: Tensor) -> None:
-        """Hypothesis k of sentence b goes on from its hypothesis `parents[b, k]`: (B, K') int64."""
-        layers, _, _, width = self.hidden.shape
-        self.hidden = self.hidden.gather(2, parents[None, :, :, None].expand(layers, -1, -1, width))
-        self.weights = self.weights.gather(1, parents[..., None].expand(-1, -1, self.weights.shape[2]))
-
-    def keep(self, sentences: Tensor) -> None:
-        """Keeps the rows `sentences` (B',) int64, in their order."""
-        memory = self.memory
-        assert memory.summary is not None
-        self.memory = replace(
-            memory,
-            states=memory.states.index_select(0, sentences),
-            mask=memory.mask.index_select(0, sentences),
-            source_ids=memory.source_ids.index_select(0, sentences),
-            summary=memory.summary.index_select(1, sentences),
-            copy_ids=None if memory.copy_ids is None else memory.copy_ids.index_select(0, sentences),
-        )
-        shared = self.keys is memory.states
-        self.keys = self.memory.states if shared else self.keys.index_select(0, sentences)
-        self.hidden = self.hidden.index_select(1, sentences)
-        self.weights = self.weights.index_select(0, sentences)
 
 
 def _attended(weights: Tensor, states: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from lhy_lightning.decoding.interface import Seq2SeqBody
 from lhy_lightning.seq2seq.rnn.attention import MonotonicAttention, expected_stop, first_stop
-from lhy_lightning.seq2seq.rnn.rnn import STEPWISE, BidirectionalGRU, RecurrentTranslator
+from lhy_lightning.seq2seq.rnn.bidirectional import BidirectionalGRU
+from lhy_lightning.seq2seq.rnn.rnn import STEPWISE, RecurrentTranslator
 
 KINDS = ["homework", "general", *STEPWISE]
 SOURCES = torch.tensor([[5, 6, 7, 8, 9, 2], [7, 5, 2, 0, 0, 0], [9, 9, 8, 2, 0, 0], [2, 0, 0, 0, 0, 0]])

@@ -12,13 +12,8 @@ from torch import Tensor, nn
 
 from lhy_lightning.decoding.interface import Decoded, Memory, Seq2SeqBody
 from lhy_lightning.seq2seq.rnn.rnn import RecurrentTranslator
-from lhy_lightning.seq2seq.scheduled_sampling import (
-    free_running_states,
-    mix_inputs,
-    replacement_mask,
-    sampling_probability,
-    scheduled_sampling_states,
-)
+from lhy_lightning.seq2seq.scheduled_sampling.decoding import free_running_states, scheduled_sampling_states
+from lhy_lightning.seq2seq.scheduled_sampling.mixing import mix_inputs, replacement_mask, sampling_probability
 from lhy_lightning.seq2seq.transformer import Transformer
 
 VOCABULARY = 12

@@ -1,0 +1,1 @@
+"""Scheduled sampling: which inputs of the decoder are replaced, by what, and the decoding that does it."""
