@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from lhy_lightning.core.sizes import height_and_width
+
 
 class PrincipalComponents(nn.Module):
     """Encodes a picture by its coordinates along the directions of largest variance (Pearson 1901).
@@ -19,7 +21,7 @@ class PrincipalComponents(nn.Module):
 
     Args:
         latent: numbers Z.
-        image_size: (height, width) of a picture.
+        image_size: side, or (height, width), of a picture.
         channels: of a picture.
 
     Raises:
@@ -30,10 +32,11 @@ class PrincipalComponents(nn.Module):
     components: Tensor
     variances: Tensor
 
-    def __init__(self, latent: int, *, image_size: tuple[int, int], channels: int) -> None:
+    def __init__(self, latent: int, *, image_size: int | tuple[int, int], channels: int) -> None:
         super().__init__()
-        self.shape = (channels, *image_size)
-        elements = channels * image_size[0] * image_size[1]
+        height, width = height_and_width(image_size)
+        self.shape = (channels, height, width)
+        elements = channels * height * width
         if not 1 <= latent <= elements:
             raise ValueError(f"latent={latent}: pictures of {elements} elements have 1 to {elements} components")
         self.latent = latent

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lhy_lightning.autoencoders.pictures import ReconstructionPictures
 from lhy_lightning.autoencoders.predictions import ErrorsCsv, PredictedPictures
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.sizes import height_and_width
 from lhy_lightning.data.batches import ImageBatch
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Mean
@@ -30,7 +31,7 @@ class ReconstructionArguments(SingleOptimizerArguments, total=False):
     """Arguments of `ReconstructionModule`, for the `**arguments` of those built on it."""
 
     picture_every: int
-    image_size: tuple[int, int] | None
+    image_size: int | tuple[int, int] | None
     channels: int | None
 
 
@@ -39,7 +40,7 @@ class ReconstructionModule(SingleOptimizerModule):
 
     Args:
         picture_every: validations between two pictures; 0 for none.
-        image_size: (height, width) of a picture; from the data if not given, as the next one.
+        image_size: side, or (height, width), of a picture; from the data if not given, as the next one.
         channels: 1 (grey) or 3 (colour).
         arguments: as in `SingleOptimizerModule`.
     """
@@ -53,13 +54,13 @@ class ReconstructionModule(SingleOptimizerModule):
         self,
         *,
         picture_every: int = 1,
-        image_size: tuple[int, int] | None = None,
+        image_size: int | tuple[int, int] | None = None,
         channels: int | None = None,
         **arguments: Unpack[SingleOptimizerArguments],
     ) -> None:
         super().__init__(**arguments)
         self.picture_every = picture_every
-        self.image_size = None if image_size is None else (int(image_size[0]), int(image_size[1]))
+        self.note("image_size", height_and_width(image_size))
         self.channels = channels
         self.network = None
         self.means = nn.ModuleDict()

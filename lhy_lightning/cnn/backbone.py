@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lhy_lightning.core.sizes import height_and_width
 from lhy_lightning.data.tokenizers.encoder_source import loaded, without_code
 
 # What nearly every pre-trained backbone was trained with; used where the folder says nothing else.
@@ -58,7 +59,7 @@ class TransformersClassifier(nn.Module):
         settings: JSON of `backbone_settings`.
         num_classes: classes K.
         channels: channels of a picture.
-        image_size: height and width of a picture.
+        image_size: side, or height and width, of a picture.
         dropout: share of the pooled features set to zero before the linear layer.
         weights: hub id or folder to take pre-trained weights from; None for random weights.
         freeze: the backbone stays as it is: no gradients, batch statistics untouched.
@@ -76,7 +77,7 @@ class TransformersClassifier(nn.Module):
         num_classes: int,
         *,
         channels: int = 3,
-        image_size: tuple[int, int] = (224, 224),
+        image_size: int | tuple[int, int] = (224, 224),
         dropout: float = 0.0,
         weights: str | None = None,
         freeze: bool = False,
@@ -84,6 +85,7 @@ class TransformersClassifier(nn.Module):
         from transformers import AutoConfig, AutoModel
 
         super().__init__()
+        image_size = height_and_width(image_size)
         described = json.loads(settings)
         values = without_code(described["config"])  # it may come out of a checkpoint
         config = AutoConfig.for_model(values.pop("model_type"), **values)

@@ -14,6 +14,7 @@ from lhy_lightning.cnn.backbone import TransformersClassifier, backbone_settings
 from lhy_lightning.cnn.networks import NETWORKS, network_by_name
 from lhy_lightning.core.argument_ranges import COUNT, Names, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.sizes import height_and_width
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last
 from lhy_lightning.training.single_optimizer import SingleOptimizerArguments, SingleOptimizerModule
@@ -33,7 +34,7 @@ class ClassificationArguments(SingleOptimizerArguments, total=False):
     backbone_config: str | None
     channels_last: bool
     num_classes: int | None
-    image_size: tuple[int, int] | None
+    image_size: int | tuple[int, int] | None
     channels: int | None
     class_names: tuple[str, ...] | None
     resize: Literal["stretch", "crop"] | None
@@ -57,7 +58,7 @@ class ClassificationModule(SingleOptimizerModule):
         backbone_config: filled in by the module: what rebuilds the backbone without the Hub.
         channels_last: keep pictures and weights with channels innermost in memory, which is faster.
         num_classes: classes K; from the data if not given, as the next three.
-        image_size: (height, width) of a picture.
+        image_size: side, or (height, width), of a picture.
         channels: 1 (grey) or 3 (colour).
         class_names: K names, for pictures, tables and predictions.
         resize: how `classify` brings other pictures to size, "stretch" or "crop".
@@ -86,7 +87,7 @@ class ClassificationModule(SingleOptimizerModule):
         backbone_config: str | None = None,
         channels_last: bool = True,
         num_classes: int | None = None,
-        image_size: tuple[int, int] | None = None,
+        image_size: int | tuple[int, int] | None = None,
         channels: int | None = None,
         class_names: tuple[str, ...] | None = None,
         resize: Literal["stretch", "crop"] | None = None,
@@ -97,7 +98,7 @@ class ClassificationModule(SingleOptimizerModule):
         self.backbone, self.pretrained, self.backbone_config = backbone, pretrained, backbone_config
         self.freeze_backbone, self.channels_last = freeze_backbone, channels_last
         self.num_classes, self.channels, self.resize = num_classes, channels, resize
-        self.image_size = None if image_size is None else (int(image_size[0]), int(image_size[1]))
+        self.note("image_size", height_and_width(image_size))
         self.class_names = None if class_names is None else tuple(class_names)
         self.network = None
 

@@ -7,6 +7,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from lhy_lightning.cnn.sizes import check_picture_size
+from lhy_lightning.core.sizes import height_and_width
 from lhy_lightning.layers.norms import norm_layer
 
 
@@ -20,7 +21,7 @@ class HomeworkNet(nn.Module):
     Args:
         num_classes: classes K; 11 in the homework.
         channels: channels of a picture; 3 in the homework.
-        image_size: height and width; 128x128 in the homework. Other sizes change the first linear layer only.
+        image_size: side, or height and width; 128x128 in the homework. Other sizes change the first linear layer only.
         norm: "batch" as in the homework, "group" or "none".
         dropout: before each of the last two linear layers; 0 in the homework.
 
@@ -33,11 +34,12 @@ class HomeworkNet(nn.Module):
         num_classes: int = 11,
         *,
         channels: int = 3,
-        image_size: tuple[int, int] = (128, 128),
+        image_size: int | tuple[int, int] = (128, 128),
         norm: str = "batch",
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        image_size = height_and_width(image_size)
         check_picture_size("the homework's network", image_size, 16, "--model.network vgg")
         self.cnn_layers = nn.Sequential(
             nn.Conv2d(channels, 64, 3, 1, 1),

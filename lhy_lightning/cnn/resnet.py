@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lhy_lightning.cnn.sizes import SMALLEST, check_picture_size
+from lhy_lightning.core.sizes import height_and_width
 from lhy_lightning.layers.norms import norm_layer
 
 # Blocks in each of the four stages (He et al. 2015, table 1) and whether they are bottlenecks.
@@ -81,7 +82,7 @@ class ResNet(nn.Module):
     Args:
         num_classes: classes K.
         channels: channels of a picture.
-        image_size: height and width of a picture, only to refuse those that are too small.
+        image_size: side, or height and width, of a picture, only to refuse those that are too small.
         depth: layers with weights, shortcuts not counted.
         width: channels of the first stage.
         stem: "small" or "large" pictures.
@@ -97,7 +98,7 @@ class ResNet(nn.Module):
         num_classes: int,
         *,
         channels: int = 3,
-        image_size: tuple[int, int] = (32, 32),
+        image_size: int | tuple[int, int] = (32, 32),
         depth: int = 20,
         width: int = 16,
         stem: str = "small",
@@ -129,7 +130,8 @@ class ResNet(nn.Module):
         else:
             raise ValueError(f"stem is 'small' or 'large', not {stem!r}")
         smallest, instead = (SMALLEST, "") if stem == "small" else (32, "--model.network resnet --model.depth 20")
-        check_picture_size(f"the residual network with the {stem} stem", image_size, smallest, instead)
+        size = height_and_width(image_size)
+        check_picture_size(f"the residual network with the {stem} stem", size, smallest, instead)
         self.stem = nn.Sequential(*first)
         stages: list[nn.Module] = []
         before = width

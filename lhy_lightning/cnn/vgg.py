@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lhy_lightning.cnn.sizes import SMALLEST, check_picture_size
+from lhy_lightning.core.sizes import height_and_width
 from lhy_lightning.layers.norms import norm_layer
 
 MOST_STAGES = 5
@@ -35,7 +36,7 @@ class VGG(nn.Module):
     Args:
         num_classes: classes K.
         channels: channels of a picture.
-        image_size: height and width of a picture; decides the number of stages (see `stages_for`).
+        image_size: side, or height and width, of a picture; decides the number of stages (see `stages_for`).
         depth: convolutions plus the linear layer, at least 2.
         width: channels of the first stage; later ones double it up to eightfold.
         norm: "batch", "group" or "none".
@@ -50,7 +51,7 @@ class VGG(nn.Module):
         num_classes: int,
         *,
         channels: int = 3,
-        image_size: tuple[int, int] = (32, 32),
+        image_size: int | tuple[int, int] = (32, 32),
         depth: int = 9,
         width: int = 64,
         norm: str = "batch",
@@ -59,6 +60,7 @@ class VGG(nn.Module):
         super().__init__()
         if depth < 2:
             raise ValueError(f"a VGG-like network has at least one convolution and its linear layer, not depth={depth}")
+        image_size = height_and_width(image_size)
         check_picture_size(f"the VGG-like network of depth {depth}", image_size, SMALLEST)
         stages = min(stages_for(image_size), depth - 1)
         layers: list[nn.Module] = []

@@ -1,6 +1,19 @@
 """Sizes of images as they are given: one number for squares, or height and width."""
 
 from collections.abc import Sequence
+from typing import overload
+
+
+@overload
+def height_and_width(size: None) -> None: ...
+
+
+@overload
+def height_and_width(size: int | Sequence[int]) -> tuple[int, int]: ...
+
+
+@overload
+def height_and_width(size: int | Sequence[int] | None) -> tuple[int, int] | None: ...
 
 
 def height_and_width(size: int | Sequence[int] | None) -> tuple[int, int] | None:
