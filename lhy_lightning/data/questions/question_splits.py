@@ -9,20 +9,13 @@ import numpy as np
 from lhy_lightning.data.questions.question_files import open_question_file, open_questions
 from lhy_lightning.data.questions.question_set import QuestionSet
 from lhy_lightning.data.splits import held_out
-from lhy_lightning.data.texts.row_splits import predict_file
+from lhy_lightning.data.texts.row_splits import TextReading, predict_file
 
 
 @dataclass(frozen=True)
-class QuestionReading:
+class QuestionReading(TextReading):
     """What to read and how to divide it: as the arguments of `QuestionAnsweringDataModule` of the same names."""
 
-    source: str
-    val_source: str | None
-    test_source: str | None
-    predict_source: str | None
-    val_fraction: float
-    test_fraction: float
-    split_seed: int
     drop_leaks: bool
 
 

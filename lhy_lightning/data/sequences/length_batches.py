@@ -5,6 +5,7 @@ By number of rows here; by number of tokens `TokenBatches` does it, which `lengt
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,16 @@ class LengthEvalBatches(OwnBatches):
 
     def __iter__(self) -> Iterator[Any]:
         return (batch.tolist() for batch in self._own())
+
+
+@dataclass(frozen=True)
+class Filling:
+    """How training batches are filled: as the arguments of `length_batches` and of data modules of the same names."""
+
+    batch_size: int
+    max_tokens: int | None
+    pad_to_multiple: int
+    bucket_batches: int
 
 
 def length_batches(

@@ -1,14 +1,13 @@
-"""What the data modules of text share: splits opened when a stage needs them, and said what is in them."""
+"""What the data modules of text share: where rows come from, and splits opened when a stage needs them."""
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from dataclasses import fields
+from typing import Any, Literal, TypedDict, TypeVar
 
-import numpy as np
 from torch.utils.data import DataLoader
 
 from lhy_lightning.data.base import CourseDataModule, rank_zero_print
-from lhy_lightning.data.tokenizers.encoder_choice import TokenizerChoice
-from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
+from lhy_lightning.data.sequences.ragged import text_cache_folder
+from lhy_lightning.data.texts.row_splits import TextReading
 
 SplitName = Literal["train", "val", "test", "predict"]
 SPLITS: dict[str, tuple[SplitName, ...]] = {
@@ -16,14 +15,7 @@ SPLITS: dict[str, tuple[SplitName, ...]] = {
 }  # fmt: skip
 """The splits that each stage needs."""
 
-
-UNKNOWN = 0.02
-"""The share of unknown pieces from which on a vocabulary does not fit its texts."""
-
-
-def unknown_share(ids: np.ndarray, tokenizer: EncoderTokenizer) -> float:
-    """The share of pieces that the vocabulary does not have."""
-    return float((ids == tokenizer.unk_id).mean()) if len(ids) else 0.0
+Settings = TypeVar("Settings")
 
 
 def check_fractions(val_fraction: float, test_fraction: float) -> None:
@@ -39,45 +31,102 @@ def check_fractions(val_fraction: float, test_fraction: float) -> None:
         )
 
 
-class CourseTextDataModule(CourseDataModule):
-    """Base of the data modules of text; a subclass tokenises in `setup` and says how a split is read in `rows_once`."""
+class TextArguments(TypedDict, total=False):
+    """Arguments of `CourseTextDataModule` whose defaults are the same for every material."""
 
-    def __init__(self) -> None:
+    val_source: str | None
+    test_source: str | None
+    predict_source: str | None
+    test_fraction: float
+    split_seed: int
+    tokenizer_file: str | None
+    pad_to_multiple: int
+    num_workers: int
+    cache_dir: str | None
+
+
+class AllTextArguments(TextArguments, total=False):
+    """Arguments of `CourseTextDataModule`, but for `source`, for the `**arguments` of bases built on it."""
+
+    val_fraction: float
+    vocab_size: int
+    max_length: int
+    max_tokens: int | None
+    bucket_batches: int
+
+
+class CourseTextDataModule(CourseDataModule):
+    """Base of the data modules of text; a subclass tokenises in `setup` and says how a split is read in `rows_once`.
+
+    Args:
+        source: where rows come from; a subclass says in which forms.
+        val_source: validation rows from elsewhere.
+        test_source: test rows from elsewhere.
+        predict_source: a file of rows to predict; the test split if not given.
+        val_fraction: share of the training rows held out where the source has no validation split.
+        test_fraction: the same for a test split; 0 for none.
+        split_seed: of the splits made here; the same number, the same rows, on every machine.
+        tokenizer_file: hub id or folder of a trained tokenizer; the model's own if not given, and a new one where it
+            has none.
+        vocab_size: pieces of a new one.
+        max_length: tokens of a row.
+        max_tokens: fill batches by padded tokens, rows × length, and not by rows.
+        bucket_batches: how many batches' rows are sorted by length together; 0 for plain shuffling.
+        pad_to_multiple: rows are padded to a multiple of it.
+        num_workers: processes that make batches; 0 is fastest, as a batch takes less than a millisecond.
+        cache_dir: folder for tokenised text; `~/.cache/lhy_lightning/text` if not given.
+    """
+
+    split_settings: tuple[str, ...] = (
+        "source", "val_source", "test_source", "val_fraction", "test_fraction", "split_seed",
+    )  # fmt: skip
+    order_settings: tuple[str, ...] = ("max_tokens", "max_length", "bucket_batches", "pad_to_multiple")
+    kept_settings: tuple[str, ...] = ("tokenizer_file", "vocab_size")
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        val_source: str | None = None,
+        test_source: str | None = None,
+        predict_source: str | None = None,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.0,
+        split_seed: int = 0,
+        tokenizer_file: str | None = None,
+        vocab_size: int = 8000,
+        max_length: int = 128,
+        max_tokens: int | None = None,
+        bucket_batches: int = 50,
+        pad_to_multiple: int = 8,
+        num_workers: int = 0,
+        cache_dir: str | None = None,
+    ) -> None:
         super().__init__()
+        self.save_hyperparameters(logger=False)  # with the arguments of the subclasses
+        check_fractions(val_fraction, test_fraction)
+        self._reading = self.settings_of(TextReading)
+        self._folder = text_cache_folder(cache_dir)
         self._said: list[str] = []
+
+    def settings_of(self, kind: type[Settings]) -> Settings:
+        """The arguments that a dataclass has fields of."""
+        names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+        return kind(**{name: self._given[name] for name in names})
+
+    @property
+    def _given(self) -> Any:
+        """The arguments, each by its name."""
+        return self.hparams
+
+    @property
+    def predict_source(self) -> str | None:
+        """The file whose rows are predicted; None where the test split's are."""
+        return self._reading.predict_source
 
     def prepare_data(self) -> None:
         """Tokenises on one process a machine; the others open the file."""
         self.setup(self._stage())
-
-    def check_unknown(
-        self, name: str, share: float, choice: TokenizerChoice, training_texts: Callable[[], Sequence[str]]
-    ) -> None:
-        """Warns of a vocabulary that does not fit the texts, with what to set.
-
-        Args:
-            name: of the split.
-            share: of its pieces that are unknown.
-            choice: of the tokenizer; one that is trained here can be larger, another has to be another one.
-            training_texts: what it is trained on.
-        """
-        encoder = getattr(getattr(self.trainer, "lightning_module", None), "hparams", {}).get("encoder")
-        trained_here = choice.tokenizer_file is None and encoder is None
-        if share <= UNKNOWN or (trained_here and name != "train"):  # held-out texts have new characters at any size
-            return
-        if not trained_here:
-            self._report(
-                f"{share:.1%} of the pieces of the {name} texts are unknown to the tokenizer of "
-                f"{choice.tokenizer_file or encoder}: is it of their language? Set --model.encoder or "
-                "--data.tokenizer_file to one that is."
-            )
-            return
-        characters = len(set().union(*training_texts()))
-        size = (characters * (1 + choice.keep_words) + choice.vocab_size + 999) // 1000 * 1000
-        self._report(
-            f"{share:.1%} of the pieces of the training texts are unknown to a vocabulary of {choice.vocab_size:,} "
-            f"(the texts have {characters:,} different characters): set --data.vocab_size {size}."
-        )
 
     def say(self, of: str) -> None:
         """Prints what was found since the last time, on the first rank.

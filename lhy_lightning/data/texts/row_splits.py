@@ -1,6 +1,7 @@
 """Rows of text in splits: those that a source hands out, those from other sources, those held out of training."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
@@ -12,6 +13,19 @@ from lhy_lightning.data.texts.leak_free_splits import hold_out_pairs
 from lhy_lightning.data.texts.text_sources import Split
 
 
+@dataclass(frozen=True)
+class TextReading:
+    """What to read and how to divide it: as the arguments of `CourseTextDataModule` of the same names."""
+
+    source: str
+    val_source: str | None
+    test_source: str | None
+    predict_source: str | None
+    val_fraction: float
+    test_fraction: float
+    split_seed: int
+
+
 class Rows(Protocol):
     """The rows of a split, some of which can be taken."""
 
@@ -21,12 +35,10 @@ class Rows(Protocol):
 Text = TypeVar("Text", bound=Rows)
 
 
-def read_splits(
-    open_source: Callable[[str], dict[Split, Text]], source: str, *, val_source: str | None, test_source: str | None
-) -> dict[Split, Text]:
+def read_splits(open_source: Callable[[str], dict[Split, Text]], how: TextReading) -> dict[Split, Text]:
     """The splits of a source, and of another one the split of its name, or all of it where it has none."""
-    texts = open_source(source)
-    others: tuple[tuple[Split, str | None], ...] = (("val", val_source), ("test", test_source))
+    texts = open_source(how.source)
+    others: tuple[tuple[Split, str | None], ...] = (("val", how.val_source), ("test", how.test_source))
     for role, other in others:
         if other is not None:
             found = open_source(other)
@@ -37,24 +49,20 @@ def read_splits(
 def hold_out(
     texts: dict[Split, Text],
     sides: Callable[[Text], tuple[Sequence[str], Sequence[str] | None]],
-    *,
-    val_fraction: float,
-    test_fraction: float,
-    seed: int,
+    how: TextReading,
 ) -> dict[Split, Text]:
     """Takes out of the training rows what the source hands out no split of.
 
     Args:
         texts: the splits that there are, training rows among them.
         sides: the strings of rows by which they belong together, one or two each; no string is on two sides.
-        val_fraction, test_fraction: shares of the training rows; 0 for no such split.
-        seed: the same number, the same rows, on every machine.
+        how: of which the shares of the training rows are taken, 0 for no such split, and the seed.
     """
     train, found = texts["train"], dict(texts)
-    shares: tuple[tuple[Split, float], ...] = (("val", val_fraction), ("test", test_fraction))
+    shares: tuple[tuple[Split, float], ...] = (("val", how.val_fraction), ("test", how.test_fraction))
     for stream, (role, share) in enumerate(shares):
         if role not in texts and share:
-            held = hold_out_pairs(*sides(train), share, derive_seed(seed, stream)).held
+            held = hold_out_pairs(*sides(train), share, derive_seed(how.split_seed, stream)).held
             found[role] = train.take(np.flatnonzero(held).tolist())
             train = train.take(np.flatnonzero(~held).tolist())
     return {**found, "train": train}

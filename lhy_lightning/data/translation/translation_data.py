@@ -1,22 +1,23 @@
 """`TranslationDataModule`: sentence pairs from any source as batches of ids, filled by number of tokens."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from torch.utils.data import DataLoader
 
-from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
+from lhy_lightning.core.argument_ranges import COUNT, POSITIVE, ranges
+from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.base import ResumableLoader
-from lhy_lightning.data.sequences.ragged import text_cache_folder
 from lhy_lightning.data.sequences.token_batches import TokenBatches, TokenEvalBatches
-from lhy_lightning.data.texts.base import SPLITS, CourseTextDataModule, SplitName, check_fractions
+from lhy_lightning.data.texts.base import SPLITS, SplitName
 from lhy_lightning.data.tokenizers.special_tokens import UNK
 from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
 from lhy_lightning.data.translation.back_translation import synthetic_per_epoch
+from lhy_lightning.data.translation.base import ParallelTextArguments, ParallelTextDataModule
 from lhy_lightning.data.translation.token_pairs import TokenPairs
 from lhy_lightning.data.translation.token_store import TokenStore
-from lhy_lightning.data.translation.translation_texts import Reading, TextSplit, TranslationTexts
+from lhy_lightning.data.translation.translation_texts import TextSplit, TranslationTexts
 from lhy_lightning.data.translation.vocabularies import Kind, Vocabularies, from_json, tokenizers_of
 
 
@@ -33,72 +34,39 @@ class Rows:
     pairs: TokenPairs
 
 
-class TranslationDataModule(CourseTextDataModule):
+class TranslationDataModule(ParallelTextDataModule):
     """Sentence pairs from files, tables, the hub or the embedded set, cleaned, divided without leaks, tokenised once.
 
+    Training rows of more than `max_length` tokens on a side, special tokens not counted, are dropped, others are cut.
+
     Args:
-        source: `embedded:cldr` (dates and amounts), `embedded:names`, `embedded:lists`; a folder with `train` or `raw`,
-            `val` and `test` files of two languages (`raw.en`, `raw.zh.gz` …); their common prefix; a tab-separated,
-            csv, json, jsonl or parquet file; a hub id.
-        source_lang: language to translate from, as the files end or the columns are called.
-        target_lang: language to translate into.
-        val_source: validation pairs from elsewhere.
-        test_source: test pairs, or source lines alone, from elsewhere.
-        predict_source: a text file of one sentence a line to translate, plain or .gz; the test split if not given.
-        source_column: column of the source sentences in a table; by language if not given.
-        target_column: column of the target sentences.
-        reverse: swap the two sides right after reading: the model that back-translates.
-        cleaning: names of cleaning steps (`lhy_lightning.data.texts.cleaning`) for both sides of every split; the
-            homework's recipes name all of them. References stay untouched.
-        max_ratio: training rows whose longer side has more than so many times the words of the shorter are dropped.
-        min_words: training rows with fewer words (characters in Chinese) on a side are dropped.
-        max_words: the same with more.
-        val_fraction: share of the training rows held out where the source has no validation split.
-        test_fraction: the same for a test split; 0 for none.
-        split_seed: of the splits made here; the same number, the same rows, on every machine.
-        drop_leaks: drop training rows that share a sentence with a validation or test split that is given.
-        tokenizer: "unigram" or "bpe" subwords, "word" or "character".
-        vocab_size: entries of the (source) vocabulary, special tokens included.
-        target_vocab_size: the same for the target; as `vocab_size` if not given.
+        tokenizer: "unigram" or "bpe" subwords, "word" or "character"; or `tokenizer_file` names a trained one for both
+            sides, a tokenizer.json, or a folder or hub id that has one.
+        target_vocab_size: entries of the target's vocabulary, special tokens included; as `vocab_size` if not given.
         joint: one tokenizer for both sides.
-        tokenizer_file: a trained one for both sides instead: a tokenizer.json, or a folder or hub id that has one.
         copying: batches carry what the copy mechanism needs. Subwords are then copied through a joint vocabulary.
         max_tokens: padded tokens a training batch and process: rows × the longer side.
         eval_max_tokens: the same in evaluation; as `max_tokens` if not given.
-        max_length: tokens of a side, special tokens not counted: longer training rows are dropped, others cut.
-        bucket_batches: how many batches' rows are sorted by length together.
-        pad_to_multiple: both sides are padded to a multiple of it.
         back_translated: tab-separated file of synthetic source and real target, as `lhy predict` of a reverse model
             writes it; training takes these rows too.
         monolingual: text of the target language that a recipe's steps translate back into `back_translated`
             (`hw05/strong`); never read here.
         back_translation_ratio: synthetic rows an epoch for every real one.
         tag_back_translated: mark synthetic sources with the token `<bt>`.
-        num_workers: processes that make batches; 0 is fastest, as a batch takes less than a millisecond.
-        cache_dir: folder for tokenised text; `~/.cache/lhy_lightning/text` if not given.
+        arguments: as `ParallelTextDataModule`.
 
     Attributes:
         source_tokenizer, target_tokenizer: after `setup`; the model's own where it has been trained before.
-        source_lang, target_lang: of the direction that is trained, so swapped with `reverse`.
-        cleaning: names of the cleaning steps.
-        has_test: whether there is a test split.
-        test_labelled: whether it has references: not without targets, nor where all are one placeholder.
     """
 
-    split_settings: tuple[str, ...] = (
-        "source", "source_lang", "target_lang", "val_source", "test_source", "source_column", "target_column",
-        "reverse", "cleaning", "max_ratio", "min_words", "max_words", "val_fraction", "test_fraction", "split_seed",
-        "drop_leaks",
-    )  # fmt: skip
     order_settings: tuple[str, ...] = (
-        "max_tokens", "max_length", "bucket_batches", "pad_to_multiple", "back_translated", "back_translation_ratio",
+        *ParallelTextDataModule.order_settings, "back_translated", "back_translation_ratio",
     )  # fmt: skip
-    kept_settings: tuple[str, ...] = ("tokenizer", "vocab_size", "target_vocab_size", "joint", "tokenizer_file")
+    kept_settings: tuple[str, ...] = (*ParallelTextDataModule.kept_settings, "tokenizer", "target_vocab_size", "joint")
 
     argument_ranges = ranges(
-        max_ratio=Range(at_least=1), min_words=NOT_NEGATIVE, max_words=COUNT, target_vocab_size=COUNT,
-        eval_max_tokens=COUNT, bucket_batches=COUNT, back_translation_ratio=POSITIVE,
-    )  # fmt: skip
+        target_vocab_size=COUNT, eval_max_tokens=COUNT, bucket_batches=COUNT, back_translation_ratio=POSITIVE
+    )
 
     source_tokenizer: TextTokenizer
     target_tokenizer: TextTokenizer
@@ -107,94 +75,49 @@ class TranslationDataModule(CourseTextDataModule):
         self,
         source: str = "embedded:cldr",
         *,
-        source_lang: str = "en",
-        target_lang: str = "zh",
-        val_source: str | None = None,
-        test_source: str | None = None,
-        predict_source: str | None = None,
-        source_column: str | None = None,
-        target_column: str | None = None,
-        reverse: bool = False,
-        cleaning: tuple[str, ...] = (),
-        max_ratio: float = 9.0,
-        min_words: int = 1,
-        max_words: int = 1000,
         val_fraction: float = 0.02,
-        test_fraction: float = 0.0,
-        split_seed: int = 0,
-        drop_leaks: bool = True,
         tokenizer: Kind = "unigram",
-        vocab_size: int = 8000,
         target_vocab_size: int | None = None,
         joint: bool = False,
-        tokenizer_file: str | None = None,
         copying: bool = False,
         max_tokens: int = 4096,
         eval_max_tokens: int | None = None,
         max_length: int = 256,
         bucket_batches: int = 100,
-        pad_to_multiple: int = 8,
         back_translated: str | None = None,
         monolingual: str | None = None,
         back_translation_ratio: float = 1.0,
         tag_back_translated: bool = True,
-        num_workers: int = 0,
-        cache_dir: str | None = None,
+        **arguments: Unpack[ParallelTextArguments],
     ) -> None:
-        super().__init__()
-        self.save_hyperparameters(logger=False)
-        self._vocabularies = Vocabularies(**{field.name: self._given[field.name] for field in fields(Vocabularies)})
-        self._check_arguments()
-        self.cleaning = tuple(cleaning)
-        self.source_lang, self.target_lang = (target_lang, source_lang) if reverse else (source_lang, target_lang)
-        self._texts: TranslationTexts | None = None
+        super().__init__(
+            source, val_fraction=val_fraction, max_tokens=max_tokens, max_length=max_length,
+            bucket_batches=bucket_batches, **arguments,
+        )  # fmt: skip
+        self._vocabularies = self.settings_of(Vocabularies)
+        self._vocabularies.check()
+        if monolingual is not None and back_translated is None:
+            raise ValueError(
+                f"monolingual={monolingual!r} is text to translate back first: `lhy fit --config hw05/strong` "
+                "does it, or train a reverse model, let it predict this text, and give the result as back_translated."
+            )
         self._rows: dict[str, Rows] = {}
         self._rebuilt: dict[str, list[str]] = {}
         self._brought = False  # whether the tokenizers are the model's
         self._in_use: tuple[str, str] | None = None  # JSON of the tokenizers
-        self._folder = text_cache_folder(cache_dir)
         self._synthetic = 0  # rows at the end of the training store, after over-long ones are dropped
-
-    @property
-    def _given(self) -> Any:
-        return self.hparams
-
-    def _check_arguments(self) -> None:
-        given = self._given
-        self._vocabularies.check()
-        check_fractions(given.val_fraction, given.test_fraction)
-        if given.monolingual is not None and given.back_translated is None:
-            raise ValueError(
-                f"monolingual={given.monolingual!r} is text to translate back first: `lhy fit --config hw05/strong` "
-                "does it, or train a reverse model, let it predict this text, and give the result as back_translated."
-            )
 
     # --- setup -----------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str | None = None) -> None:
         """Reads and tokenises what the stage needs; without a trainer, call it yourself."""
-        if self._texts is None:
-            reading = {field.name: self._given[field.name] for field in fields(Reading)}
-            self._texts = TranslationTexts(Reading(**{**reading, "cleaning": self.cleaning}), self._said.append)
-        self._choose_tokenizers(self._texts)
+        texts = self.read()
+        self._choose_tokenizers(texts)
         for name in SPLITS[stage or "fit"]:
             self._open(name)
         if stage in (None, "fit"):
-            self._texts.check_all()
+            texts.check_all()
         self.say(f"{self.source_lang} → {self.target_lang}, {self._given.source}")
-
-    @property
-    def has_test(self) -> bool:
-        return self._read().has_test
-
-    @property
-    def test_labelled(self) -> bool:
-        return self._read().test_labelled
-
-    def _read(self) -> TranslationTexts:
-        if self._texts is None:
-            raise RuntimeError("nothing read yet: call setup first.")
-        return self._texts
 
     # --- tokenizers ------------------------------------------------------------------------------------------------
 
@@ -235,7 +158,8 @@ class TranslationDataModule(CourseTextDataModule):
         )
 
     def _open_train(self, text: TextSplit) -> Rows:
-        given, synthetic = self._given, self._read().synthetic()
+        given, texts = self._given, self._read()
+        synthetic = None if given.back_translated is None else texts.synthetic(given.back_translated)
         source, target, real = text.source, text.target or [], len(text)
         if given.tokenizer_file is not None or self._brought:  # one trained on these very rows knows what it may
             self.source_tokenizer.check_language(source)
@@ -301,12 +225,6 @@ class TranslationDataModule(CourseTextDataModule):
             ids = [target.row(row).tolist() for row in opened.pairs.rows[: len(opened.text)].tolist()]
             self._rebuilt[split] = [self.target_tokenizer.decode(row) for row in ids]
         return self._rebuilt[split]
-
-    @property
-    def predict_source(self) -> str | None:
-        """The file that is translated; None where the test split is."""
-        source: str | None = self._given.predict_source
-        return source
 
     def unknown_words(self, split: SplitName, row: int) -> list[str]:
         """The words that ids V, V + 1 … of a row stand for, with `copying`."""

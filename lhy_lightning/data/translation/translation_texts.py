@@ -9,20 +9,15 @@ import numpy as np
 from lhy_lightning.data.sources.utf8_files import open_lines
 from lhy_lightning.data.texts.cleaning import CLEANING, Cleaned, clean_pairs
 from lhy_lightning.data.texts.leak_free_splits import hold_out_pairs, remove_leaks
-from lhy_lightning.data.texts.row_splits import predict_file
+from lhy_lightning.data.texts.row_splits import TextReading, predict_file
 from lhy_lightning.data.translation.back_translation import open_back_translated
 from lhy_lightning.data.translation.parallel_files import ParallelText, open_parallel
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What to read and how: as the arguments of `TranslationDataModule` of the same names."""
+class Reading(TextReading):
+    """What to read and how: as the arguments of `ParallelTextDataModule` of the same names."""
 
-    source: str
-    val_source: str | None
-    test_source: str | None
-    predict_source: str | None
-    back_translated: str | None
     source_lang: str
     target_lang: str
     source_column: str | None
@@ -32,9 +27,6 @@ class Reading:
     max_ratio: float
     min_words: int
     max_words: int
-    val_fraction: float
-    test_fraction: float
-    split_seed: int
     drop_leaks: bool
 
 
@@ -73,12 +65,15 @@ class TranslationTexts:
     Args:
         how: what to read and how.
         report: is told, a sentence at a time, what was dropped or moved.
+
+    Attributes:
+        source_lang, target_lang: of the direction that is trained.
     """
 
     def __init__(self, how: Reading, report: Callable[[str], None]) -> None:
         self.how, self.report = how, report
         languages = (how.source_lang, how.target_lang)
-        self.source_lang, self.target_lang = reversed(languages) if how.reverse else languages
+        self.source_lang, self.target_lang = languages[::-1] if how.reverse else languages
 
     # --- what there is ---------------------------------------------------------------------------------------------
 
@@ -241,12 +236,13 @@ class TranslationTexts:
     def _evaluated(self) -> list[TextSplit]:
         return [self._whole(name) for name in ("val", "test") if self._handed(name) is not None]
 
-    def synthetic(self) -> TextSplit | None:
-        """Back-translated rows, filtered as training rows are; none has a sentence of validation or test."""
-        how = self.how
-        if how.back_translated is None:
-            return None
-        pairs = open_back_translated(how.back_translated, source_lang=self.source_lang, target_lang=self.target_lang)
+    def synthetic(self, path: str) -> TextSplit:
+        """Back-translated rows, filtered as training rows are; none has a sentence of validation or test.
+
+        Args:
+            path: of their file, see `open_back_translated`.
+        """
+        pairs = open_back_translated(path, source_lang=self.source_lang, target_lang=self.target_lang)
         split = self._filtered("back-translated", pairs.origin, pairs.source, pairs.target)
         held_out = [self._divided[name] for name in ("val", "test") if name in self._divided]
         return self._without_leaks("back-translated", split, self._evaluated + held_out)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lhy_lightning.core.signatures import constructor_arguments
 from lhy_lightning.data import samplers
 from lhy_lightning.data.questions.question_batches import QuestionBatches
 from lhy_lightning.data.questions.question_data import QuestionAnsweringDataModule
@@ -304,9 +305,7 @@ def test_the_fields_two_meanings_of_doc_stride_are_not_taken(folder: Path) -> No
 
 
 def test_hyperparameters_are_the_arguments() -> None:
-    assert set(QuestionAnsweringDataModule().hparams) == set(
-        QuestionAnsweringDataModule.__init__.__annotations__
-    ) - {"return"}  # fmt: skip
+    assert set(QuestionAnsweringDataModule().hparams) == set(constructor_arguments(QuestionAnsweringDataModule))
 
 
 def test_evaluation_batches_carry_no_targets_in_prediction(folder: Path) -> None:
