@@ -42,7 +42,7 @@ def gradient_reversal(inputs: Tensor, coefficient: Tensor | float = 1.0) -> Tens
     """
     if not isinstance(coefficient, Tensor):
         coefficient = torch.tensor(coefficient, device=inputs.device)
-    return cast(Tensor, _Reversal.apply(inputs, coefficient.detach()))
+    return cast(Tensor, _Reversal.apply(inputs, coefficient.detach()))  # type: ignore[no-untyped-call]
 
 
 class GradientReversal(nn.Module):

@@ -32,7 +32,8 @@ def auroc(scores: Tensor, labels: Tensor) -> Tensor:
     _, places, counts = scores.unique(return_inverse=True, return_counts=True)
     ranks = (counts.cumsum(0) - (counts - 1) / 2).double()[places]  # from 1; the mean rank of those that are equal
     anomalies, normal = strange.sum(), (~strange).sum()
-    return (ranks[strange].sum() - anomalies * (anomalies + 1) / 2) / (anomalies * normal)
+    area: Tensor = (ranks[strange].sum() - anomalies * (anomalies + 1) / 2) / (anomalies * normal)
+    return area
 
 
 class CountedAUROC(Metric):
@@ -64,7 +65,8 @@ class CountedAUROC(Metric):
         if missing := int(self.counts[:, NAN_LEVELS].sum()):
             raise ValueError(f"{missing} of {int(self.counts.sum())} scores are NaN: there is no order among them")
         normal, strange = self.counts.double()
-        return (strange * (normal.cumsum(0) - normal / 2)).sum() / (strange.sum() * normal.sum())
+        area: Tensor = (strange * (normal.cumsum(0) - normal / 2)).sum() / (strange.sum() * normal.sum())
+        return area
 
 
 def average_precision(scores: Tensor, labels: Tensor) -> Tensor:

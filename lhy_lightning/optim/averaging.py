@@ -41,7 +41,8 @@ class AveragedWeights(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], *rest: Any) -> Self:
         # Steps of a thousandth of the way would be rounded off in half precision.
-        return super()._apply(keeping_precision(fn), *rest)
+        super()._apply(keeping_precision(fn), *rest)  # type: ignore[no-untyped-call]
+        return self
 
     def get_extra_state(self) -> Tensor:
         return torch.tensor(self.count)

@@ -305,7 +305,8 @@ class CourseModule(HubModule):
         if isinstance(checkpoint_path, str | Path) and Path(checkpoint_path).is_file():
             check_archive(Path(checkpoint_path))
         try:
-            return without_code(super().load_from_checkpoint, checkpoint_path, *places, **arguments)
+            module: Self = without_code(super().load_from_checkpoint, checkpoint_path, *places, **arguments)
+            return module
         except KeyError as error:
             raise ValueError(f"{checkpoint_path} lacks {error}: it is no whole Lightning checkpoint.") from error
         except TypeError as error:

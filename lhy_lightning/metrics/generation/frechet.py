@@ -53,6 +53,7 @@ def _lapack(matrix: Tensor) -> np.ndarray:
 
 def _root(covariance: np.ndarray) -> np.ndarray:
     size = len(covariance)
+    triangle: np.ndarray
     triangle, failed = dpotrf(covariance, lower=1)
     if not failed:
         return triangle

@@ -35,7 +35,8 @@ def inception_score(probabilities: Tensor, *, splits: int = 1) -> tuple[Tensor, 
 
 def _score(total: Tensor, entropy: Tensor, count: int | Tensor) -> Tensor:
     """exp(H(y) − H(y | x)): the mean KL divergence is the difference of two entropies."""
-    return (torch.special.entr(total / count).sum() - entropy / count).exp()
+    divergence: Tensor = torch.special.entr(total / count).sum() - entropy / count
+    return divergence.exp()
 
 
 def _check_rows(probabilities: Tensor) -> None:

@@ -150,4 +150,5 @@ def ranks(values: Tensor) -> Tensor:
     """Ranks from 1, equal values sharing the mean of theirs: (N,) float64."""
     _, place, counts = values.unique(sorted=True, return_inverse=True, return_counts=True)
     last = counts.cumsum(0).double()
-    return (last - (counts.double() - 1) / 2)[place]
+    means: Tensor = last - (counts.double() - 1) / 2
+    return means[place]

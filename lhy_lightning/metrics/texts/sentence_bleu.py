@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import Literal
 
 import torch
-from sacrebleu.metrics import BLEU
+from sacrebleu.metrics.bleu import BLEU
 from torch import Tensor
 
 ORDERS = 4
