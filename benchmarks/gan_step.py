@@ -26,8 +26,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 from turns import LOG_EVERY, Side, default_trainer
 
-from lhy_lightning.gan.dcgan import DCGANDiscriminator, DCGANGenerator
 from lhy_lightning.gan.gan import GAN
+from lhy_lightning.gan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 
 LATENT, LR, BETAS = 100, 2e-4, (0.5, 0.999)
 NOTEBOOK = "the notebook's loop, 2021"

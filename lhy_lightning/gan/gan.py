@@ -13,13 +13,13 @@ from lhy_lightning.callbacks.sampled_pictures import SampledPictures
 from lhy_lightning.core.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.core.seeding import run_seed
 from lhy_lightning.gan.augmentation import augment, policy_changes
-from lhy_lightning.gan.conditioning import auxiliary_loss
 from lhy_lightning.gan.evaluation import FIGURES, INCEPTION, SampleEvaluation
 from lhy_lightning.gan.losses import discriminator_loss, generator_loss, loss_terms
-from lhy_lightning.gan.networks import discriminator_by_name, generator_by_name, has_batch_norm, pair
+from lhy_lightning.gan.networks.by_name import discriminator_by_name, generator_by_name, has_batch_norm, pair
+from lhy_lightning.gan.networks.conditioning import auxiliary_loss
+from lhy_lightning.gan.networks.spectral import add_spectral_norm
 from lhy_lightning.gan.penalties import clip_weights_, gradient_penalty, r1_penalty
 from lhy_lightning.gan.pictures import GeneratorPictures
-from lhy_lightning.gan.spectral import add_spectral_norm
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last
 from lhy_lightning.metrics.averages import Mean

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lhy_lightning.gan.gan import GAN
 from lhy_lightning.gan.losses import LOSSES
-from lhy_lightning.gan.norms import has_batch_norm
-from lhy_lightning.gan.spectral import largest_singular_values
+from lhy_lightning.gan.networks.norms import has_batch_norm
+from lhy_lightning.gan.networks.spectral import largest_singular_values
 from lhy_lightning.gan.wgan import SNGAN, WGAN, WGANGP
 from tests.cnn.pictures_to_fit import BrightOrDark, silent_trainer
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.gan.dcgan import initialize
-from lhy_lightning.gan.norms import map_norm
+from lhy_lightning.gan.networks.dcgan import initialize
+from lhy_lightning.gan.networks.norms import map_norm
 
 WIDEST = 8  # times the width: 512 channels in the papers
 

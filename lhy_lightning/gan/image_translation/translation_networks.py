@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lhy_lightning.gan.dcgan import initialize
-from lhy_lightning.gan.norms import map_norm
+from lhy_lightning.gan.networks.dcgan import initialize
+from lhy_lightning.gan.networks.norms import map_norm
 
 SMALLEST_MAP = 2  # pixels a side that reflection padding and instance norm still need
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lhy_lightning.gan.dcgan import initialize
-from lhy_lightning.gan.norms import map_norm
+from lhy_lightning.gan.networks.dcgan import initialize
+from lhy_lightning.gan.networks.norms import map_norm
 from lhy_lightning.layers.dropout import dropout as dropped
 
 SIZES = tuple(2**depth for depth in range(4, 11))  # 16 ... 1024

@@ -14,7 +14,7 @@ from lhy_lightning.gan.image_translation.translation_networks import (
     reflected_by_slices,
 )
 from lhy_lightning.gan.image_translation.unet import UNet
-from lhy_lightning.gan.norms import has_batch_norm
+from lhy_lightning.gan.networks.norms import has_batch_norm
 
 
 def parameters(network: nn.Module) -> int:

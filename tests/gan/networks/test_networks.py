@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.gan.conditioning import CONDITIONS, ConditionalBatchNorm, auxiliary_loss
-from lhy_lightning.gan.networks import (
+from lhy_lightning.gan.networks.by_name import (
     NETWORKS,
     DCGANDiscriminator,
     DCGANGenerator,
@@ -16,9 +15,10 @@ from lhy_lightning.gan.networks import (
     generator_by_name,
     has_batch_norm,
 )
-from lhy_lightning.gan.norms import map_norm
+from lhy_lightning.gan.networks.conditioning import CONDITIONS, ConditionalBatchNorm, auxiliary_loss
+from lhy_lightning.gan.networks.norms import map_norm
+from lhy_lightning.gan.networks.residual import DownBlock, UpBlock
 from lhy_lightning.gan.penalties import gradient_penalty
-from lhy_lightning.gan.residual import DownBlock, UpBlock
 
 Pair = tuple[nn.Module, nn.Module]
 

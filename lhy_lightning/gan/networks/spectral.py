@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
-from lhy_lightning.gan.conditioning import ClassProjection
+from lhy_lightning.gan.networks.conditioning import ClassProjection
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 
 WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from lhy_lightning.gan.conditioning import (
+from lhy_lightning.gan.networks.conditioning import (
     ConditionalBatchNorm,
     ConditionalHead,
     LabelledNoise,
@@ -16,8 +16,8 @@ from lhy_lightning.gan.conditioning import (
     Scores,
     check_condition,
 )
-from lhy_lightning.gan.norms import map_norm
-from lhy_lightning.gan.sizes import check_pictures, doublings
+from lhy_lightning.gan.networks.norms import map_norm
+from lhy_lightning.gan.networks.sizes import check_pictures, doublings
 
 
 class UpBlock(nn.Module):

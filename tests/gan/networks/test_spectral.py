@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lhy_lightning.gan.losses import discriminator_loss
-from lhy_lightning.gan.networks import NETWORKS, discriminator_by_name
-from lhy_lightning.gan.spectral import add_spectral_norm, largest_singular_values
+from lhy_lightning.gan.networks.by_name import NETWORKS, discriminator_by_name
+from lhy_lightning.gan.networks.spectral import add_spectral_norm, largest_singular_values
 
 
 def normalized(name: str = "dcgan", condition: str = "none") -> nn.Module:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.gan.conditioning import ConditionalHead, LabelledNoise, LabelMap, Scores, check_condition
-from lhy_lightning.gan.norms import map_norm
-from lhy_lightning.gan.sizes import check_pictures, doublings
+from lhy_lightning.gan.networks.conditioning import ConditionalHead, LabelledNoise, LabelMap, Scores, check_condition
+from lhy_lightning.gan.networks.norms import map_norm
+from lhy_lightning.gan.networks.sizes import check_pictures, doublings
 
 
 class DCGANGenerator(nn.Module):

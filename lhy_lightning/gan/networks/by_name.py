@@ -6,9 +6,9 @@ from difflib import get_close_matches
 
 from torch import nn
 
-from lhy_lightning.gan.dcgan import DCGANDiscriminator, DCGANGenerator
-from lhy_lightning.gan.norms import has_batch_norm
-from lhy_lightning.gan.residual import ResidualDiscriminator, ResidualGenerator
+from lhy_lightning.gan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from lhy_lightning.gan.networks.norms import has_batch_norm
+from lhy_lightning.gan.networks.residual import ResidualDiscriminator, ResidualGenerator
 
 __all__ = [
     "NETWORKS",
