@@ -29,6 +29,7 @@ from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last
 from lhy_lightning.training.checkpoints import read_checkpoint
 from lhy_lightning.training.multi_optimizer import SeveralOptimizers
+from lhy_lightning.training.single_optimizer import OptimizerSettings, ScheduleSettings
 
 Batch = dict[str, Tensor]
 SIZES = ("num_classes", "image_size", "channels", "class_names", "source_domains")
@@ -142,10 +143,9 @@ class AdaptationModule(SeveralOptimizers):
         self.dropout = dropout
         self.target_weights = {name: value for name, value in weights.items() if value}
         self.pseudo_label_threshold, self.target_terms_from = pseudo_label_threshold, target_terms_from
-        self.optimizer_numbers: dict[str, Any] = {
-            "name": optimizer, "lr": lr, "momentum": momentum, "betas": betas, "weight_decay": weight_decay,
-        }  # fmt: skip
-        self.schedule, self.start_from, self.channels_last = schedule, start_from, channels_last
+        self.optimizer_settings = OptimizerSettings(optimizer, lr, betas, weight_decay, momentum)
+        self.schedule_settings = ScheduleSettings(schedule)
+        self.start_from, self.channels_last = start_from, channels_last
         self.selection, self.oracle, self.projection = selection, oracle, projection
         self.headline_metric = SELECTION[selection]
         self.num_classes, self.channels, self.source_domains = num_classes, channels, source_domains
@@ -327,9 +327,12 @@ class AdaptationModule(SeveralOptimizers):
             self.step("network", loss)
         self.log_losses({"loss": loss, **figures})
 
+    def rates(self) -> dict[str, float]:
+        """The learning rate of each network."""
+        return dict.fromkeys(self.networks(), self.optimizer_settings.lr)
+
     def configure_optimizers(self) -> Any:
-        rates = dict.fromkeys(self.networks(), self.optimizer_numbers["lr"])
-        return self.alike_optimizers(rates, self.optimizer_numbers, {"schedule": self.schedule})
+        return self.alike_optimizers(self.rates(), self.optimizer_settings, self.schedule_settings)
 
     # --- inference -------------------------------------------------------------------------------------------------
 

@@ -163,12 +163,11 @@ class DANN(AdaptationModule):
             self.step("network", loss)
         self.log_losses({"loss": loss, **label_figures, **figures})
 
-    def configure_optimizers(self) -> Any:
-        lr = self.optimizer_numbers["lr"]
-        rates = {"network": lr}
-        if self.alternating:
-            rates["domain_classifier"] = lr if self.domain_lr is None else self.domain_lr
-        return self.alike_optimizers(rates, self.optimizer_numbers, {"schedule": self.schedule})
+    def rates(self) -> dict[str, float]:
+        rates = super().rates()
+        if self.alternating and self.domain_lr is not None:
+            rates["domain_classifier"] = self.domain_lr
+        return rates
 
     def label_free_scores(self, source: Rows, target: Rows) -> dict[str, Tensor]:
         """With the proxy A-distance of a fresh domain classifier, which says whether this one still learns."""

@@ -2,6 +2,7 @@
 
 import torch.distributed as dist
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -16,3 +17,16 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     if rank_and_world()[1] > 1:
         dist.all_reduce(values)
     return values
+
+
+def share_buffers(model: object) -> None:
+    """Gives all ranks the first one's buffers, such as batch statistics, as DDP would before each forward.
+
+    Under manual optimization it never does: Lightning tells it to leave the backward alone, which it takes for an
+    accumulated batch. Ranks would judge by statistics of their own, of which only the first one's are saved.
+
+    Args:
+        model: what the strategy runs; nothing happens where that is no DDP.
+    """
+    if isinstance(model, DistributedDataParallel) and model.broadcast_buffers and model.modules_buffers:
+        model._sync_buffers()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
-from lhy_lightning.gan.gan import GAN
+from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.gan.adversarial import Loss
+from lhy_lightning.gan.gan import GAN, GANArguments, Penalty
 
 
 class WGAN(GAN):
@@ -15,16 +15,16 @@ class WGAN(GAN):
         arguments: as `GAN`.
     """
 
-    def __init__(
+    def __init__(  # type: ignore[misc]  # defaults are restated
         self,
         *,
-        loss: Literal["minimax", "non_saturating", "least_squares", "hinge", "wasserstein"] = "wasserstein",
+        loss: Loss = "wasserstein",
         weight_clip: float | None = 0.01,
         n_critic: int = 5,
         optimizer: str = "rmsprop",
         discriminator_lr: float = 5e-5,
         generator_lr: float = 5e-5,
-        **arguments: Any,
+        **arguments: Unpack[GANArguments],
     ) -> None:
         super().__init__(
             loss=loss, weight_clip=weight_clip, n_critic=n_critic, optimizer=optimizer,
@@ -40,16 +40,16 @@ class WGANGP(GAN):
         arguments: as `GAN`.
     """
 
-    def __init__(
+    def __init__(  # type: ignore[misc]  # defaults are restated
         self,
         *,
-        loss: Literal["minimax", "non_saturating", "least_squares", "hinge", "wasserstein"] = "wasserstein",
-        penalty: Literal["none", "gradient", "one_sided", "r1"] = "gradient",
+        loss: Loss = "wasserstein",
+        penalty: Penalty = "gradient",
         n_critic: int = 5,
         discriminator_lr: float = 1e-4,
         generator_lr: float = 1e-4,
         betas: tuple[float, float] = (0.0, 0.9),
-        **arguments: Any,
+        **arguments: Unpack[GANArguments],
     ) -> None:
         super().__init__(
             loss=loss, penalty=penalty, n_critic=n_critic, discriminator_lr=discriminator_lr,
@@ -65,13 +65,13 @@ class SNGAN(GAN):
         arguments: as `GAN`.
     """
 
-    def __init__(
+    def __init__(  # type: ignore[misc]  # defaults are restated
         self,
         *,
-        loss: Literal["minimax", "non_saturating", "least_squares", "hinge", "wasserstein"] = "hinge",
+        loss: Loss = "hinge",
         spectral_norm: bool = True,
         n_critic: int = 5,
         betas: tuple[float, float] = (0.0, 0.9),
-        **arguments: Any,
+        **arguments: Unpack[GANArguments],
     ) -> None:
         super().__init__(loss=loss, spectral_norm=spectral_norm, n_critic=n_critic, betas=betas, **arguments)

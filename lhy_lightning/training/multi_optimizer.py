@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -13,13 +14,14 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from lhy_lightning.core.argument_ranges import COUNT, ranges
+from lhy_lightning.core.distributed import share_buffers
 from lhy_lightning.optim import build_optimizer, build_schedule, parameter_groups
 from lhy_lightning.optim.schedules import ENDLESS
 from lhy_lightning.training.module import CourseModule
+from lhy_lightning.training.single_optimizer import OptimizerSettings, ScheduleSettings
 from lhy_lightning.training.step_counting import StepsByGroup, check_trainer
 
 
@@ -110,11 +112,11 @@ class SeveralOptimizers(CourseModule):
         return configured
 
     def alike_optimizers(
-        self, rates: Mapping[str, float], optimizer: Mapping[str, Any], schedule: Mapping[str, Any]
+        self, rates: Mapping[str, float], optimizer: OptimizerSettings, schedule: ScheduleSettings
     ) -> list[dict[str, Any]]:
         """`optimizers_and_schedules` of networks whose optimizers differ in nothing but their rates."""
-        optimizers = {name: {**optimizer, "lr": rate} for name, rate in rates.items()}
-        return self.optimizers_and_schedules(optimizers, dict.fromkeys(rates, schedule))
+        optimizers = {name: {**asdict(optimizer), "lr": rate} for name, rate in rates.items()}
+        return self.optimizers_and_schedules(optimizers, dict.fromkeys(rates, asdict(schedule)))
 
     # --- a training step ---------------------------------------------------------------------------------------------
 
@@ -234,19 +236,9 @@ class SeveralOptimizers(CourseModule):
 
     def _after_step(self) -> None:
         """Called by the loop when a step is counted, before any callback could save a checkpoint."""
-        self._share_statistics()
+        share_buffers(self.trainer.strategy.model)
         for config in self.trainer.lr_scheduler_configs:
             config.scheduler.step()  # type: ignore[call-arg]
-
-    def _share_statistics(self) -> None:
-        """Gives all ranks the first one's batch statistics, as DDP would before each forward.
-
-        Under manual optimization it never does: Lightning tells it to leave the backward alone, which it takes for an
-        accumulated batch. Ranks would judge by statistics of their own, of which only the first one's are saved.
-        """
-        model = self.trainer.strategy.model
-        if isinstance(model, DistributedDataParallel) and model.broadcast_buffers and model.modules_buffers:
-            model._sync_buffers()
 
     def cures(self, name: str) -> str:
         rate = next((rate for rate in (f"{name}_lr", "lr") if self.hparams.get(rate) is not None), None)

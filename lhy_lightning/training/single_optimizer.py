@@ -41,6 +41,7 @@ class ScheduleSettings:
     final_factor: float = 0.0
     drops: tuple[float, ...] = (0.5, 0.75)
     drop_factor: float = 0.1
+    decay_start: float = 0.0
 
 
 class ScheduledModule(CourseModule):

@@ -1,6 +1,5 @@
 """`GAN` and the papers' settings of it: whose turn it is, what bounds the discriminator, who draws the samples."""
 
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lhy_lightning.core.signatures import constructor_arguments
 from lhy_lightning.gan.gan import GAN
 from lhy_lightning.gan.losses import LOSSES
 from lhy_lightning.gan.networks.norms import has_batch_norm
@@ -44,8 +44,7 @@ def trained(module: GAN, folder: Path, **settings: Any) -> GAN:
 @pytest.mark.parametrize("kind", [GAN, WGAN, WGANGP, SNGAN])
 def test_hyperparameters_are_the_arguments_and_rebuild_the_networks(kind: type[GAN], tmp_path: Path) -> None:
     module = trained(kind(**TINY), tmp_path)
-    known = {name for base in kind.__mro__ if base in (GAN, kind) for name in inspect.signature(base).parameters}
-    assert set(module.hparams) == known - {"arguments"}
+    assert set(module.hparams) == set(constructor_arguments(kind))
     again = kind(**module.hparams)
     again.load_state_dict(module.state_dict())
     torch.testing.assert_close(again.eval().sample(5, seed=1), module.eval().sample(5, seed=1))
@@ -196,3 +195,27 @@ def test_bad_arguments_are_named() -> None:
     for arguments, message in wrong:
         with pytest.raises(ValueError, match=message):
             GAN(**arguments)
+
+
+def test_every_evaluation_draws_the_same_noise_a_seed_for_each_batch(tmp_path: Path, monkeypatch: Any) -> None:
+    class Heard(GAN):
+        def noise(self, count: int, *, seed: int | None = None) -> Tensor:
+            if seed is not None:
+                seeds[-1].append(seed)
+            return super().noise(count, seed=seed)
+
+        def on_validation_epoch_start(self) -> None:
+            super().on_validation_epoch_start()
+            seeds.append([])
+
+        def on_test_epoch_start(self) -> None:
+            super().on_test_epoch_start()
+            seeds.append([])
+
+    seeds: list[list[int]] = []
+    monkeypatch.setenv("PL_GLOBAL_SEED", "7")
+    module = Heard(**TINY)
+    settings = {"limit_val_batches": 2, "num_sanity_val_steps": 1, "val_check_interval": 2}
+    trained(module, tmp_path, **settings)
+    silent_trainer(tmp_path, limit_test_batches=2).test(module, datamodule=BrightOrDark())
+    assert seeds == [[7], [7, 8], [7, 8], [7, 8]]

@@ -15,9 +15,6 @@ BREACHES: dict[str, list[str]] = {
     "crowded folders": [],
     "long files": [
         "adaptation/adaptation.py",
-        "gan/gan.py",
-        "gan/image_translation/cyclegan.py",
         "training/module.py",
-        "training/multi_optimizer.py",
     ],
 }

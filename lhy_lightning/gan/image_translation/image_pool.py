@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
+import torch.distributed as dist
 from torch import Tensor
+
+from lhy_lightning.core.distributed import rank_and_world
 
 
 class ImagePool:
@@ -86,3 +92,20 @@ class ImagePool:
         if self.filled:
             self._pictures = kept.new_empty(self.size, *kept.shape[1:])
             self._pictures[: self.filled] = kept
+
+
+def pictures_of_all_ranks(pools: Mapping[str, ImagePool]) -> list[dict[str, Tensor]]:
+    """What each rank's pools hold, by their names, for a checkpoint; a collective call."""
+    own = {name: pool.state_dict()["pictures"] for name, pool in pools.items()}
+    ranks: list[Any] = [own]
+    if (world := rank_and_world()[1]) > 1:
+        ranks = [None] * world
+        dist.all_gather_object(ranks, own)
+    return ranks
+
+
+def fill_pools(pools: Mapping[str, ImagePool], ranks: list[dict[str, Tensor]], rank: int) -> None:
+    """Takes over what `pictures_of_all_ranks` gave of a rank; one that was not there keeps empty pools."""
+    if rank < len(ranks):
+        for name, pictures in ranks[rank].items():
+            pools[name].load_state_dict({"pictures": pictures})

@@ -10,11 +10,11 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from lhy_lightning.callbacks.results import write_scores
+from lhy_lightning.gan.image_translation.directions import SIDES
 from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.metrics.generation.classifier_features import ClassifierFeatures
 from lhy_lightning.training.checkpoints import load_modules
 
-DIRECTIONS = {"a_to_b": ("a", "b"), "b_to_a": ("b", "a")}
 BOTH = "translated"
 CONTROLS = ("inputs", "targets")
 
@@ -58,13 +58,13 @@ class TranslationEvaluation(Callback):
                 self.class_of = domain_classes(classifier, trainer.datamodule)  # type: ignore[attr-defined]
             self.classifiers[figure] = ClassifierFeatures(classifier).to(device)
         for figure in (*self.classifiers, *([BOTH] if len(self.classifiers) == len(self.paths) else [])):
-            for way in DIRECTIONS:
+            for way in SIDES:
                 for of in ("outputs", *CONTROLS):
                     self.means[figure, way, of] = Mean().to(device)
 
     def judge(self, batch: dict[str, Tensor], outputs: dict[str, Tensor], *, controls: bool) -> None:
         """Adds a batch: what became of its pictures, and in a test these and the targets themselves."""
-        for way, (of, to) in DIRECTIONS.items():
+        for way, (of, to) in SIDES.items():
             seen = [("outputs", outputs.get(way), of)]
             if controls:
                 seen += [("inputs", batch.get(of), of), ("targets", batch.get(to), to)]

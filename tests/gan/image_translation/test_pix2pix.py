@@ -1,6 +1,5 @@
 """`Pix2Pix`: its losses, whose gradients they are, what a test compares it with, and what is drawn and written."""
 
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch.nn.functional import softplus
 from torch.optim import Optimizer
 
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
+from lhy_lightning.core.signatures import constructor_arguments
 from lhy_lightning.gan.image_translation.pix2pix import Pix2Pix
 from tests.cnn.pictures_to_fit import silent_trainer
 from tests.gan.translators_to_fit import Kill, KilledError, Negatives
@@ -33,7 +33,7 @@ def fitted(module: Pix2Pix, folder: Path, **settings: Any) -> Pix2Pix:
 
 def test_hyperparameters_are_the_arguments_and_rebuild_the_networks(tmp_path: Path) -> None:
     module = fitted(Pix2Pix(ema_decay=0.9, **TINY), tmp_path)
-    assert set(module.hparams) == set(inspect.signature(Pix2Pix).parameters)
+    assert set(module.hparams) == set(constructor_arguments(Pix2Pix))
     again = Pix2Pix(**module.hparams)
     again.load_state_dict(module.state_dict())
     pictures = Negatives.held_out[[0, 1]]["input"]
