@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -26,6 +27,16 @@ HEADS: dict[str, str] = {
 """The class of `transformers` that puts an encoder under a head; each family has its own idea of a head."""
 
 _said: set[str] = set()
+
+
+@dataclass(frozen=True)
+class EncoderSizes:
+    """Sizes of a BERT from scratch, as `small_settings` takes them; BERT-base has 12, 768, 12, 3072."""
+
+    layers: int
+    width: int
+    heads: int
+    feedforward: int
 
 
 def small_settings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from lhy_lightning.bert.encoder import (
     Attention,
+    EncoderSizes,
     Head,
     build_encoder,
     encoder_settings,
@@ -100,7 +102,7 @@ class BertModule(FineTuningModule, SavedEncoder):
     ) -> None:
         super().__init__(**arguments)
         self.encoder, self.pretrained, self.dropout = encoder, pretrained, dropout
-        self.sizes = {"layers": layers, "width": width, "heads": heads, "feedforward": feedforward}
+        self.sizes = EncoderSizes(layers, width, heads, feedforward)
         self.attention, self.gradient_checkpointing = attention, gradient_checkpointing
         self.encoder_config, self.tokenizer, self.max_length = encoder_config, tokenizer, max_length
         self.network = None
@@ -144,7 +146,8 @@ class BertModule(FineTuningModule, SavedEncoder):
         if self.encoder_config is None:  # the first time: later the checkpoint has both, and the hub is not asked
             if self.encoder is None:
                 positions = max(512, self.max_length or 0)
-                settings = small_settings(self.vocabulary, max_positions=positions, dropout=self.dropout, **self.sizes)
+                sizes = asdict(self.sizes)
+                settings = small_settings(self.vocabulary, max_positions=positions, dropout=self.dropout, **sizes)
             else:
                 settings = encoder_settings(
                     self.encoder, self.vocabulary, pretrained=self.pretrained, dropout=self.dropout

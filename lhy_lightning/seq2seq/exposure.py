@@ -1,6 +1,7 @@
 """`ScheduledSamplingTranslator`: training that is fed some of the model's own tokens."""
 
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,9 +11,37 @@ from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.tokenizers.special_tokens import PAD
 from lhy_lightning.decoding.interface import Decoded, Memory
 from lhy_lightning.seq2seq.scheduled_sampling.decoding import free_running_states, scheduled_sampling_states
-from lhy_lightning.seq2seq.scheduled_sampling.mixing import sampling_probability
+from lhy_lightning.seq2seq.scheduled_sampling.mixing import Mix, Schedule, sampling_probability
 from lhy_lightning.seq2seq.text_translator import Batch
 from lhy_lightning.seq2seq.translator import Translator, TranslatorArguments, gold_inputs
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """Arguments of `sampling_probability`, but for the step."""
+
+    schedule: Schedule
+    start: float
+    end: float
+    steps: int | None
+    k: float | None
+
+
+@dataclass(frozen=True)
+class MixSettings:
+    """What replaces a token, as both ways of decoding take it."""
+
+    mix: Mix
+    temperature: float
+
+
+@dataclass(frozen=True)
+class PassSettings:
+    """What only a decoder takes that decodes all positions at once."""
+
+    passes: int
+    k: int
+    gradient_through_first_pass: bool
 
 
 class ScheduledSamplingTranslator(Translator):
@@ -48,13 +77,13 @@ class ScheduledSamplingTranslator(Translator):
     def __init__(
         self,
         *,
-        sampling: Literal["linear", "exponential", "inverse_sigmoid", "constant"] = "linear",
+        sampling: Schedule = "linear",
         sampling_start: float = 0.0,
         sampling_end: float = 0.5,
         sampling_after: int = 0,
         sampling_steps: int | None = None,
         sampling_k: float | None = None,
-        mix: Literal["argmax", "sample", "top_k", "softmax"] = "argmax",
+        mix: Mix = "argmax",
         mix_k: int = 5,
         mix_temperature: float = 1.0,
         gradient_through_first_pass: bool = False,
@@ -62,36 +91,28 @@ class ScheduledSamplingTranslator(Translator):
         **arguments: Unpack[TranslatorArguments],
     ) -> None:
         super().__init__(**arguments)
-        self.sampling_settings: dict[str, Any] = {
-            "schedule": sampling, "start": sampling_start, "end": sampling_end, "steps": sampling_steps,
-            "k": sampling_k,
-        }  # fmt: skip
+        self.sampling_settings = SamplingSettings(sampling, sampling_start, sampling_end, sampling_steps, sampling_k)
         self.sampling_after = sampling_after
-        self.token_settings: dict[str, Any] = {"mix": mix, "temperature": mix_temperature}
-        self.pass_settings: dict[str, Any] = {
-            "passes": passes, "k": mix_k, "gradient_through_first_pass": gradient_through_first_pass,
-        }  # fmt: skip
+        self.mix_settings = MixSettings(mix, mix_temperature)
+        self.pass_settings = PassSettings(passes, mix_k, gradient_through_first_pass)
         self.probability(0)  # a schedule that misses a number is told now
         self.replaced: Tensor | None = None
 
     def probability(self, step: int) -> float:
         """Probability of a replacement after `step` updates."""
-        return sampling_probability(step - self.sampling_after, **self.sampling_settings)
+        return sampling_probability(step - self.sampling_after, **asdict(self.sampling_settings))
 
     def decode_target(self, memory: Memory, batch: Batch) -> tuple[Decoded, Tensor]:
         """Decoder states of a mixture of gold and own inputs; at probability 0 teacher forcing to the bit."""
         body = self.translation_network.body
         gold = F.pad(gold_inputs(batch), (0, 1), value=PAD)  # the functions leave the last column out
         probability = self.probability(self.trainer.global_step)
+        settings: dict[str, Any] = {"attention": self.looks_at_attention, **asdict(self.mix_settings)}
         if self.network_name == "gru":
-            decoded, self.replaced = free_running_states(
-                body, memory, gold, probability, attention=self.looks_at_attention, **self.token_settings
-            )
+            decoded, self.replaced = free_running_states(body, memory, gold, probability, **settings)
         else:
-            decoded, self.replaced = scheduled_sampling_states(
-                body, memory, gold, probability, attention=self.looks_at_attention, **self.token_settings,
-                **self.pass_settings,
-            )  # fmt: skip
+            settings |= asdict(self.pass_settings)
+            decoded, self.replaced = scheduled_sampling_states(body, memory, gold, probability, **settings)
         return decoded, gold[:, :-1] if decoded.inputs is None else decoded.inputs
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Mix = Literal["argmax", "sample", "top_k", "softmax"]
-Schedule = Literal["constant", "linear", "exponential", "inverse_sigmoid"]
+Schedule = Literal["linear", "exponential", "inverse_sigmoid", "constant"]
 
 TOKEN_MIXES = ("argmax", "sample")
 EMBEDDING_MIXES = ("top_k", "softmax")
