@@ -47,3 +47,21 @@ def constructor_arguments(cls: type, *, behind: type | None = None) -> dict[str,
         if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in own):
             break
     return found
+
+
+def takes_named_arguments_alone(cls: type) -> bool:
+    """Whether each argument of the constructor has a name, as what it hands on is `Unpack` of a TypedDict."""
+    for base in cls.__mro__:
+        init = vars(base).get("__init__")
+        if init is None or base is object:
+            continue
+        rest = [p.name for p in inspect.signature(init).parameters.values() if p.kind == p.VAR_KEYWORD]
+        if not rest:
+            return True
+        try:
+            handed_on = typing.get_type_hints(init, include_extras=True).get(rest[0])
+        except (NameError, TypeError, AttributeError):
+            return False
+        if not any(map(typing.is_typeddict, getattr(handed_on, "__metadata__", ()))):
+            return False
+    return True

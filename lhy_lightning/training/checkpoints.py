@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch import LightningModule
+from lightning.pytorch.core import saving
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from lhy_lightning.core.atomic_files import whole_file
 from lhy_lightning.core.checksums import check_archive
 from lhy_lightning.core.plain_files import load_plain, why_not_read
+from lhy_lightning.core.signatures import constructor_arguments, takes_named_arguments_alone
 from lhy_lightning.core.trusted_classes import check_settings, class_from_file, find_class, public_address
 
 
@@ -31,6 +33,23 @@ def is_path_of(made_by: object, cls: type) -> bool:
     return isinstance(made_by, str) and public_address(made_by) == class_path(cls)
 
 
+def of_known_settings(cls: type, settings: dict[str, Any]) -> Any:
+    """Makes an object of those settings in a checkpoint that its class takes.
+
+    Lightning leaves out others too, such as those of another version, but not where a class hands arguments on.
+    """
+    settings.pop("_class_path", None)
+    if takes_named_arguments_alone(cls):
+        known = constructor_arguments(cls)
+        settings = {name: value for name, value in settings.items() if name in known}
+    return cls(**settings)
+
+
+MAKER = f"{__name__}.{of_known_settings.__name__}"
+if (allowed := getattr(saving, "_ALLOWED_INSTANTIATORS", None)) is not None:  # Lightning asks for that
+    allowed.add(MAKER)
+
+
 def without_code(load: Callable[..., Any], path: Any, *places: Any, **arguments: Any) -> Any:
     """Calls Lightning's `load_from_checkpoint` such that the file runs no code, unless the caller asks for that.
 
@@ -46,8 +65,8 @@ def without_code(load: Callable[..., Any], path: Any, *places: Any, **arguments:
     if len(places) < 4 and arguments.get("weights_only") is None:
         arguments["weights_only"] = True
     try:
-        # A checkpoint may name the function that makes the object. Ours do not.
-        return load(path, *places, **{**arguments, "_instantiator": None})
+        # A checkpoint may name the function that makes the object, and a class for it. Ours do not.
+        return load(path, *places, **{**arguments, "_instantiator": MAKER, "_class_path": None})
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path} cannot be read as a checkpoint: {why_not_read(error)}") from None
 

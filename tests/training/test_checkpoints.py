@@ -6,6 +6,7 @@ from unittest.mock import patch
 import pytest
 import torch
 
+from lhy_lightning import AutoEncoder, FixMatchClassifier
 from lhy_lightning.training.checkpoints import WholeFileCheckpointIO, load_modules, read_checkpoint
 
 
@@ -41,3 +42,34 @@ def test_a_class_that_is_not_here_is_named(tmp_path: Path) -> None:
     torch.save({"state_dict": {}, "class_path": "nowhere.Model"}, tmp_path / "other.ckpt")
     with pytest.raises(ImportError, match=r"other\.ckpt names nowhere\.Model, which .*--import nowhere"):
         load_modules([tmp_path / "other.ckpt"])
+
+
+def checkpoint_of(module: Any, path: Path, **further: Any) -> Path:
+    settings = {**module.hparams, **further}
+    torch.save(
+        {"state_dict": module.state_dict(), "hyper_parameters": settings, "pytorch-lightning_version": "2.6"}, path
+    )
+    return path
+
+
+@pytest.mark.parametrize("cls", [AutoEncoder, FixMatchClassifier])
+def test_a_setting_of_another_version_is_left_out_whether_or_not_a_class_hands_arguments_on(
+    cls: type[Any], tmp_path: Path
+) -> None:
+    sizes: dict[str, Any] = {"image_size": (8, 8), "channels": 1}
+    module = cls(**sizes, width=4, lr=0.5, **({"num_classes": 2, "depth": 8} if cls is FixMatchClassifier else {}))
+    loaded = cls.load_from_checkpoint(checkpoint_of(module, tmp_path / "a.ckpt", of_another_version=3))
+    assert dict(loaded.hparams) == dict(module.hparams)
+    with pytest.raises(TypeError, match="of_another_version"):
+        cls(**sizes, of_another_version=3)
+
+
+class TakesAnything(AutoEncoder):
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**{name: value for name, value in arguments.items() if name != "own"})
+        self.own = arguments.get("own", 1)
+
+
+def test_a_class_that_takes_any_argument_is_given_all_that_its_checkpoint_has(tmp_path: Path) -> None:
+    path = checkpoint_of(TakesAnything(own=5, image_size=(8, 8), channels=1, width=4), tmp_path / "a.ckpt")
+    assert TakesAnything.load_from_checkpoint(path).own == 5
