@@ -11,10 +11,11 @@ import torch
 from lhy_lightning.bert.encoder import HEADS, Head
 from lhy_lightning.bert.lora import without_lora
 from lhy_lightning.core.checksums import add_checksums, check_tensors
+from lhy_lightning.core.plain_values import plain, tuples
 from lhy_lightning.data.tokenizers.encoder_source import loaded
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.training.checkpoints import class_path
-from lhy_lightning.training.hub import HubModule, plain, saved_file, saved_settings, tuples
+from lhy_lightning.training.hub import HubModule, saved_file, saved_settings
 from lhy_lightning.training.module import CourseModule
 
 OWN_SETTINGS = "lhy_lightning.json"

@@ -7,8 +7,7 @@ from huggingface_hub import ModelHubMixin, hf_hub_download
 from safetensors.torch import save_model
 
 from lhy_lightning.core.checksums import check_tensors, tensor_checksums
-from lhy_lightning.core.plain_values import plain as plain
-from lhy_lightning.core.plain_values import tuples as tuples
+from lhy_lightning.core.plain_values import plain, tuples
 from lhy_lightning.core.trusted_classes import check_settings
 from lhy_lightning.training.checkpoints import (
     class_path,

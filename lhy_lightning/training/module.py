@@ -1,26 +1,22 @@
 """What every Lightning module of the course shares: checkpoints that rebuild it, the Hub, seeded batches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import GradClipAlgorithmType
 from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
-from torch.optim import Optimizer
 
 from lhy_lightning.core.argument_ranges import Names, Range, check_arguments, ranges
 from lhy_lightning.core.checksums import check_archive
-from lhy_lightning.core.plain_values import as_tuple
 from lhy_lightning.core.seeding import reseed_for_batch, run_seed
 from lhy_lightning.layers.batch_norm import refuse_single_values
-from lhy_lightning.optim import build_schedule
 from lhy_lightning.optim.optimizers import NAMES
+from lhy_lightning.training.built_module import BuiltModule
 from lhy_lightning.training.checkpoints import (
     WholeFileCheckpointIO,
     class_path,
@@ -35,18 +31,12 @@ from lhy_lightning.training.checks.precision import check_precision, take_true_p
 from lhy_lightning.training.checks.resumed_settings import ResumedSettings, check_data
 from lhy_lightning.training.checks.trainer_numbers import check_numbers
 from lhy_lightning.training.finite_losses import FiniteLosses, stop_at_non_finite_losses
-from lhy_lightning.training.hub import HubModule
 from lhy_lightning.training.resume import resume_exactly
 
 EvaluatedSplit = Literal["val", "test"]
 
 
-def listed(names: Sequence[str]) -> str:
-    """`a, b and c`."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-
-class CourseModule(HubModule):
+class CourseModule(BuiltModule):
     """Base of the course's Lightning modules.
 
     A subclass takes plain data as constructor arguments, calls `self.save_hyperparameters()`, and keeps
@@ -62,9 +52,6 @@ class CourseModule(HubModule):
 
     later_metrics: tuple[str, ...] = ()
     """Patterns of logged figures that the validation batches before training leave out: they are not missed."""
-
-    built_from: tuple[str, ...] = ("image_size", "channels")
-    """Arguments that the networks are built from; those that are left out are learned from the data module."""
 
     needs_float32: str = ""
     """What of a training step would vanish with weights in half precision, in words; empty if nothing would."""
@@ -113,87 +100,6 @@ class CourseModule(HubModule):
         if self._trainer is not None:
             take_true_precision(self, self.trainer.precision_plugin)
 
-    # --- network ---------------------------------------------------------------------------------------------------
-
-    def build(self) -> None:
-        """Builds the networks, once all of `built_from` is known."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what network it has")
-
-    @property
-    def is_built(self) -> bool:
-        """Whether the networks are there."""
-        return getattr(self, "network", None) is not None
-
-    @property
-    def is_known(self) -> bool:
-        """Whether all is known that the networks are built from."""
-        return all(getattr(self, name) is not None for name in self.built_from)
-
-    def build_if_known(self) -> None:
-        """At the end of a constructor: builds the networks where the arguments tell all that they are built from."""
-        if self.is_known:
-            self.build()
-
-    def build_once(self) -> None:
-        """In `setup`, when the data has told what it can: builds the networks where they are not there yet.
-
-        Raises:
-            ValueError: names what is still not known.
-        """
-        if self.is_built:
-            return
-        self.check_known()
-        self.build()
-
-    def check_known(self) -> None:
-        """Raises ValueError where something is not known that the networks are built from."""
-        if not self.is_known:
-            names = listed(self.built_from)
-            raise ValueError(f"give {type(self).__name__} {names}, or fit it with a data module that tells them")
-
-    def known_sizes(self) -> tuple[Any, ...]:
-        """The values of `built_from` in their order, once they are known.
-
-        Raises:
-            ValueError: names what is not.
-        """
-        self.check_known()
-        return tuple(getattr(self, name) for name in self.built_from)
-
-    def built(self) -> Any:
-        """The network.
-
-        Raises:
-            RuntimeError: there is none yet.
-        """
-        if not self.is_built:
-            raise RuntimeError(self.no_network)
-        return getattr(self, "network", None)
-
-    @property
-    def no_network(self) -> str:
-        """What is said where a network is asked for that is not there yet."""
-        return f"there is no network yet: give {listed(self.built_from)}, or fit first"
-
-    def note(self, name: str, value: Any) -> None:
-        """Sets an argument that was left out, in the module and in what its checkpoints rebuild it from."""
-        setattr(self, name, value)
-        self.hparams[name] = value
-
-    def learn_from_data(self, names: Sequence[str], *, equal: Sequence[str]) -> None:
-        """Notes what the data module tells of the arguments `names` that were left out, lists as tuples.
-
-        Raises:
-            ValueError: one of `equal` was given, and the data module tells another value.
-        """
-        data = getattr(self.trainer, "datamodule", None)
-        for name in names:
-            here, there = as_tuple(getattr(self, name)), as_tuple(getattr(data, name, None))
-            if here is None and there is not None:
-                self.note(name, there)
-            elif there is not None and name in equal and here != there:
-                raise ValueError(f"the network was built for {name} {here}, the data has {there}: give both the same")
-
     def _apply_batch_transfer_handler(self, batch: Any, device: Any = None, dataloader_idx: int = 0) -> Any:
         """As Lightning has it, whose loops hand every batch through here; steps then get what their annotation names.
 
@@ -229,36 +135,6 @@ class CourseModule(HubModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Dropout and noise draw from here on; augmentation has drawn from the data module's own seed.
         reseed_for_batch(self.trainer, stream=1)
-
-    def scheduled(self, optimizer: Optimizer, **schedule: Any) -> dict[str, Any]:
-        """What `configure_optimizers` returns: an optimizer and its schedule over all steps of this run.
-
-        Args:
-            optimizer: the only one of the module.
-            schedule: arguments of `build_schedule`, without the number of steps.
-        """
-        scheduler = build_schedule(optimizer, total_steps=self.trainer.estimated_stepping_batches, **schedule)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """As Lightning has it, and also under mixed precision, where it refuses to clip before a fused step.
-
-        A fused step can unscale the gradients itself, so Lightning leaves them scaled; it takes unscaled ones as well.
-        """
-        precision = self.trainer.precision_plugin
-        fused = getattr(optimizer, "_step_supports_amp_scaling", False)
-        if not gradient_clip_val or not fused or not isinstance(precision, MixedPrecision):
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-            return
-        if precision.scaler is not None:
-            precision.scaler.unscale_(optimizer)
-        algorithm = GradClipAlgorithmType(gradient_clip_algorithm or GradClipAlgorithmType.NORM)
-        Precision.clip_gradients(precision, optimizer, gradient_clip_val, algorithm)
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypedDict
 
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
+from lightning.pytorch.utilities import GradClipAlgorithmType
+from torch.optim import Optimizer
+
 from lhy_lightning.optim import build_optimizer, build_schedule, parameter_groups
 from lhy_lightning.training.module import CourseModule
 
@@ -62,6 +66,26 @@ class ScheduledModule(CourseModule):
         steps = self.trainer.estimated_stepping_batches
         scheduler = build_schedule(optimizer, total_steps=steps, **asdict(self.schedule_settings))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """As Lightning has it, and also under mixed precision, where it refuses to clip before a fused step.
+
+        A fused step can unscale the gradients itself, so Lightning leaves them scaled; it takes unscaled ones as well.
+        """
+        precision = self.trainer.precision_plugin
+        fused = getattr(optimizer, "_step_supports_amp_scaling", False)
+        if not gradient_clip_val or not fused or not isinstance(precision, MixedPrecision):
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        if precision.scaler is not None:
+            precision.scaler.unscale_(optimizer)
+        algorithm = GradClipAlgorithmType(gradient_clip_algorithm or GradClipAlgorithmType.NORM)
+        Precision.clip_gradients(precision, optimizer, gradient_clip_val, algorithm)
 
 
 class SingleOptimizerModule(ScheduledModule):

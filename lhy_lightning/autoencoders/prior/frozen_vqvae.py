@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from lhy_lightning.autoencoders.vqvae import VQVAE
+from lhy_lightning.core.plain_values import plain
 from lhy_lightning.core.trusted_classes import check_settings, class_from_file
 from lhy_lightning.training.checkpoints import class_path, load_modules
-from lhy_lightning.training.hub import plain
 
 
 def require_checkpoint(name: str, file: str | None) -> None:
