@@ -12,9 +12,10 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.nn import functional
 
-from lhy_lightning.bert.module import Batch, BertArguments, BertModule
+from lhy_lightning.bert.module import BertArguments, BertModule
 from lhy_lightning.bert.text_predictions import TextPredictionsCsv
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import TextBatch
 from lhy_lightning.data.labelled_texts.text_batches import TextBatches
 from lhy_lightning.data.sequences.ragged import ragged
 from lhy_lightning.data.texts.encoded_texts import without_surrogates
@@ -114,7 +115,7 @@ class BertClassifier(BertModule):
             return functional.mse_loss(logits, labels.float(), reduction="sum")
         return functional.cross_entropy(logits, labels, reduction="sum")
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:
         labels = batch["labels"]
         loss = self.loss(self(**self.inputs(batch)), labels)
         rows = torch.tensor(len(labels), device=self.device)
@@ -123,7 +124,7 @@ class BertClassifier(BertModule):
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 
-    def evaluate(self, batch: Batch, split: EvaluatedSplit) -> None:
+    def evaluate(self, batch: TextBatch, split: EvaluatedSplit) -> None:
         if (labels := batch.get("labels")) is None:
             return
         logits = self(**self.inputs(batch))
@@ -134,7 +135,7 @@ class BertClassifier(BertModule):
 
     # --- inference -------------------------------------------------------------------------------------------------
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+    def predict_step(self, batch: TextBatch, batch_idx: int) -> dict[str, Tensor]:
         """Returns `index` (N,) and `probabilities` (N, K), or `number` (N,), float32."""
         logits = self(**self.inputs(batch))
         result = {"number": logits} if self.regression else {"probabilities": logits.softmax(1)}

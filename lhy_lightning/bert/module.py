@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -27,8 +28,6 @@ from lhy_lightning.bert.saved_encoder import SavedEncoder
 from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.training.module import EvaluatedSplit
-
-Batch = dict[str, Any]
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -186,7 +185,7 @@ class BertModule(FineTuningModule, SavedEncoder):
         ids = torch.tensor([[self.vocabulary.cls_id, self.vocabulary.sep_id]], device=self.device)
         return has_unused_weights(self.network, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
 
-    def inputs(self, batch: Batch) -> dict[str, Tensor]:
+    def inputs(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """What of a batch the network takes."""
         return {name: batch[name] for name in INPUTS if name in batch}
 

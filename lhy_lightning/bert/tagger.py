@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,9 +12,10 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.nn import functional
 
-from lhy_lightning.bert.module import Batch, BertArguments, BertModule
+from lhy_lightning.bert.module import BertArguments, BertModule
 from lhy_lightning.bert.text_predictions import TagsCsv
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import TagBatch
 from lhy_lightning.data.labelled_texts.tag_batches import IGNORED, TagBatches
 from lhy_lightning.data.labelled_texts.word_pieces import joined, pieces_of_words
 from lhy_lightning.data.sequences.ragged import ragged
@@ -90,7 +91,7 @@ class BertTagger(BertModule):
         """Cross entropy summed over words."""
         return functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum")
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: TagBatch, batch_idx: int) -> Tensor:
         labels = batch["labels"]
         loss, words = self.loss(self(**self.inputs(batch)), labels), (labels != IGNORED).sum()
         self.log_training(batch_idx, {"train/loss": loss.detach() / words})
@@ -98,7 +99,7 @@ class BertTagger(BertModule):
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 
-    def evaluate(self, batch: Batch, split: EvaluatedSplit) -> None:
+    def evaluate(self, batch: TagBatch, split: EvaluatedSplit) -> None:
         if (labels := batch.get("labels")) is None:
             return
         logits, first, scores = self(**self.inputs(batch)), batch["first_pieces"], self.scores_of(split)
@@ -110,14 +111,14 @@ class BertTagger(BertModule):
 
     # --- inference -------------------------------------------------------------------------------------------------
 
-    def tags_of(self, batch: Batch) -> list[list[str]]:
+    def tags_of(self, batch: Mapping[str, Any]) -> list[list[str]]:
         """The tags of the words of each row of a batch."""
         best = self(**self.inputs(batch)).argmax(2)
         first = batch["first_pieces"]
         names = [self.labels()[tag] for tag in best[first].tolist()]
         return parts(names, first.sum(1).tolist())
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+    def predict_step(self, batch: TagBatch, batch_idx: int) -> dict[str, Any]:
         """Returns `index` (N,), and `tags`, for each row those of its words."""
         return {"index": batch["index"], "tags": self.tags_of(batch)}
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lhy_lightning.core.argument_ranges import POSITIVE, SHARE, Range, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import TranslationBatch
 from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS, PAD
 from lhy_lightning.decoding.sampling import sample
 from lhy_lightning.metrics.texts.sentence_bleu import sentence_bleu_ids
@@ -18,7 +19,6 @@ from lhy_lightning.seq2seq.losses.risk import (
     sequence_log_probability,
 )
 from lhy_lightning.seq2seq.networks import length_limits
-from lhy_lightning.seq2seq.text_translator import Batch
 from lhy_lightning.seq2seq.translator import Translator, TranslatorArguments
 
 
@@ -71,7 +71,7 @@ class BleuTranslator(Translator):
         self.with_reference, self.cross_entropy_weight = with_reference, cross_entropy_weight
         self.temperature = temperature
 
-    def draw(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def draw(self, batch: TranslationBatch) -> tuple[Tensor, Tensor]:
         """Draws from the model as it translates, without dropout; their probabilities are taken with it.
 
         Returns:
@@ -101,7 +101,7 @@ class BleuTranslator(Translator):
         rewards = sentence_bleu_ids(flat, repeated).view(drawn.shape[:2])
         return drawn, rewards.to(drawn.device)
 
-    def log_probabilities(self, batch: Batch, drawn: Tensor) -> Tensor:
+    def log_probabilities(self, batch: TranslationBatch, drawn: Tensor) -> Tensor:
         """Log-probabilities (N, K) of draws (N, K, T) under the network, with gradient."""
         network = self.translation_network.body
         memory = network.encode(batch["source_ids"])
@@ -119,7 +119,7 @@ class BleuTranslator(Translator):
         padded = torch.zeros(outputs.shape, device=each.device).index_put((real,), each)
         return sequence_log_probability(padded, real).view(rows, samples)
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: TranslationBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss on BLEU, scaled from sentences to tokens so that both losses are divided by the same number."""
         drawn, rewards = self.draw(batch)
         chances = self.log_probabilities(batch, drawn)

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import TranslationBatch
 from lhy_lightning.data.tokenizers.special_tokens import PAD
 from lhy_lightning.decoding.interface import Decoded, Memory
 from lhy_lightning.seq2seq.scheduled_sampling.decoding import free_running_states, scheduled_sampling_states
 from lhy_lightning.seq2seq.scheduled_sampling.mixing import Mix, Schedule, sampling_probability
-from lhy_lightning.seq2seq.text_translator import Batch
 from lhy_lightning.seq2seq.translator import Translator, TranslatorArguments, gold_inputs
 
 
@@ -102,7 +102,7 @@ class ScheduledSamplingTranslator(Translator):
         """Probability of a replacement after `step` updates."""
         return sampling_probability(step - self.sampling_after, **asdict(self.sampling_settings))
 
-    def decode_target(self, memory: Memory, batch: Batch) -> tuple[Decoded, Tensor]:
+    def decode_target(self, memory: Memory, batch: TranslationBatch) -> tuple[Decoded, Tensor]:
         """Decoder states of a mixture of gold and own inputs; at probability 0 teacher forcing to the bit."""
         body = self.translation_network.body
         gold = F.pad(gold_inputs(batch), (0, 1), value=PAD)  # the functions leave the last column out
@@ -115,7 +115,7 @@ class ScheduledSamplingTranslator(Translator):
             decoded, self.replaced = scheduled_sampling_states(body, memory, gold, probability, **settings)
         return decoded, gold[:, :-1] if decoded.inputs is None else decoded.inputs
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: TranslationBatch) -> tuple[Tensor, dict[str, Tensor]]:
         loss, figures = super().loss(batch)
         assert self.replaced is not None
         return loss, {**figures, "train/replaced": self.replaced}

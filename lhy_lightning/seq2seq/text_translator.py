@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import TranslationBatch
 from lhy_lightning.data.texts.cleaning import clean_text
 from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
 from lhy_lightning.decoding.beam import Hypothesis
@@ -21,8 +22,6 @@ from lhy_lightning.seq2seq.encoder_decoder import EncoderDecoderArguments, Encod
 from lhy_lightning.seq2seq.networks import TranslationNetwork
 from lhy_lightning.seq2seq.translation import Translation, score_translations, translate_texts
 from lhy_lightning.training.checkpoints import read_checkpoint
-
-Batch = dict[str, Any]
 
 LEARNED = ("source_tokenizer", "target_tokenizer", "source_lang", "target_lang", "cleaning")
 
@@ -198,7 +197,7 @@ class TextTranslator(EncoderDecoderModule):
                 )
         self.load_state_dict(state)
 
-    def encode(self, batch: Batch) -> Memory:
+    def encode(self, batch: TranslationBatch) -> Memory:
         """The encoded sources of a batch."""
         if not self.copies:
             return self.translation_network.encode(batch["source_ids"])
@@ -214,7 +213,13 @@ class TextTranslator(EncoderDecoderModule):
         return [best[0].ids for best in self.decode({"source_ids": source_ids})]
 
     def decode(
-        self, batch: Batch, *, beam: int | None = None, n_best: int = 1, attention: bool = False, **search: Any
+        self,
+        batch: TranslationBatch,
+        *,
+        beam: int | None = None,
+        n_best: int = 1,
+        attention: bool = False,
+        **search: Any,
     ) -> list[list[Hypothesis]]:
         """The `n_best` translations of every row of a batch, best first.
 
@@ -272,17 +277,17 @@ class TextTranslator(EncoderDecoderModule):
         with evaluation_mode(self):
             return score_translations(self, cleaned, wanted, max_tokens=max_tokens)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+    def predict_step(self, batch: TranslationBatch, batch_idx: int) -> dict[str, Any]:
         """Returns `index` (N,), `text`, N strings, and `score` (N,) float32, log-probability / length^alpha."""
         return self.predictions(batch, self.decode(batch))
 
-    def predictions(self, batch: Batch, found: list[list[Hypothesis]]) -> dict[str, Any]:
+    def predictions(self, batch: TranslationBatch, found: list[list[Hypothesis]]) -> dict[str, Any]:
         """What `predict_step` returns of translations that search has found."""
         scores = torch.tensor([best[0].score for best in found])
         texts = self.texts([best[0].ids for best in found], batch)
         return {"index": batch["index"], "text": texts, "score": scores}
 
-    def texts(self, rows: list[list[int]], batch: Batch) -> list[str]:
+    def texts(self, rows: list[list[int]], batch: TranslationBatch) -> list[str]:
         """Target ids of every row of a batch as text, copied words among them."""
-        words = batch.get("unknown_words") or [()] * len(rows)
+        words = batch.get("unknown_words") or [[]] * len(rows)
         return [self.target_vocabulary.decode(ids, unknown) for ids, unknown in zip(rows, words, strict=True)]

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, any_number, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import TranslationBatch
 from lhy_lightning.data.tokenizers.special_tokens import PAD
 from lhy_lightning.decoding.interface import Decoded, Memory
 from lhy_lightning.metrics.averages import Sum
@@ -22,7 +23,7 @@ from lhy_lightning.seq2seq.losses.guided_attention import coverage_loss, diagona
 from lhy_lightning.seq2seq.losses.sequence_losses import projected_cross_entropy
 from lhy_lightning.seq2seq.pictures import TranslationPictures
 from lhy_lightning.seq2seq.predictions import TranslationsFile
-from lhy_lightning.seq2seq.text_translator import Batch, TextTranslator, TextTranslatorArguments
+from lhy_lightning.seq2seq.text_translator import TextTranslator, TextTranslatorArguments
 from lhy_lightning.seq2seq.translator_ensemble import TranslatorEnsemble
 from lhy_lightning.training.module import EvaluatedSplit
 from lhy_lightning.training.token_normalization import TokenNormalization
@@ -105,7 +106,7 @@ class Translator(TextTranslator):
 
     # --- training --------------------------------------------------------------------------------------------------
 
-    def decode_target(self, memory: Memory, batch: Batch) -> tuple[Decoded, Tensor]:
+    def decode_target(self, memory: Memory, batch: TranslationBatch) -> tuple[Decoded, Tensor]:
         """Decoder states for every target position, and the inputs (ids or embeddings) that they were made from.
 
         Teacher forcing: position t is fed the gold token t - 1.
@@ -114,7 +115,7 @@ class Translator(TextTranslator):
         return self.translation_network.body.decode(inputs, memory, attention=self.looks_at_attention), inputs
 
     def token_loss(
-        self, decoded: Decoded, inputs: Tensor, memory: Memory, batch: Batch, *, smoothing: float
+        self, decoded: Decoded, inputs: Tensor, memory: Memory, batch: TranslationBatch, *, smoothing: float
     ) -> tuple[Tensor, Tensor]:
         """Sums over the batch's target tokens: the loss, and the negative log-likelihood without gradient."""
         network = self.translation_network
@@ -133,7 +134,7 @@ class Translator(TextTranslator):
         loss = each[real].sum()
         return loss, loss.detach()
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: TranslationBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The training loss summed over the batch's target tokens, and figures to log, means a token."""
         memory = self.encode(batch)
         decoded, inputs = self.decode_target(memory, batch)
@@ -154,7 +155,7 @@ class Translator(TextTranslator):
             loss = loss + self.coverage * covered * tokens
         return loss, figures
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: TranslationBatch, batch_idx: int) -> Tensor:
         loss, figures = self.loss(batch)
         self.log_training(batch_idx, figures)
         return self.normalization.add(loss, (batch["target_ids"][:, 1:] != PAD).sum())
@@ -173,7 +174,7 @@ class Translator(TextTranslator):
         """What adds up the figures of a split."""
         return self.val_scores if split == "val" else self.test_scores
 
-    def evaluate(self, batch: Batch, split: EvaluatedSplit) -> None:
+    def evaluate(self, batch: TranslationBatch, split: EvaluatedSplit) -> None:
         """Adds a batch to loss and BLEU; the loss is the plain negative log-likelihood, so that runs compare."""
         scores, beam = self.scores_of(split), self.val_beam if split == "val" else self.beam
         memory = self.encode(batch)
@@ -221,7 +222,7 @@ class Translator(TextTranslator):
         return TranslatorEnsemble.from_checkpoints(checkpoints)
 
 
-def gold_inputs(batch: Batch) -> Tensor:
+def gold_inputs(batch: TranslationBatch) -> Tensor:
     """The decoder's inputs (N, T) int64: BOS and all tokens but EOS, which nothing follows."""
     ids: Tensor = batch["target_ids"]
     return ids[:, :-1].masked_fill(ids[:, 1:] == PAD, PAD)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from lightning.pytorch import Callback
 from torch import Tensor
 from torch.nn import functional
 
-from lhy_lightning.bert.module import Batch, BertArguments, BertModule
+from lhy_lightning.bert.module import BertArguments, BertModule
 from lhy_lightning.bert.predictions import AnswersById, AnswersJson
 from lhy_lightning.bert.questions.answers import Answered, read_answers
 from lhy_lightning.bert.questions.ensemble import QuestionAnsweringEnsemble
@@ -20,6 +20,7 @@ from lhy_lightning.bert.questions.reading import Reading, questions_about
 from lhy_lightning.bert.questions.span_search import QuestionSpans, Search, WindowSpans, best_spans, combine
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, any_number, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import AnswerBatch, QuestionBatch
 from lhy_lightning.data.questions.window_batches import IGNORED
 from lhy_lightning.data.questions.windows import WindowSettings
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
@@ -126,7 +127,7 @@ class BertQuestionAnswering(BertModule):
 
     # --- training --------------------------------------------------------------------------------------------------
 
-    def loss(self, start_logits: Tensor, end_logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def loss(self, start_logits: Tensor, end_logits: Tensor, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """Cross entropy of first and last token, halved and summed over windows, and how many windows it is of."""
         start, end = batch["start_positions"], batch["end_positions"]
         first, last = (
@@ -135,7 +136,7 @@ class BertQuestionAnswering(BertModule):
         )
         return (first + last) / 2, (start != IGNORED).sum()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: QuestionBatch, batch_idx: int) -> Tensor:
         found = self.network(**self.inputs(batch))
         loss, windows = self.loss(found.start_logits, found.end_logits, batch)
         self.log_training(batch_idx, {"train/loss": loss.detach() / windows})
@@ -148,13 +149,13 @@ class BertQuestionAnswering(BertModule):
         found = self.network(**inputs)
         return found.start_logits.float(), found.end_logits.float()
 
-    def chunks(self, batch: Batch) -> Iterator[tuple[slice, Logits]]:
+    def chunks(self, batch: Mapping[str, Any]) -> Iterator[tuple[slice, Logits]]:
         """Which windows of a batch, and the logits of their first and last token: (w, l) each."""
         for first, end, width in batch["chunks"]:
             part = slice(first, end)
             yield part, self(**{name: value[part, :width] for name, value in self.inputs(batch).items()})
 
-    def best_spans(self, logits: Logits, batch: Batch, part: slice, n_best: int) -> WindowSpans:
+    def best_spans(self, logits: Logits, batch: Mapping[str, Any], part: slice, n_best: int) -> WindowSpans:
         """The best spans of some windows of a batch."""
         return best_spans(
             *logits,
@@ -165,7 +166,7 @@ class BertQuestionAnswering(BertModule):
             n_best=n_best,
         )
 
-    def combine(self, spans: Sequence[WindowSpans], batch: Batch, n_best: int) -> QuestionSpans:
+    def combine(self, spans: Sequence[WindowSpans], batch: Mapping[str, Any], n_best: int) -> QuestionSpans:
         """The best spans of a batch's questions, from those of its windows."""
         index = batch["index"].cpu().numpy()
         order = np.argsort(index)
@@ -182,7 +183,7 @@ class BertQuestionAnswering(BertModule):
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 
-    def evaluate(self, batch: Batch, split: EvaluatedSplit) -> None:
+    def evaluate(self, batch: AnswerBatch, split: EvaluatedSplit) -> None:
         """Adds a batch to loss, exact match and F1. Questions whose answer is not known have no part in them."""
         opened = self.data.opened(split)
         spans = []
@@ -225,7 +226,7 @@ class BertQuestionAnswering(BertModule):
 
     # --- answers ---------------------------------------------------------------------------------------------------
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+    def predict_step(self, batch: AnswerBatch, batch_idx: int) -> dict[str, Any]:
         """Returns `index` (N,) int64 and `answers`, N `Answered`."""
         spans = [self.best_spans(logits, batch, part, self.n_best) for part, logits in self.chunks(batch)]
         found = self.combine(spans, batch, self.n_best)
