@@ -49,6 +49,7 @@ class ReconstructionModule(SingleOptimizerModule):
     tests_without_labels = True
 
     network: nn.Module | None
+    image_size: tuple[int, int] | None
 
     def __init__(
         self,

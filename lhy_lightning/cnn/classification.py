@@ -72,6 +72,7 @@ class ClassificationModule(SingleOptimizerModule):
     built_from = ("num_classes", "image_size", "channels")
 
     network: nn.Module | None
+    image_size: tuple[int, int] | None
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypedDict
 from torch import nn
 
 from lhy_lightning.core.argument_ranges import CLIP, POSITIVE, ranges
+from lhy_lightning.core.sizes import height_and_width
 from lhy_lightning.gan.losses import loss_terms
 from lhy_lightning.gan.penalties import clip_weights_
 from lhy_lightning.layers.memory_format import to_channels_last
@@ -35,7 +36,7 @@ class AdversarialArguments(TypedDict, total=False):
     generator_clip: float | None
     ema_decay: float | None
     picture_every: int
-    image_size: tuple[int, int] | None
+    image_size: int | tuple[int, int] | None
 
 
 class AdversarialModule(SeveralOptimizers):
@@ -53,7 +54,7 @@ class AdversarialModule(SeveralOptimizers):
         discriminator_clip, generator_clip: largest gradient norm of each network; None for no limit.
         ema_decay: decay of the generator's averaged weights, which then make all pictures; None for the raw ones.
         picture_every: discriminator steps between two pictures of the run; 0 for none.
-        image_size: (height, width) of a picture; from the data if not given.
+        image_size: side, or (height, width), of a picture; from the data if not given.
 
     Raises:
         ValueError: a name or number that does not exist or does not fit another.
@@ -68,6 +69,7 @@ class AdversarialModule(SeveralOptimizers):
     later_metrics = ("val/*",)  # figures of samples
 
     weight_clip: float | None = None
+    image_size: tuple[int, int] | None
 
     def __init__(
         self,
@@ -85,7 +87,7 @@ class AdversarialModule(SeveralOptimizers):
         generator_clip: float | None = None,
         ema_decay: float | None = None,
         picture_every: int = 500,
-        image_size: tuple[int, int] | None = None,
+        image_size: int | tuple[int, int] | None = None,
     ) -> None:
         super().__init__(accumulate=accumulate, clip={"discriminator": discriminator_clip, "generator": generator_clip})
         self.save_hyperparameters()
@@ -94,7 +96,7 @@ class AdversarialModule(SeveralOptimizers):
         self.rates = {"discriminator": discriminator_lr, "generator": generator_lr}
         self.optimizer_settings = OptimizerSettings(optimizer, betas=betas, momentum=momentum)
         self.schedule_settings = ScheduleSettings(schedule, final_factor=final_lr_factor)
-        self.image_size = None if image_size is None else (int(image_size[0]), int(image_size[1]))
+        self.note("image_size", height_and_width(image_size))
 
     def build_generator(self) -> nn.Module:
         """Returns what makes pictures. Override it for one of your own."""
