@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -56,24 +57,11 @@ class SavedEncoder(CourseModule):
         (save_directory / OWN_SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=1), "utf8")
 
     @classmethod
-    def _from_pretrained(
-        cls,
-        *,
-        model_id: str,
-        revision: str | None,
-        cache_dir: str | Path | None,
-        force_download: bool,
-        local_files_only: bool,
-        token: str | bool | None,
-        config: dict[str, Any] | None = None,
-        **arguments: Any,
+    def _saved(
+        cls, model_id: str, place: Mapping[str, Any], config: Mapping[str, Any], arguments: Mapping[str, Any]
     ) -> Self:
         import transformers
 
-        place: dict[str, Any] = {
-            "revision": revision, "cache_dir": cache_dir, "token": token, "force_download": force_download,
-            "local_files_only": local_files_only,
-        }  # fmt: skip
         own = saved_file(model_id, OWN_SETTINGS, **place)
         if not own.is_file():
             raise FileNotFoundError(
@@ -82,9 +70,8 @@ class SavedEncoder(CourseModule):
             )
         settings = saved_settings(own, cls)
         # the mixin hands on what the encoder's own configuration has under a name of ours, such as `dropout`
-        theirs = config or {}
         given = {
-            name: v for name, v in arguments.items() if name in settings and v is not None and theirs.get(name) != v
+            name: v for name, v in arguments.items() if name in settings and v is not None and config.get(name) != v
         }
         module = cls(**{name: tuples(value) for name, value in {**settings, **given}.items()})
         for file in own.parent.glob("*.safetensors"):

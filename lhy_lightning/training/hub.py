@@ -1,5 +1,6 @@
 """Settings and files of `save_pretrained`, of a folder or of the Hugging Face Hub."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -82,6 +83,20 @@ class HubModule(FiniteModule, ModelHubMixin):
             "revision": revision, "cache_dir": cache_dir, "token": token, "force_download": force_download,
             "local_files_only": local_files_only,
         }  # fmt: skip
+        return cls._saved(model_id, place, config or {}, arguments)
+
+    @classmethod
+    def _saved(
+        cls, model_id: str, place: Mapping[str, Any], config: Mapping[str, Any], arguments: Mapping[str, Any]
+    ) -> Self:
+        """The module that was saved.
+
+        Args:
+            model_id: folder or hub id.
+            place: as `saved_file` takes it.
+            config: the content of `config.json`, which the mixin has read.
+            arguments: of the constructor, in place of those that were saved.
+        """
         files = [saved_file(model_id, name, **place) for name in ("config.json", "model.safetensors")]
         settings = saved_settings(files[0], cls)
         given = {name: value for name, value in arguments.items() if name in settings and value is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from typing import NotRequired, TypedDict, Unpack
 
 from torch import nn
 
@@ -27,56 +28,39 @@ NETWORKS: dict[str, tuple[type[nn.Module], type[nn.Module]]] = {
 }
 
 
-def generator_by_name(
-    name: str,
-    *,
-    latent: int,
-    width: int,
-    channels: int,
-    image_size: int,
-    norm: str = "batch",
-    condition: str = "none",
-    num_classes: int = 0,
-) -> nn.Module:
+class NetworkArguments(TypedDict):
+    """Arguments that both of a pair have."""
+
+    width: int
+    channels: int
+    image_size: int
+    norm: NotRequired[str]
+    condition: NotRequired[str]
+    num_classes: NotRequired[int]
+
+
+class GeneratorArguments(NetworkArguments):
+    """Arguments of a generator."""
+
+    latent: int
+
+
+def generator_by_name(name: str, **arguments: Unpack[GeneratorArguments]) -> nn.Module:
     """Builds the generator of "dcgan" or "residual"; arguments as in `DCGANGenerator`.
 
     Raises:
         ValueError: no pair of this name, or an argument that it does not take.
     """
-    return pair(name)[0](
-        latent=latent,
-        width=width,
-        channels=channels,
-        image_size=image_size,
-        norm=norm,
-        condition=condition,
-        num_classes=num_classes,
-    )
+    return pair(name)[0](**arguments)
 
 
-def discriminator_by_name(
-    name: str,
-    *,
-    width: int,
-    channels: int,
-    image_size: int,
-    norm: str,
-    condition: str = "none",
-    num_classes: int = 0,
-) -> nn.Module:
+def discriminator_by_name(name: str, **arguments: Unpack[NetworkArguments]) -> nn.Module:
     """Builds the discriminator of "dcgan" or "residual"; arguments as in `DCGANDiscriminator`.
 
     Raises:
         ValueError: no pair of this name, or an argument that it does not take.
     """
-    return pair(name)[1](
-        width=width,
-        channels=channels,
-        image_size=image_size,
-        norm=norm,
-        condition=condition,
-        num_classes=num_classes,
-    )
+    return pair(name)[1](**arguments)
 
 
 def pair(name: str) -> tuple[type[nn.Module], type[nn.Module]]:
