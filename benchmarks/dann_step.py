@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 from turns import Side, default_trainer
 
 from lhy_lightning.adaptation.dann import DANN
-from lhy_lightning.adaptation.networks import feature_extractor, perceptron
+from lhy_lightning.adaptation.networks.by_name import feature_extractor, perceptron
 
 LR, CLASSES, LAMBDA = 1e-3, 10, 0.1
 NOTEBOOK = "the notebook's loop"

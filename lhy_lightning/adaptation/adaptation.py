@@ -11,11 +11,11 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from lhy_lightning.adaptation.domain_batch_norm import tell_source_rows, with_domain_norms
 from lhy_lightning.adaptation.domain_pictures import DomainPictures, Projection
 from lhy_lightning.adaptation.losses.class_confusion import class_confusion
 from lhy_lightning.adaptation.losses.entropy import conditional_entropy, label_balance, pseudo_label_loss
-from lhy_lightning.adaptation.networks import feature_extractor, features_of, label_predictor
+from lhy_lightning.adaptation.networks.by_name import feature_extractor, features_of, label_predictor
+from lhy_lightning.adaptation.networks.domain_batch_norm import tell_source_rows, with_domain_norms
 from lhy_lightning.adaptation.selection.evaluated_rows import EvaluatedRows, Rows, accuracy_of
 from lhy_lightning.adaptation.selection.selection_table import (
     SELECTION,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
 from lhy_lightning.adaptation.losses.domain_loss import domain_accuracy, domain_loss
-from lhy_lightning.adaptation.networks import perceptron
+from lhy_lightning.adaptation.networks.by_name import perceptron
 from lhy_lightning.adaptation.schedules import reversal_coefficient
 from lhy_lightning.adaptation.selection.domain_watch import DomainWatch
 from lhy_lightning.adaptation.selection.evaluated_rows import Rows

@@ -6,8 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from lhy_lightning.adaptation.domain_batch_norm import DomainBatchNorm, tell_source_rows, with_domain_norms
-from lhy_lightning.adaptation.networks import GaussianNoise, feature_extractor, features_of, label_predictor, perceptron
+from lhy_lightning.adaptation.networks.by_name import (
+    GaussianNoise,
+    feature_extractor,
+    features_of,
+    label_predictor,
+    perceptron,
+)
+from lhy_lightning.adaptation.networks.domain_batch_norm import DomainBatchNorm, tell_source_rows, with_domain_norms
 
 
 def parameters(network: nn.Module) -> int:
