@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from lhy_lightning.adaptation.dann import DANN
+from lhy_lightning.adaptation.dann import DANN, DANNArguments
 from lhy_lightning.adaptation.losses.conditional_adversarial import conditional_map, entropy_weights
 from lhy_lightning.core.argument_ranges import COUNT, ranges
+from lhy_lightning.core.signatures import Unpack
 
 
 class CDAN(DANN):
@@ -28,7 +27,13 @@ class CDAN(DANN):
 
     predicts_target = True
 
-    def __init__(self, *, entropy_conditioning: bool = True, randomized_features: int = 1024, **arguments: Any) -> None:
+    def __init__(
+        self,
+        *,
+        entropy_conditioning: bool = True,
+        randomized_features: int = 1024,
+        **arguments: Unpack[DANNArguments],
+    ) -> None:
         self._randomized_features = randomized_features
         super().__init__(**arguments)
         self.entropy_conditioning = entropy_conditioning

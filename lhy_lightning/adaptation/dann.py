@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from lightning.pytorch import Callback
 from torch import Tensor, nn
 
-from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
+from lhy_lightning.adaptation.adaptation import AdaptationArguments, AdaptationModule
+from lhy_lightning.adaptation.domain_networks import Batch
 from lhy_lightning.adaptation.losses.domain_loss import domain_accuracy, domain_loss
 from lhy_lightning.adaptation.networks.by_name import perceptron
 from lhy_lightning.adaptation.schedules import reversal_coefficient
@@ -17,9 +18,23 @@ from lhy_lightning.adaptation.selection.domain_watch import DomainWatch
 from lhy_lightning.adaptation.selection.evaluated_rows import Rows
 from lhy_lightning.adaptation.selection.proxy_distance import fresh_domain_accuracy, proxy_a_distance
 from lhy_lightning.core.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
+from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.layers.gradient_reversal import GradientReversal
 
 FRESH_ROWS = 500  # of each domain, for the fresh domain classifier of a validation
+
+
+class DANNArguments(AdaptationArguments, total=False):
+    """Arguments of `DANN`, for the `**arguments` of those built on it."""
+
+    domain_hidden: tuple[int, ...]
+    domain_classifier_norm: Literal["batch", "none"]
+    reversal: Literal["annealed", "constant"]
+    coefficient: float
+    domain_weight: float
+    domain_lr: float | None
+    domain_classifier_clip: float | None
+    alternating: bool
 
 
 class DANN(AdaptationModule):
@@ -65,7 +80,7 @@ class DANN(AdaptationModule):
         domain_lr: float | None = None,
         domain_classifier_clip: float | None = None,
         alternating: bool = False,
-        **arguments: Any,
+        **arguments: Unpack[AdaptationArguments],
     ) -> None:
         if not alternating and (domain_lr is not None or domain_classifier_clip is not None):
             raise ValueError("domain_lr and domain_classifier_clip are of the alternating form: set alternating=true.")

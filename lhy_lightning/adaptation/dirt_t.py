@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.adaptation.adaptation import Batch
+from lhy_lightning.adaptation.adaptation import AdaptationArguments
+from lhy_lightning.adaptation.domain_networks import Batch
 from lhy_lightning.adaptation.losses.cluster_assumption import ClusterAssumption, frozen_copy
 from lhy_lightning.adaptation.losses.entropy import conditional_entropy
 from lhy_lightning.adaptation.losses.virtual_adversarial import divergence
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, ranges
+from lhy_lightning.core.signatures import Unpack
 
 
 class DIRTT(ClusterAssumption):
@@ -44,7 +44,7 @@ class DIRTT(ClusterAssumption):
 
     teacher: nn.Module | None
 
-    def __init__(
+    def __init__(  # type: ignore[misc]  # defaults are restated
         self,
         *,
         start_from: str | None = None,
@@ -54,7 +54,7 @@ class DIRTT(ClusterAssumption):
         radius: float = 3.5,
         ema_decay: float = 0.998,
         selection: str = "last",
-        **arguments: Any,
+        **arguments: Unpack[AdaptationArguments],
     ) -> None:
         super().__init__(
             target_cluster=target_cluster, radius=radius, ema_decay=ema_decay, start_from=start_from,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
+from lhy_lightning.adaptation.adaptation import AdaptationArguments, AdaptationModule
+from lhy_lightning.adaptation.domain_networks import Batch
 from lhy_lightning.adaptation.losses.generalization_losses import GroupDRO, irm_penalty, mixup_across_domains
 from lhy_lightning.adaptation.selection.evaluated_rows import Rows
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, POSITIVE, Range, ranges
+from lhy_lightning.core.signatures import Unpack
 
 Method = Literal["erm", "group_dro", "irm", "mixup"]
 SELECTION = ("source_accuracy", "last", "target_accuracy")
@@ -63,7 +65,7 @@ class DomainGeneralization(AdaptationModule):
         irm_weight: float = 100.0,
         irm_from: float = 0.1,
         mixup_alpha: float = 0.2,
-        **arguments: Any,
+        **arguments: Unpack[AdaptationArguments],
     ) -> None:
         super().__init__(**arguments)
         if self.target_weights or self.domain_norm:

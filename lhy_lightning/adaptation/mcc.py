@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from lhy_lightning.adaptation.adaptation import AdaptationArguments
 from lhy_lightning.adaptation.source_only import SourceOnly
+from lhy_lightning.core.signatures import Unpack
 
 
 class MCC(SourceOnly):
@@ -15,5 +15,7 @@ class MCC(SourceOnly):
         arguments: as in `AdaptationModule`.
     """
 
-    def __init__(self, *, confusion_weight: float = 1.0, **arguments: Any) -> None:
+    def __init__(  # type: ignore[misc]  # a default is restated
+        self, *, confusion_weight: float = 1.0, **arguments: Unpack[AdaptationArguments]
+    ) -> None:
         super().__init__(confusion_weight=confusion_weight, **arguments)

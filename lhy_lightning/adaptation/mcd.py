@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
+from lhy_lightning.adaptation.adaptation import AdaptationArguments, AdaptationModule
+from lhy_lightning.adaptation.domain_networks import Batch
 from lhy_lightning.adaptation.losses.classifier_discrepancy import classifier_discrepancy
 from lhy_lightning.core.argument_ranges import CLIP, COUNT, ranges
+from lhy_lightning.core.signatures import Unpack
 
 
 class TwoLabelPredictors(nn.Module):
@@ -61,7 +62,7 @@ class MCD(AdaptationModule):
         extractor_steps: int = 4,
         extractor_clip: float | None = None,
         label_predictor_clip: float | None = None,
-        **arguments: Any,
+        **arguments: Unpack[AdaptationArguments],
     ) -> None:
         if (accumulate := arguments.get("accumulate", 1)) != 1:
             raise ValueError(

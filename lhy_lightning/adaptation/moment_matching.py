@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 
-from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
+from lhy_lightning.adaptation.adaptation import AdaptationArguments, AdaptationModule
+from lhy_lightning.adaptation.domain_networks import Batch
 from lhy_lightning.adaptation.losses.moments import coral, mmd
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, ranges
+from lhy_lightning.core.signatures import Unpack
 
 
 class MomentMatching(AdaptationModule):
@@ -27,7 +29,11 @@ class MomentMatching(AdaptationModule):
     argument_ranges = ranges(distance_weight=NOT_NEGATIVE)
 
     def __init__(
-        self, *, distance: Literal["coral", "mmd"] = "coral", distance_weight: float = 1.0, **arguments: Any
+        self,
+        *,
+        distance: Literal["coral", "mmd"] = "coral",
+        distance_weight: float = 1.0,
+        **arguments: Unpack[AdaptationArguments],
     ) -> None:
         super().__init__(**arguments)
         self.distance, self.distance_weight = {"coral": coral, "mmd": mmd}[distance], distance_weight

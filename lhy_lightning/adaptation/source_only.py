@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lhy_lightning.adaptation.adaptation import AdaptationModule, Batch
+from lhy_lightning.adaptation.adaptation import AdaptationModule
+from lhy_lightning.adaptation.domain_networks import Batch
 
 
 class SourceOnly(AdaptationModule):

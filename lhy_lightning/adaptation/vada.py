@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from lhy_lightning.adaptation.adaptation import Batch
-from lhy_lightning.adaptation.dann import DANN
+from lhy_lightning.adaptation.dann import DANN, DANNArguments
+from lhy_lightning.adaptation.domain_networks import Batch
 from lhy_lightning.adaptation.losses.cluster_assumption import ClusterAssumption
 from lhy_lightning.adaptation.losses.entropy import conditional_entropy
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, ranges
+from lhy_lightning.core.signatures import Unpack
 
 
 class VADA(ClusterAssumption, DANN):
@@ -44,7 +45,7 @@ class VADA(ClusterAssumption, DANN):
 
     predicts_target = True
 
-    def __init__(
+    def __init__(  # type: ignore[misc]  # defaults are restated
         self,
         *,
         source_smoothness: float = 1.0,
@@ -54,7 +55,7 @@ class VADA(ClusterAssumption, DANN):
         coefficient: float = 0.01,
         reversal: Literal["annealed", "constant"] = "constant",
         domain_weight: float = 1.0,
-        **arguments: Any,
+        **arguments: Unpack[DANNArguments],
     ) -> None:
         super().__init__(
             target_cluster=target_cluster, radius=radius, ema_decay=ema_decay, coefficient=coefficient,

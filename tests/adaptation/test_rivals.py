@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from lhy_lightning.adaptation.losses.class_confusion import class_confusion
 from lhy_lightning.adaptation.losses.conditional_adversarial import entropy_weights
 from lhy_lightning.adaptation.losses.domain_loss import domain_loss
 from lhy_lightning.adaptation.losses.moments import coral, mmd
+from lhy_lightning.core.signatures import constructor_arguments
 from lhy_lightning.training.csv_logger import RunLogger
 from tests.adaptation.two_domains import SMALL, ResumableDomains, TwoDomains, fit, some_batch
 from tests.going_on import Unbroken
@@ -42,9 +42,7 @@ def test_hyperparameters_are_the_arguments_and_a_checkpoint_predicts_the_same(
 ) -> None:
     module = kind(width=4, label_hidden=(8,), projection="none", norm="batch", lr=0.05, **starts.get(kind, {}))
     fit(module, tmp_path, TwoDomains(steps=3)).save_checkpoint(tmp_path / "all.ckpt")
-    bases = [base for base in kind.__mro__ if issubclass(base, AdaptationModule)]
-    known = {name for base in bases for name in inspect.signature(base).parameters}
-    assert set(module.hparams) == known - {"arguments"}
+    assert set(module.hparams) == set(constructor_arguments(kind))
     again = kind.load_from_checkpoint(tmp_path / "all.ckpt", weights_only=True)
     images = TwoDomains().val[1][0]
     for domain in ("source", "target"):

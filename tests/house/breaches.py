@@ -13,7 +13,5 @@ BREACHES: dict[str, list[str]] = {
     "loose files": [],
     "loose files of data": [],
     "crowded folders": [],
-    "long files": [
-        "adaptation/adaptation.py",
-    ],
+    "long files": [],
 }
