@@ -1,8 +1,12 @@
-"""The constructor arguments of a class, with those that `**arguments` hands on to its bases."""
+"""The constructor arguments of a class, with those that `**arguments` hands on to its bases, and settings of them."""
 
 import inspect
 import typing
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+Settings = TypeVar("Settings")
 
 if TYPE_CHECKING:
     from typing import Unpack as Unpack
@@ -65,3 +69,9 @@ def takes_named_arguments_alone(cls: type) -> bool:
         if not any(map(typing.is_typeddict, getattr(handed_on, "__metadata__", ()))):
             return False
     return True
+
+
+def settings_of(kind: type[Settings], given: Mapping[str, Any]) -> Settings:
+    """A frozen dataclass of the arguments that are called as its fields are; fields without one keep their default."""
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: given[name] for name in names if name in given})

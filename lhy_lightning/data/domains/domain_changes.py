@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass, fields
 from torch import Tensor
 
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, SHARE, Range, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.signatures import Unpack, settings_of
 from lhy_lightning.data.augmentation.augmentation import Augmentation
 from lhy_lightning.data.augmentation.transforms import Fill, scale_to_contract
 from lhy_lightning.data.domains.domain_transforms import Change
-from lhy_lightning.data.images.arguments import settings_of
 from lhy_lightning.data.images.augmented import MovedArguments, MovedImages
 
 

@@ -1,20 +1,10 @@
-"""What the data modules of images do with their arguments: checks, and dataclasses of those that belong together."""
+"""What the data modules of images do with their arguments: checks, and sizes that belong together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 from lhy_lightning.core.sizes import height_and_width
-
-Settings = TypeVar("Settings")
-
-
-def settings_of(kind: type[Settings], given: Mapping[str, Any]) -> Settings:
-    """A frozen dataclass of the arguments that are called as its fields are; fields without one keep their default."""
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    return kind(**{name: given[name] for name in names if name in given})
 
 
 def check_fractions(val: float, test: float, *, of: str = "") -> None:

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, SHARE, Range, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.signatures import Unpack, settings_of
 from lhy_lightning.data.augmentation.augmentation import Augmentation
 from lhy_lightning.data.augmentation.transforms import Fill
-from lhy_lightning.data.images.arguments import settings_of
 from lhy_lightning.data.images.base import LabelledArguments, LabelledImages
 from lhy_lightning.data.images.image_datasets import PlainPictures
 from lhy_lightning.data.images.image_splits import Split

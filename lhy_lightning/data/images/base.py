@@ -8,9 +8,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lhy_lightning.core.argument_ranges import GREY_OR_COLOUR, Range, any_number, ranges
+from lhy_lightning.core.signatures import settings_of
 from lhy_lightning.core.sizes import height_and_width
 from lhy_lightning.data.base import CourseDataModule
-from lhy_lightning.data.images.arguments import check_fractions, kept_and_cut, settings_of
+from lhy_lightning.data.images.arguments import check_fractions, kept_and_cut
 from lhy_lightning.data.images.image_splits import Division
 from lhy_lightning.data.images.reading.bit_depth import check_value_range
 from lhy_lightning.data.images.reading.readers import Resize

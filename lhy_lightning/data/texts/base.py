@@ -1,10 +1,10 @@
 """What the data modules of text share: where rows come from, and splits opened when a stage needs them."""
 
-from dataclasses import fields
 from typing import Any, Literal, TypedDict, TypeVar
 
 from torch.utils.data import DataLoader
 
+from lhy_lightning.core.signatures import settings_of
 from lhy_lightning.data.base import CourseDataModule, rank_zero_print
 from lhy_lightning.data.sequences.ragged import text_cache_folder
 from lhy_lightning.data.texts.row_splits import TextReading
@@ -111,8 +111,7 @@ class CourseTextDataModule(CourseDataModule):
 
     def settings_of(self, kind: type[Settings]) -> Settings:
         """The arguments that a dataclass has fields of."""
-        names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-        return kind(**{name: self._given[name] for name in names})
+        return settings_of(kind, self._given)
 
     @property
     def _given(self) -> Any:
