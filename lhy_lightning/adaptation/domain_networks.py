@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lhy_lightning.adaptation.networks.by_name import feature_extractor, features_of, label_predictor
 from lhy_lightning.adaptation.networks.domain_batch_norm import tell_source_rows, with_domain_norms
 from lhy_lightning.core.argument_ranges import CLIP, COUNT, ranges
+from lhy_lightning.core.sizes import height_and_width
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last
 from lhy_lightning.training.checkpoints import read_checkpoint
@@ -34,7 +35,7 @@ class NetworkArguments(TypedDict, total=False):
     start_from: str | None
     channels_last: bool
     num_classes: int | None
-    image_size: tuple[int, int] | None
+    image_size: int | tuple[int, int] | None
     channels: int | None
     class_names: tuple[str, ...] | None
     source_domains: int | None
@@ -58,7 +59,7 @@ class DomainNetworks(SeveralOptimizers):
         start_from: checkpoint of a module of this topic whose weights are taken, as far as they have the same name.
         channels_last: keep pictures and weights with channels innermost in memory, which is faster.
         num_classes: classes K; from the data if not given, as the next four.
-        image_size: (height, width) of a picture.
+        image_size: side, or (height, width), of a picture.
         channels: 1 (grey) or 3 (colour).
         class_names: K names.
         source_domains: number of source domains.
@@ -74,6 +75,7 @@ class DomainNetworks(SeveralOptimizers):
 
     extractor: nn.Module | None
     label_predictor: nn.Module | None
+    image_size: tuple[int, int] | None
 
     def __init__(
         self,
@@ -89,7 +91,7 @@ class DomainNetworks(SeveralOptimizers):
         start_from: str | None = None,
         channels_last: bool = True,
         num_classes: int | None = None,
-        image_size: tuple[int, int] | None = None,
+        image_size: int | tuple[int, int] | None = None,
         channels: int | None = None,
         class_names: tuple[str, ...] | None = None,
         source_domains: int | None = None,
@@ -100,7 +102,7 @@ class DomainNetworks(SeveralOptimizers):
         self.label_hidden = None if label_hidden is None else tuple(label_hidden)
         self.dropout, self.start_from, self.channels_last = dropout, start_from, channels_last
         self.num_classes, self.channels, self.source_domains = num_classes, channels, source_domains
-        self.image_size = None if image_size is None else (int(image_size[0]), int(image_size[1]))
+        self.note("image_size", height_and_width(image_size))
         self.class_names = None if class_names is None else tuple(class_names)
         self.extractor = self.label_predictor = None
         self.started = False  # whether the weights are those of a run already, which `start_from` is not to replace

@@ -11,14 +11,7 @@ from tests.public_names import DATA_MODULES, MODULES
 from tests.smallest_data import DATA
 from tests.smallest_modules import SETTINGS
 
-TWO_NUMBERS = ("lhy_lightning.adaptation",)
-"""Topics whose modules take height and width alone as yet."""
-
-IMAGE_MODULES = [
-    name
-    for name, cls in MODULES.items()
-    if "image_size" in constructor_arguments(cls) and not cls.__module__.startswith(TWO_NUMBERS)
-]
+IMAGE_MODULES = [name for name, cls in MODULES.items() if "image_size" in constructor_arguments(cls)]
 IMAGE_DATA = [name for name, cls in DATA_MODULES.items() if "image_size" in constructor_arguments(cls)]
 BY_DATA = {type(make()).__name__: make for make in DATA.values()}
 
