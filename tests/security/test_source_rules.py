@@ -140,7 +140,7 @@ def test_networks_of_transformers_are_loaded_in_one_place() -> None:
         "encoder.py",
         "encoder.py",
         "encoder_tokenizer.py",
-        "module.py",
+        "saved_encoder.py",
     ]
 
 
