@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -55,11 +54,12 @@ class FixMatchClassifier(ImageClassifier):
     truth: Tensor | None
 
     later_metrics = ("pseudo/*",)
-    missing_keys = MappingProxyType(
-        {
-            "weak_image": "FixMatch trains on two views of unlabelled pictures: give the data unlabelled='weak_strong' "
-            "and unlabelled_per_batch, and unlabelled pictures"
-        }
+    missing_keys = (
+        (
+            "weak_image",
+            "FixMatch trains on two views of unlabelled pictures: give the data unlabelled='weak_strong' and "
+            "unlabelled_per_batch, and unlabelled pictures",
+        ),
     )
 
     def __init__(

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from lhy_lightning.core.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import ImageBatch
 from lhy_lightning.gan.adversarial import Norm
 from lhy_lightning.gan.augmentation import augment, policy_changes
 from lhy_lightning.gan.losses import discriminator_loss, generator_loss
 from lhy_lightning.gan.networks.by_name import discriminator_by_name, generator_by_name, has_batch_norm, pair
 from lhy_lightning.gan.networks.conditioning import auxiliary_loss
 from lhy_lightning.gan.networks.spectral import add_spectral_norm
-from lhy_lightning.gan.noise_module import Batch, NoiseArguments, NoiseModule
+from lhy_lightning.gan.noise_module import NoiseArguments, NoiseModule
 from lhy_lightning.gan.penalties import gradient_penalty, r1_penalty
 
 Penalty = Literal["none", "gradient", "one_sided", "r1"]
@@ -150,7 +151,7 @@ class GAN(NoiseModule):
         fakes: Tensor = self.generator(self.noise(count), labels)
         return fakes
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: ImageBatch, batch_idx: int) -> None:
         real, labels = batch["image"], batch["label"] if self.conditional else None
         generator_steps = self.turn(self.n_critic)
         with torch.set_grad_enabled(generator_steps and self.reuse_fakes):

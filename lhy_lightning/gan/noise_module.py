@@ -12,6 +12,7 @@ from lhy_lightning.callbacks.sampled_pictures import SampledPictures
 from lhy_lightning.core.argument_ranges import COUNT, Range, ranges
 from lhy_lightning.core.seeding import run_seed
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import ImageBatch
 from lhy_lightning.gan.adversarial import AdversarialArguments, OnePair
 from lhy_lightning.gan.evaluation import FIGURES, INCEPTION, SampleEvaluation
 from lhy_lightning.gan.losses import discriminator_loss
@@ -20,7 +21,6 @@ from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.training.module import EvaluatedSplit
 
-Batch = dict[str, Tensor]
 Condition = Literal["none", "concat", "projection", "auxiliary"]
 GENERATED_AT_ONCE = 250
 
@@ -170,7 +170,7 @@ class NoiseModule(OnePair):
     def on_test_epoch_start(self) -> None:
         self.evaluated_batches = 0
 
-    def evaluate(self, batch: Batch, split: EvaluatedSplit) -> None:
+    def evaluate(self, batch: ImageBatch, split: EvaluatedSplit) -> None:
         """Adds a batch to the discriminator's loss on held-out pictures; it rises as others are learnt by heart.
 
         The number of the batch in this evaluation seeds its noise: every evaluation draws the same.
@@ -187,7 +187,7 @@ class NoiseModule(OnePair):
         self.log(f"{split}/loss", self.held_out_loss.compute(), prog_bar=True)
         self.held_out_loss.reset()
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+    def predict_step(self, batch: ImageBatch, batch_idx: int) -> dict[str, Any]:
         """Nothing is said about a row: callbacks draw pictures when `lhy predict` ends."""
         return {}
 

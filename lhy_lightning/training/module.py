@@ -62,8 +62,8 @@ class CourseModule(BuiltModule):
     needs_labels: bool | str = False
     """Whether every training row must have a label, or the setting because of which: others are refused in `setup`."""
 
-    missing_keys: Mapping[str, str] = {}
-    """What is said where training batches lack a key, beside the contract that `training_step` names."""
+    missing_keys: tuple[tuple[str, str], ...] = ()
+    """Keys of training batches beside those that the contract wants, and what is said where one is absent."""
 
     data_modules: tuple[str, ...] = ()
     """Names of the package's data modules whose batches this module takes; of other packages' nothing is asked."""

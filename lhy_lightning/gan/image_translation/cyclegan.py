@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lhy_lightning.core.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, Range, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import UnpairedImageBatch
 from lhy_lightning.gan.adversarial import Loss, Norm
 from lhy_lightning.gan.image_translation.directions import BACK, SIDES, Direction
 from lhy_lightning.gan.image_translation.image_pool import ImagePool, fill_pools, pictures_of_all_ranks
@@ -25,7 +26,6 @@ from lhy_lightning.optim import AveragedWeights
 from lhy_lightning.training.module import EvaluatedSplit
 from lhy_lightning.training.single_optimizer import Schedule
 
-Batch = dict[str, Tensor]
 LEFT_OUT = Range(at_least=0, said="0 to leave the loss out, or more")
 UNHALVED = {"least_squares": 2.0}
 """`losses.py` halves the squares as Mao et al. do; the generators of CycleGAN's paper do not, against lambda = 10."""
@@ -89,6 +89,7 @@ class CycleGAN(TranslationModule):
     )  # fmt: skip
 
     data_modules = ("UnpairedImageDataModule",)
+    missing_keys = tuple((side, "CycleGAN trains on two domains: give batches of `a` and `b`.") for side in "ab")
 
     def __init__(  # type: ignore[misc]  # defaults are restated
         self,
@@ -198,7 +199,7 @@ class CycleGAN(TranslationModule):
 
     # --- training --------------------------------------------------------------------------------------------------
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: UnpairedImageBatch, batch_idx: int) -> None:
         real = {"a": batch["a"], "b": batch["b"]}
         generators_step = self.turn(self.n_critic)
         with torch.set_grad_enabled(generators_step):
@@ -215,7 +216,7 @@ class CycleGAN(TranslationModule):
             figures |= parts
         self.log_losses(figures)
 
-    def discriminator_loss(self, real: Batch, fake: Batch) -> Tensor:
+    def discriminator_loss(self, real: dict[str, Tensor], fake: dict[str, Tensor]) -> Tensor:
         """The sum of both discriminators' losses, on outputs without a graph; keys are `a` and `b`."""
         losses = [
             discriminator_loss(self.loss_name, judge(real[side]), judge(fake[side]))
@@ -223,7 +224,7 @@ class CycleGAN(TranslationModule):
         ]
         return torch.stack(losses).sum()
 
-    def generator_loss(self, real: Batch, fake: Batch) -> tuple[Tensor, Batch]:
+    def generator_loss(self, real: dict[str, Tensor], fake: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """The generators' loss on outputs that keep their graph, and its parts as means of both directions."""
         adversarial, cycle, identity = [], [], []
         for way, (of, to) in SIDES.items():
@@ -255,18 +256,17 @@ class CycleGAN(TranslationModule):
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 
-    def translate(self, batch: Batch) -> dict[str, Tensor]:
+    def translate(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """`a_to_b` and `b_to_a`: translations of what a batch has of each domain."""
         return {way: self(batch[of], way) for way, (of, _) in SIDES.items() if of in batch}
 
-    def evaluate(self, batch: Batch, split: EvaluatedSplit) -> Batch:
+    def evaluate(self, batch: UnpairedImageBatch, split: EvaluatedSplit) -> dict[str, Tensor]:
         """Adds a batch to the mean difference between pictures and their translation back; gives the translations."""
-        outputs = self.translate(batch)
+        images: Mapping[str, Any] = batch
+        outputs = self.translate(images)
         for way, (of, _) in SIDES.items():
             if way in outputs:
-                metric = self.cycle_l1[of]
-                assert isinstance(metric, Mean)
-                metric.update(difference(self(outputs[way], BACK[way]), batch[of], "l1"), len(batch[of]))
+                self.cycle_l1[of].update(difference(self(outputs[way], BACK[way]), images[of], "l1"), len(images[of]))  # type: ignore[operator]
         return outputs
 
     def report(self, split: EvaluatedSplit) -> None:
@@ -278,11 +278,11 @@ class CycleGAN(TranslationModule):
         for metric in metrics:
             metric.reset()
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+    def predict_step(self, batch: UnpairedImageBatch, batch_idx: int) -> dict[str, Tensor]:
         """`a_to_b` and `b_to_a` (N, C, H, W) in [-1, 1], with `index_a` and `index_b` (N,) of their inputs."""
         return {**self.translate(batch), **{name: batch[name] for name in ("index_a", "index_b") if name in batch}}
 
-    def picture_columns(self, batch: Batch) -> dict[str, list[Tensor]]:
+    def picture_columns(self, batch: Mapping[str, Any]) -> dict[str, list[Tensor]]:
         """What a picture of the run shows side by side: input, output and back, each (N, C, H, W)."""
         outputs = self.translate(batch)
         return {

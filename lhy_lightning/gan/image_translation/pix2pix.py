@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lhy_lightning.core.argument_ranges import Range, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import PairedImageBatch
 from lhy_lightning.gan.adversarial import OnePair
 from lhy_lightning.gan.image_translation.translated_pictures import TranslatedPictures, as_channels
 from lhy_lightning.gan.image_translation.translation import TranslationArguments, TranslationModule, difference
@@ -20,7 +21,6 @@ from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.training.module import EvaluatedSplit
 
-Batch = dict[str, Tensor]
 SAID = {
     "l1": "the generator", "l1_of_input": "copying the input",
     "l1_of_mean_target": "the mean picture of the training targets",
@@ -54,6 +54,7 @@ class Pix2Pix(TranslationModule, OnePair):
     """
 
     data_modules = ("PairedImageDataModule",)
+    missing_keys = (("target", "Pix2Pix trains on pairs: give every batch its `target`, as large as its `input`."),)
     built_from = ("image_size", "input_channels", "target_channels")
     no_network = "there is no network yet: give image_size and both numbers of channels, or fit first"
 
@@ -113,7 +114,7 @@ class Pix2Pix(TranslationModule, OnePair):
         scores: Tensor = self.discriminator(self.layout(pictures), self.layout(inputs))
         return scores
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: PairedImageBatch, batch_idx: int) -> None:
         inputs, targets = batch["input"], batch["target"]
         assert self.generator is not None
         outputs = self.generator(self.layout(inputs))
@@ -148,7 +149,7 @@ class Pix2Pix(TranslationModule, OnePair):
                 count, total = count + len(batch["target"]), total + batch["target"].double().sum(0)
             self.mean_target = (total / count).float().to(self.device)  # (D, H, W)
 
-    def evaluate(self, batch: Batch, split: EvaluatedSplit) -> None:
+    def evaluate(self, batch: PairedImageBatch, split: EvaluatedSplit) -> None:
         """Adds a batch to L1 of the outputs; in a test also to that of two controls: the input, and the mean target."""
         inputs, targets = batch["input"], batch["target"]
         self.l1.update(difference(self(inputs), targets), len(inputs))
@@ -175,11 +176,11 @@ class Pix2Pix(TranslationModule, OnePair):
                 table.add_row(SAID[name], f"{value:.4f}")
             rich.print(table)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+    def predict_step(self, batch: PairedImageBatch, batch_idx: int) -> dict[str, Tensor]:
         """`pictures` (N, D, H, W) in [-1, 1], and the `index` (N,) of their inputs."""
         return {"pictures": self(batch["input"]), "index": batch["index"]}
 
-    def picture_columns(self, batch: Batch) -> dict[str, list[Tensor]]:
+    def picture_columns(self, batch: PairedImageBatch) -> dict[str, list[Tensor]]:
         """What a picture of the run shows side by side: input, output and target, each (N, C, H, W)."""
         return {"translation": [batch["input"], self(batch["input"]), batch["target"]]}
 

@@ -56,8 +56,7 @@ def closest(contracts: Sequence[Contract], batch: Any) -> Contract:
 
 def check_keys(module: LightningModule, batch: Any) -> None:
     """Raises ValueError, in the module's own words, where the first training batch lacks a key that it names."""
-    missing: Mapping[str, str] = getattr(module, "missing_keys", {})
-    for key, said in missing.items():
+    for key, said in getattr(module, "missing_keys", ()):
         if isinstance(batch, Mapping) and key not in batch:
             raise ValueError(said)
 

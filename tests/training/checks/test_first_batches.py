@@ -94,7 +94,9 @@ def refused(module: CourseModule, batch: Any, folder: Path) -> str:
 
 
 NAMING = [
-    name for name, cls in MODULES.items() if cls.__module__.split(".")[1] in ("cnn", "autoencoders", "bert", "seq2seq")
+    name
+    for name, cls in MODULES.items()
+    if cls.__module__.split(".")[1] in ("cnn", "autoencoders", "bert", "seq2seq", "gan")
 ]
 
 
@@ -145,6 +147,25 @@ def test_pictures_alone_are_trained_on_where_no_labels_are_needed(tmp_path: Path
     trainer_in(tmp_path).fit(module, DataLoader(images, batch_size=2))  # type: ignore[arg-type]
     said = refused(smallest("ImageClassifier"), [images], tmp_path)
     assert said.startswith("ImageClassifier needs labels, but a batch of the data holds image alone")
+
+
+LACKING = {
+    "FixMatchClassifier": (
+        "weak_image",
+        "FixMatch trains on two views of unlabelled pictures: give the data unlabelled=",
+    ),
+    "Pix2Pix": ("target", "Pix2Pix trains on pairs: give every batch its `target`"),
+    "CycleGAN": ("b", "CycleGAN trains on two domains: give batches of `a` and `b`"),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in LACKING if name in IMAGE_MODULES])
+def test_a_key_that_only_training_needs_is_asked_for_in_the_words_of_the_module(name: str, tmp_path: Path) -> None:
+    key, sentence = LACKING[name]
+    module = small(name)
+    batch = batch_for(module)
+    del batch[key]
+    assert refused(module, batch, tmp_path).startswith(sentence)
 
 
 @pytest.mark.parametrize("name", IMAGE_MODULES)
