@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -9,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lhy_lightning.adaptation.domain_evaluation import DomainEvaluation, EvaluationArguments
-from lhy_lightning.adaptation.domain_networks import Batch
 from lhy_lightning.adaptation.losses.class_confusion import class_confusion
 from lhy_lightning.adaptation.losses.entropy import conditional_entropy, label_balance, pseudo_label_loss
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, SHARE, SHARE_OF_STEPS, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import DomainBatch
 from lhy_lightning.training.single_optimizer import OptimizerSettings, ScheduleSettings
 
 Schedule = Literal["annealed", "constant", "cosine", "linear"]
@@ -105,17 +106,17 @@ class AdaptationModule(DomainEvaluation):
         """The share of the run's steps that are done, in [0, 1]."""
         return min(1.0, self.trainer.global_step / self.trainer.estimated_stepping_batches)
 
-    def features_of_both(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def features_of_both(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """Source features (N, D) and target features (M, D), which went through the extractor together."""
         source, target = batch["source_image"], batch["target_image"]
         features = self.extract(torch.cat((source, target)), len(source))
         return features[: len(source)], features[len(source) :]
 
-    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def losses(self, batch: DomainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a training batch, and figures to log."""
         raise NotImplementedError(f"{type(self).__name__} does not say what its losses are")
 
-    def class_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def class_loss(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:
         """Cross entropy of source rows."""
         return F.cross_entropy(logits.float(), batch["source_label"])
 
@@ -143,7 +144,7 @@ class AdaptationModule(DomainEvaluation):
         logits: Tensor = predictor(torch.cat((source, target)) if both else source)
         return logits
 
-    def label_terms(self, logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def label_terms(self, logits: Tensor, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         """Class loss of the source and the terms of the target, of `label_logits`."""
         rows = len(batch["source_label"])
         class_loss = self.class_loss(logits[:rows], batch)
@@ -152,7 +153,7 @@ class AdaptationModule(DomainEvaluation):
         terms, figures = self.target_terms(logits[rows:])
         return class_loss + terms, {"class_loss": class_loss, **figures}
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: DomainBatch, batch_idx: int) -> None:
         with self.updating("network"):
             loss, figures = self.losses(batch)
             self.step("network", loss)

@@ -10,7 +10,6 @@ from lightning.pytorch import Callback
 from torch import Tensor, nn
 
 from lhy_lightning.adaptation.adaptation import AdaptationArguments, AdaptationModule
-from lhy_lightning.adaptation.domain_networks import Batch
 from lhy_lightning.adaptation.losses.domain_loss import domain_accuracy, domain_loss
 from lhy_lightning.adaptation.networks.by_name import perceptron
 from lhy_lightning.adaptation.schedules import reversal_coefficient
@@ -19,6 +18,7 @@ from lhy_lightning.adaptation.selection.evaluated_rows import Rows
 from lhy_lightning.adaptation.selection.proxy_distance import fresh_domain_accuracy, proxy_a_distance
 from lhy_lightning.core.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import DomainBatch
 from lhy_lightning.layers.gradient_reversal import GradientReversal
 
 FRESH_ROWS = 500  # of each domain, for the fresh domain classifier of a validation
@@ -136,7 +136,7 @@ class DANN(AdaptationModule):
         """
         return torch.cat((source, target))
 
-    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def losses(self, batch: DomainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         source, target = self.features_of_both(batch)
         logits = self.label_logits(source, target)
         self.gradient_reversal.coefficient.fill_(self.coefficient_now())
@@ -159,7 +159,7 @@ class DANN(AdaptationModule):
             "domain_loss": loss, "domain_accuracy": accuracy, "coefficient": self.gradient_reversal.coefficient,
         }  # fmt: skip
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: DomainBatch, batch_idx: int) -> None:
         if not self.alternating:
             super().training_step(batch, batch_idx)
             return

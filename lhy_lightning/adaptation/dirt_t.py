@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from lhy_lightning.adaptation.adaptation import AdaptationArguments
-from lhy_lightning.adaptation.domain_networks import Batch
 from lhy_lightning.adaptation.losses.cluster_assumption import ClusterAssumption, frozen_copy
 from lhy_lightning.adaptation.losses.entropy import conditional_entropy
 from lhy_lightning.adaptation.losses.virtual_adversarial import divergence
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import DomainBatch
 
 
 class DIRTT(ClusterAssumption):
@@ -82,7 +82,7 @@ class DIRTT(ClusterAssumption):
         self.teacher = frozen_copy(self.average())
         return taken
 
-    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def losses(self, batch: DomainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         assert self.teacher is not None
         target = batch["target_image"]
         with torch.no_grad(), self.using(self.teacher):

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from lhy_lightning.adaptation.domain_networks import Batch, DomainNetworks, NetworkArguments
+from lhy_lightning.adaptation.domain_networks import DomainNetworks, NetworkArguments
 from lhy_lightning.adaptation.domain_pictures import DomainPictures, Projection
 from lhy_lightning.adaptation.selection.evaluated_rows import EvaluatedRows, Rows, accuracy_of
 from lhy_lightning.adaptation.selection.selection_table import (
@@ -21,6 +21,7 @@ from lhy_lightning.adaptation.selection.selection_table import (
 from lhy_lightning.callbacks.class_table import PredictionsCsv
 from lhy_lightning.core.argument_ranges import Names, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import EvaluatedDomainBatch
 from lhy_lightning.training.module import EvaluatedSplit
 
 Domain = Literal["source", "target"]
@@ -79,10 +80,10 @@ class DomainEvaluation(DomainNetworks):
         assert isinstance(rows, EvaluatedRows)
         return rows
 
-    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def validation_step(self, batch: EvaluatedDomainBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         self.evaluate(batch, "val", "target" if dataloader_idx else "source")
 
-    def evaluate(self, batch: Batch, split: EvaluatedSplit, domain: Domain = "target") -> None:
+    def evaluate(self, batch: EvaluatedDomainBatch, split: EvaluatedSplit, domain: Domain = "target") -> None:
         """Collects a batch of a domain: features, logits and what is known of its rows."""
         self.rows_of(split, domain).update(*self.embed(batch["image"], domain), batch)
 
@@ -123,7 +124,7 @@ class DomainEvaluation(DomainNetworks):
         )
         return {"test/confidence": rows.logits.softmax(1).max(1).values.mean()}
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Batch:
+    def predict_step(self, batch: EvaluatedDomainBatch, batch_idx: int) -> dict[str, Tensor]:
         """Returns `index` (N,) and `probabilities` (N, K) float32."""
         return {"index": batch["index"], "probabilities": self.embed(batch["image"], "target")[1].softmax(1)}
 

@@ -17,7 +17,6 @@ from lhy_lightning.layers.memory_format import to_channels_last
 from lhy_lightning.training.checkpoints import read_checkpoint
 from lhy_lightning.training.multi_optimizer import SeveralOptimizers
 
-Batch = dict[str, Tensor]
 SIZES = ("num_classes", "image_size", "channels", "class_names", "source_domains")
 
 
@@ -169,6 +168,11 @@ class DomainNetworks(SeveralOptimizers):
     def needs_target(self) -> bool:
         """Whether a training batch must have target rows."""
         return True
+
+    @property
+    def missing_keys(self) -> tuple[tuple[str, str], ...]:  # type: ignore[override]
+        said = f"{type(self).__name__} trains on target pictures too: give every batch its `target_image`."
+        return (("target_image", said),) if self.needs_target else ()
 
     def setup(self, stage: str) -> None:
         super().setup(stage)

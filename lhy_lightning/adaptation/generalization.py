@@ -9,15 +9,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lhy_lightning.adaptation.adaptation import AdaptationArguments, AdaptationModule
-from lhy_lightning.adaptation.domain_networks import Batch
 from lhy_lightning.adaptation.losses.generalization_losses import GroupDRO, irm_penalty, mixup_across_domains
 from lhy_lightning.adaptation.selection.evaluated_rows import Rows
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import DomainBatch
 
 Method = Literal["erm", "group_dro", "irm", "mixup"]
 SELECTION = ("source_accuracy", "last", "target_accuracy")
 TAKEN = ("source", "worst", "target")  # `val/<name>_accuracy` of something else
+
+
+HELD_OUT = (
+    "the batch has pictures of the target, which is to be held out of training: set --data.target_batch_size 0 and "
+    "--data.train_on domains."
+)
 
 
 class DomainGeneralization(AdaptationModule):
@@ -118,12 +124,13 @@ class DomainGeneralization(AdaptationModule):
     def needs_target(self) -> bool:
         return False
 
-    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    @property
+    def missing_keys(self) -> tuple[tuple[str, str], ...]:  # type: ignore[override]
+        return (("source_image", HELD_OUT),)
+
+    def losses(self, batch: DomainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         if "source_image" not in batch or "target_image" in batch:
-            raise ValueError(
-                "the batch has pictures of the target, which is to be held out of training: set "
-                "--data.target_batch_size 0 and --data.train_on domains."
-            )
+            raise ValueError(HELD_OUT)
         if self.method == "erm":
             class_loss = self.class_loss(self.logits_of(batch["source_image"]), batch)
             return class_loss, {"class_loss": class_loss}
@@ -139,7 +146,7 @@ class DomainGeneralization(AdaptationModule):
         logits: Tensor = predictor(self.extract(images, len(images)))
         return logits.float()
 
-    def group_dro_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def group_dro_loss(self, batch: DomainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """sum_g q_g L_g."""
         if self.group_dro is None:
             raise RuntimeError("the number of source domains is not known yet: give source_domains, or fit first")
@@ -151,7 +158,7 @@ class DomainGeneralization(AdaptationModule):
         """The penalty's weight in the step under way."""
         return self.irm_weight if self.progress >= self.irm_from else 1.0
 
-    def irm_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def irm_loss(self, batch: DomainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Class loss plus weight · mean_g penalty_g; of each rank's own rows."""
         logits, domains = self.logits_of(batch["source_image"]), batch["source_domain"]
         class_loss, weight = self.class_loss(logits, batch), self.irm_weight_now()
@@ -159,7 +166,7 @@ class DomainGeneralization(AdaptationModule):
         penalty = torch.stack([irm_penalty(logits[own], batch["source_label"][own]) for own in rows]).mean()
         return (class_loss + weight * penalty) / max(1.0, weight), {"class_loss": class_loss, "irm_penalty": penalty}
 
-    def mixup_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def mixup_loss(self, batch: DomainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean of λ CE(y_i) + (1 - λ) CE(y_j) at λ x_i + (1 - λ) x_j, domains of i and j different."""
         mixed = mixup_across_domains(
             batch["source_image"], batch["source_label"], batch["source_domain"], alpha=self.mixup_alpha

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from lhy_lightning.adaptation.adaptation import AdaptationArguments, AdaptationModule
-from lhy_lightning.adaptation.domain_networks import Batch
 from lhy_lightning.adaptation.losses.classifier_discrepancy import classifier_discrepancy
 from lhy_lightning.core.argument_ranges import CLIP, COUNT, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import DomainBatch
 
 
 class TwoLabelPredictors(nn.Module):
@@ -91,16 +91,16 @@ class MCD(AdaptationModule):
         assert self.label_predictor is not None
         return self.label_predictor.both(self.extract(images, len(images) if source else 0))
 
-    def class_losses(self, batch: Batch) -> Tensor:
+    def class_losses(self, batch: DomainBatch) -> Tensor:
         """Cross entropy of the source, summed over both label predictors."""
         first, second = self.both(batch["source_image"], source=True)
         return self.class_loss(first, batch) + self.class_loss(second, batch)
 
-    def discrepancy(self, batch: Batch) -> Tensor:
+    def discrepancy(self, batch: DomainBatch) -> Tensor:
         """How much both disagree on the target."""
         return classifier_discrepancy(*self.both(batch["target_image"], source=False))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: DomainBatch, batch_idx: int) -> None:
         with self.updating("extractor", "label_predictor"):  # A
             loss = class_loss = self.class_losses(batch)
             figures: dict[str, Tensor] = {}

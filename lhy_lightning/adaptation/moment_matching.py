@@ -7,10 +7,10 @@ from typing import Literal
 from torch import Tensor
 
 from lhy_lightning.adaptation.adaptation import AdaptationArguments, AdaptationModule
-from lhy_lightning.adaptation.domain_networks import Batch
 from lhy_lightning.adaptation.losses.moments import coral, mmd
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, ranges
 from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.data.batches import DomainBatch
 
 
 class MomentMatching(AdaptationModule):
@@ -38,7 +38,7 @@ class MomentMatching(AdaptationModule):
         super().__init__(**arguments)
         self.distance, self.distance_weight = {"coral": coral, "mmd": mmd}[distance], distance_weight
 
-    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def losses(self, batch: DomainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         source, target = self.features_of_both(batch)
         label, figures = self.label_terms(self.label_logits(source, target), batch)
         distance = self.distance(source, target)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 
 from lhy_lightning.adaptation.adaptation import AdaptationModule
-from lhy_lightning.adaptation.domain_networks import Batch
+from lhy_lightning.data.batches import DomainBatch, ImageBatch
 
 
 class SourceOnly(AdaptationModule):
@@ -23,7 +26,14 @@ class SourceOnly(AdaptationModule):
     def needs_target(self) -> bool:
         return bool(self.target_weights)
 
-    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    @property
+    def missing_keys(self) -> tuple[tuple[str, str], ...]:  # type: ignore[override]
+        return ()  # labelled rows of either side
+
+    def training_step(self, batch: DomainBatch | ImageBatch, batch_idx: int) -> None:
+        super().training_step(batch, batch_idx)  # type: ignore[arg-type]  # `losses` takes both
+
+    def losses(self, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         _, predictor = self.built()
         if "source_image" not in batch:  # rows of the target, with their labels
             batch = {"target_image": batch["image"], "source_label": batch["label"]}

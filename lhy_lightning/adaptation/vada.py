@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from lhy_lightning.adaptation.dann import DANN, DANNArguments
-from lhy_lightning.adaptation.domain_networks import Batch
 from lhy_lightning.adaptation.losses.cluster_assumption import ClusterAssumption
 from lhy_lightning.adaptation.losses.entropy import conditional_entropy
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, ranges
@@ -63,7 +63,7 @@ class VADA(ClusterAssumption, DANN):
         )  # fmt: skip
         self.source_smoothness = source_smoothness
 
-    def label_terms(self, logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def label_terms(self, logits: Tensor, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         """Class loss of the source, smoothness of both, entropy of the target."""
         loss, figures = super().label_terms(logits, batch)
         rows, images = len(batch["source_label"]), batch["target_image"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,7 +49,7 @@ class EvaluatedRows(Metric):
         for name in ("index", "features", "logits", "labels", "domains"):
             self.add_state(name, [], dist_reduce_fx="cat")
 
-    def update(self, features: Tensor, logits: Tensor, batch: dict[str, Tensor]) -> None:
+    def update(self, features: Tensor, logits: Tensor, batch: Mapping[str, Any]) -> None:
         """Takes a batch of an evaluation, with its features (N, D) and logits (N, K)."""
         unknown = torch.full_like(batch["index"], UNKNOWN)
         self.index.append(batch["index"])

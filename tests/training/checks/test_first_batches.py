@@ -19,7 +19,7 @@ from lhy_lightning.training.checks.batch_contract import Contract
 from lhy_lightning.training.checks.first_batches import FirstBatches, contracts_of, sizes_of
 from lhy_lightning.training.module import CourseModule
 from tests.public_names import MODULES
-from tests.smallest_modules import smallest
+from tests.smallest_modules import SETTINGS, smallest
 
 ROWS = 4
 
@@ -93,15 +93,8 @@ def refused(module: CourseModule, batch: Any, folder: Path) -> str:
     return str(error.value)
 
 
-NAMING = [
-    name
-    for name, cls in MODULES.items()
-    if cls.__module__.split(".")[1] in ("cnn", "autoencoders", "bert", "seq2seq", "gan")
-]
-
-
 @pytest.mark.parametrize("stage", ["train", "val", "test", "predict"])
-@pytest.mark.parametrize("name", NAMING)
+@pytest.mark.parametrize("name", MODULES)
 def test_every_step_of_a_public_module_names_its_contract(name: str, stage: str) -> None:
     assert contracts_of(MODULES[name], stage)
 
@@ -155,11 +148,16 @@ LACKING = {
         "FixMatch trains on two views of unlabelled pictures: give the data unlabelled=",
     ),
     "Pix2Pix": ("target", "Pix2Pix trains on pairs: give every batch its `target`"),
+    "DANN": ("target_image", "DANN trains on target pictures too: give every batch its `target_image`."),
+    "DomainGeneralization": (
+        "source_image",
+        "the batch has pictures of the target, which is to be held out",
+    ),
     "CycleGAN": ("b", "CycleGAN trains on two domains: give batches of `a` and `b`"),
 }
 
 
-@pytest.mark.parametrize("name", [name for name in LACKING if name in IMAGE_MODULES])
+@pytest.mark.parametrize("name", LACKING)
 def test_a_key_that_only_training_needs_is_asked_for_in_the_words_of_the_module(name: str, tmp_path: Path) -> None:
     key, sentence = LACKING[name]
     module = small(name)
@@ -379,3 +377,22 @@ def test_weights_in_half_precision_take_the_pictures_that_the_trainer_makes_for_
     trainer = trainer_in(tmp_path, precision="bf16-true")
     trainer.fit(module, loader_of(batch_for(module)))
     assert trainer.global_step == 1
+
+
+LEARNED = ("image_size", "channels", "num_classes", "input_channels", "target_channels")
+OF_ONES_OWN = [name for name in IMAGE_MODULES if name not in ("CodePrior", "DIRTT")]  # of another's weights
+
+
+@pytest.mark.parametrize("name", OF_ONES_OWN)
+def test_sizes_are_asked_for_before_a_network_of_ones_own_is_built(name: str, tmp_path: Path) -> None:
+    def built(self: Any, *_: Any) -> Any:
+        raise AssertionError("built without sizes")
+
+    cls = MODULES[name]
+    kept = {"build_once", "build_if_known", "build"}
+    builders = [method for method in dir(cls) if method.startswith("build_") and method not in kept]
+    assert builders
+    own = type(cls)("Own", (cls,), {"__module__": __name__, **dict.fromkeys(builders, built)})
+    module = own(**{key: value for key, value in SETTINGS[name]().items() if key not in LEARNED})
+    with pytest.raises(ValueError, match=r"give Own .*(image_size|channels).*, or fit it with a data module"):
+        trainer_in(tmp_path).fit(module, loader_of(batch_for(small(name))))
