@@ -33,14 +33,19 @@ def is_path_of(made_by: object, cls: type) -> bool:
     return isinstance(made_by, str) and public_address(made_by) == class_path(cls)
 
 
+GIVEN = "_given"
+"""Under this name a loader tells which arguments it was given beside the checkpoint."""
+
+
 def of_known_settings(cls: type, settings: dict[str, Any]) -> Any:
-    """Makes an object of those settings in a checkpoint that its class takes.
+    """Makes an object of those settings in a checkpoint that its class takes, and of all that were given beside it.
 
     Lightning leaves out others too, such as those of another version, but not where a class hands arguments on.
     """
     settings.pop("_class_path", None)
+    given = settings.pop(GIVEN, ())
     if takes_named_arguments_alone(cls):
-        known = constructor_arguments(cls)
+        known = {*constructor_arguments(cls), *given}
         settings = {name: value for name, value in settings.items() if name in known}
     return cls(**settings)
 
@@ -66,7 +71,7 @@ def without_code(load: Callable[..., Any], path: Any, *places: Any, **arguments:
         arguments["weights_only"] = True
     try:
         # A checkpoint may name the function that makes the object, and a class for it. Ours do not.
-        return load(path, *places, **{**arguments, "_instantiator": MAKER, "_class_path": None})
+        return load(path, *places, **{**arguments, "_instantiator": MAKER, "_class_path": None, GIVEN: (*arguments,)})
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path} cannot be read as a checkpoint: {why_not_read(error)}") from None
 
