@@ -24,7 +24,9 @@ def several_ranks() -> Iterator[None]:
     The lock is of this process alone: forked children do not hold it, and it ends with the process however that ends.
     The clock of pytest-timeout (the alarm) stands still while waiting; whoever holds the lock has one of its own.
     """
-    assert turns is not None, "only inside of tests"
+    if turns is None:  # outside of tests, where nobody else trains
+        yield
+        return
     with turns.open("w") as file:
         left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
         try:

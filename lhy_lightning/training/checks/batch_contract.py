@@ -19,6 +19,9 @@ PICTURES: tuple[float, float] = (-1, 1)
 ROUNDING = 1e-3
 """How far values may lie outside their range."""
 
+STANDARDISED = 20.0
+"""How far from zero pictures may lie that were divided by a deviation; they can be trained on."""
+
 
 @dataclass(frozen=True)
 class Contract:
@@ -63,6 +66,20 @@ class Contract:
         if mends:
             got = listed(f"{key} {described(value, self.specs.get(key))}" for key, value in batch.items())
             raise ValueError(f"{self._wants(batch)}; got {got or 'nothing'}: {'; '.join(mends)}.")
+
+    def doubts(self, batch: Mapping[str, Any]) -> Iterator[str]:
+        """What of a batch that may be trained on looks as if it were not meant."""
+        for key, spec in self.specs.items():
+            value = batch.get(key)
+            if spec is None or spec.within != PICTURES or not isinstance(value, Tensor) or not value.numel():
+                continue
+            low, high = (end.item() for end in value.aminmax())
+            if low < -1 - ROUNDING or high > 1 + ROUNDING:
+                yield (
+                    f"{key} of the first batch lies in [{low:.4g}, {high:.4g}], as by the mean and deviation of a data "
+                    f"set; pictures of {self.name} lie in [-1, 1], and so do those that generators draw and that files "
+                    "are scaled to: `Normalize(0.5, 0.5)` after `ToTensor()` gives these."
+                )
 
     def _wants(self, batch: Any) -> str:
         there = {*self.required, *(batch if isinstance(batch, Mapping) else ())}
@@ -109,9 +126,9 @@ def _mend_of_values(key: str, value: Tensor, within: tuple[float, float]) -> Ite
         return
     if within == PICTURES and low >= 0 and high > 2:
         yield f"scale {key} by `x.float() / 127.5 - 1`"
-    else:
-        how = "`Normalize(0.5, 0.5)` after `ToTensor()`, not by the mean and deviation of a data set"
-        yield f"bring {key} into [{within[0]:g}, {within[1]:g}]" + (f" by {how}" if within == PICTURES else "")
+    elif not (within == PICTURES and max(-low, high) <= STANDARDISED):  # which are told of: `doubts`
+        how = " by `Normalize(0.5, 0.5)` after `ToTensor()`" if within == PICTURES else ""
+        yield f"bring {key} into [{within[0]:g}, {within[1]:g}]{how}"
 
 
 def _mends_of_axes(key: str, value: Tensor, letters: list[str], known: dict[str, int]) -> Iterator[str]:

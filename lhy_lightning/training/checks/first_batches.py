@@ -99,6 +99,8 @@ class FirstBatches:
             if contract is not None:
                 dtype = trainer.precision_plugin.convert_input(torch.zeros(())).dtype
                 contract.check(batch, sizes=sizes_of(module), dtype=dtype)
+                for doubt in contract.doubts(batch) if stage == "train" else ():
+                    rank_zero_warn(doubt)
         if contract is None or stage == "train":
             return batch
         return self._numbered(trainer, batch, contract, stage, loader)
