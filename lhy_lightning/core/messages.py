@@ -1,7 +1,15 @@
 """Values in messages."""
 
+from collections.abc import Iterable
+
 
 def short(value: object, most: int = 60) -> str:
     """A value as Python writes it, which may be a whole paragraph, cut behind `most` characters."""
     written = repr(value)
     return written if len(written) <= most else f"{written[:most]} …"
+
+
+def listed(parts: Iterable[str]) -> str:
+    """`a, b and c`; nothing of nothing."""
+    *first, last = [*parts] or [""]
+    return f"{', '.join(first)} and {last}" if first else last

@@ -3,13 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from lhy_lightning.core.messages import listed
 from lhy_lightning.core.plain_values import as_tuple
 from lhy_lightning.training.hub import HubModule
-
-
-def listed(names: Sequence[str]) -> str:
-    """`a, b and c`."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 class BuiltModule(HubModule):

@@ -10,10 +10,7 @@ from safetensors.torch import save_model
 from lhy_lightning.core.checksums import check_tensors, tensor_checksums
 from lhy_lightning.core.plain_values import plain, tuples
 from lhy_lightning.core.trusted_classes import check_settings
-from lhy_lightning.training.checkpoints import (
-    class_path,
-    is_path_of,
-)
+from lhy_lightning.training.checkpoints import class_path, is_path_of
 from lhy_lightning.training.checks.checkpoint_fit import json_settings, load_safetensors
 from lhy_lightning.training.finite_losses import FiniteModule
 

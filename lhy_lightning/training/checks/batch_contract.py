@@ -1,6 +1,6 @@
 """A contract of batches: a TypedDict whose tensors have a `Spec`, and what to change of a batch that breaks it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isnan
 from typing import Any, Self, get_args, get_type_hints
@@ -8,6 +8,7 @@ from typing import Any, Self, get_args, get_type_hints
 import torch
 from torch import Tensor
 
+from lhy_lightning.core.messages import listed
 from lhy_lightning.core.tensor_spec import Spec, dtype_name
 
 CASTS = {torch.int64: "long", torch.float32: "float", torch.bool: "bool"}
@@ -71,26 +72,19 @@ class Contract:
         """What of a batch that may be trained on looks as if it were not meant."""
         for key, spec in self.specs.items():
             value = batch.get(key)
-            if spec is None or spec.within != PICTURES or not isinstance(value, Tensor) or not value.numel():
+            if spec is None or spec.within != PICTURES or not isinstance(value, Tensor):
                 continue
-            low, high = (end.item() for end in value.aminmax())
-            if low < -1 - ROUNDING or high > 1 + ROUNDING:
+            if (ends := ends_outside(value, PICTURES)) is not None:
                 yield (
-                    f"{key} of the first batch lies in [{low:.4g}, {high:.4g}], as by the mean and deviation of a data "
-                    f"set; pictures of {self.name} lie in [-1, 1], and so do those that generators draw and that files "
-                    "are scaled to: `Normalize(0.5, 0.5)` after `ToTensor()` gives these."
+                    f"{key} of the first batch lies in [{ends[0]:.4g}, {ends[1]:.4g}], as by the mean and deviation of "
+                    f"a data set; pictures of {self.name} lie in [-1, 1], and so do those that generators draw and "
+                    "that files are scaled to: `Normalize(0.5, 0.5)` after `ToTensor()` gives these."
                 )
 
     def _wants(self, batch: Any) -> str:
         there = {*self.required, *(batch if isinstance(batch, Mapping) else ())}
         named = [f"{key} {spec}" for key, spec in self.specs.items() if key in there and spec is not None]
         return f"{self.name} wants {listed(named) or ' or '.join(self.specs)}"
-
-
-def listed(parts: Iterator[str] | Sequence[str]) -> str:
-    """`a, b and c`."""
-    *first, last = [*parts] or [""]
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def described(value: Any, spec: Spec | None = None) -> str:
@@ -115,15 +109,25 @@ def mends_of(key: str, value: Any, spec: Spec, known: dict[str, int], dtype: tor
         yield f"scale {key} by `x.float() / 127.5 - 1`"
     elif value.dtype not in taken:
         yield f"make {key} {dtype_name(spec.dtypes[0])} by `{key}.{CASTS[spec.dtypes[0]]}()`"
-    elif spec.within is not None and value.numel():
+    elif spec.within is not None:
         yield from _mend_of_values(key, value, spec.within)
     yield from _mends_of_axes(key, value, spec.letters, known)
 
 
-def _mend_of_values(key: str, value: Tensor, within: tuple[float, float]) -> Iterator[str]:
-    low, high = (end.item() for end in value.aminmax())
+def ends_outside(value: Tensor, within: tuple[float, float]) -> tuple[float, float] | None:
+    """Least and greatest value where one lies outside of `within`; None where none does, or there is no number."""
+    if not value.numel():
+        return None
+    low, high = (float(end) for end in value.aminmax())
     if isnan(low) or (low >= within[0] - ROUNDING and high <= within[1] + ROUNDING):  # losses tell what is no number
+        return None
+    return low, high
+
+
+def _mend_of_values(key: str, value: Tensor, within: tuple[float, float]) -> Iterator[str]:
+    if (ends := ends_outside(value, within)) is None:
         return
+    low, high = ends
     if within == PICTURES and low >= 0 and high > 2:
         yield f"scale {key} by `x.float() / 127.5 - 1`"
     elif not (within == PICTURES and max(-low, high) <= STANDARDISED):  # which are told of: `doubts`

@@ -14,7 +14,8 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
-from lhy_lightning.training.checks.batch_contract import Contract, listed
+from lhy_lightning.core.messages import listed
+from lhy_lightning.training.checks.batch_contract import Contract
 from lhy_lightning.training.checks.data_fit import check_batch
 
 STEPS = {"train": "training_step", "val": "validation_step", "test": "test_step", "predict": "predict_step"}
@@ -89,9 +90,12 @@ class FirstBatches:
         contracts = self._contracts[stage]
         if contracts and not isinstance(batch, Mapping):
             batch = self._named(batch, contracts[0])
+        first = (stage, loader) not in self._seen
+        if stage == "train" and not first:
+            return batch
         contract = closest(contracts, batch) if contracts else None
 
-        if (stage, loader) not in self._seen:
+        if first:
             self._seen.add((stage, loader))
             if stage == "train":
                 check_batch(module, batch)
