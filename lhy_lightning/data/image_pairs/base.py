@@ -4,22 +4,46 @@ from __future__ import annotations
 
 from typing import Any
 
+from lhy_lightning.core.signatures import settings_of
 from lhy_lightning.data.augmentation.augmentation import Augmentation
-from lhy_lightning.data.images.base import DividedImages
+from lhy_lightning.data.images.arguments import check_fractions, kept_and_cut
+from lhy_lightning.data.images.base import PictureArguments, PictureDataModule
+from lhy_lightning.data.images.image_splits import Division
 
 
-class TwoSidedImages(DividedImages):
+class TwoSidedArguments(PictureArguments, total=False):
+    """Arguments of `TwoSidedImages`, for the `**arguments` of those built on it."""
+
+    load_size: int | tuple[int, int] | None
+    test_fraction: float
+
+
+class TwoSidedImages(PictureDataModule):
     """Base of those that translate images of one side to the other.
 
     Args:
         batch_size: training rows a step and process, of each side.
+        load_size: keep pictures this much larger than `image_size`: training crops at random, evaluation the centre.
+        test_fraction: share of the training rows for a test split where a source has none; 0 for none.
         arguments: as the base that is next among those of the data module.
     """
 
     order_settings: tuple[str, ...] = ("batch_size", "steps_per_epoch")
 
-    def __init__(self, *, batch_size: int = 16, **arguments: Any) -> None:
+    def __init__(
+        self,
+        *,
+        batch_size: int = 16,
+        load_size: int | tuple[int, int] | None = None,
+        test_fraction: float = 0.1,
+        **arguments: Any,
+    ) -> None:
         super().__init__(batch_size=batch_size, **arguments)
+        check_fractions(self._given.val_fraction, test_fraction)
+        kept_and_cut(load_size, arguments.get("image_size"))
+
+    def _division(self) -> Division:
+        return settings_of(Division, self._given)
 
     def _random_changes(self, size: tuple[int, int]) -> Augmentation:
         flips = self._given.horizontal_flip, self._given.vertical_flip

@@ -16,12 +16,11 @@ from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.augmentation.edges import INPUT_TRANSFORMS
 from lhy_lightning.data.augmentation.transforms import centre_crop, scale_to_contract
 from lhy_lightning.data.base import ResumableLoader
-from lhy_lightning.data.image_pairs.base import TwoSidedImages
+from lhy_lightning.data.image_pairs.base import TwoSidedArguments, TwoSidedImages
 from lhy_lightning.data.image_pairs.pair_datasets import PairPictures
 from lhy_lightning.data.image_pairs.pair_readers import PairedPool, cut_in_halves, looks_single, matched
 from lhy_lightning.data.image_pairs.two_sides import Side, find_sides
 from lhy_lightning.data.images.arguments import kept_and_cut
-from lhy_lightning.data.images.base import DividedArguments
 from lhy_lightning.data.images.image_report import describe_splits, tell_of_sources
 from lhy_lightning.data.images.image_sets import ImageSets, common_range
 from lhy_lightning.data.images.image_splits import Split
@@ -50,7 +49,7 @@ class PairedImageDataModule(TwoSidedImages):
         input_transform: compute the input from the picture: its "edges", or a "grey" version.
         input_channels: 1 (grey) or 3 (colour); as in the source if not given.
         target_channels: the same of the targets.
-        arguments: as `PictureDataModule` and `DividedImages`; flips are the same draw for both pictures of a pair.
+        arguments: as `PictureDataModule` and `TwoSidedImages`; flips are the same draw for both pictures of a pair.
 
     Attributes:
         image_size: (height, width), after `setup`.
@@ -76,7 +75,7 @@ class PairedImageDataModule(TwoSidedImages):
         input_transform: Literal["edges", "grey"] | None = None,
         input_channels: Literal[1, 3] | None = None,
         target_channels: Literal[1, 3] | None = None,
-        **arguments: Unpack[DividedArguments],
+        **arguments: Unpack[TwoSidedArguments],
     ) -> None:
         super().__init__(**arguments)
         if input_transform is not None and input_source is not None:

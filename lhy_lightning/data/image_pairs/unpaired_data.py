@@ -11,11 +11,11 @@ from torch.utils.data import DataLoader
 from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.augmentation.transforms import centre_crop, scale_to_contract
 from lhy_lightning.data.base import ResumableLoader
-from lhy_lightning.data.image_pairs.base import TwoSidedImages
+from lhy_lightning.data.image_pairs.base import TwoSidedArguments, TwoSidedImages
 from lhy_lightning.data.image_pairs.pair_datasets import SIDES, EvalUnpairedPictures, UnpairedBatches, UnpairedPictures
 from lhy_lightning.data.image_pairs.two_sides import Side, find_sides
 from lhy_lightning.data.images.arguments import kept_and_cut
-from lhy_lightning.data.images.base import DividedArguments, LabelledArguments, LabelledImages
+from lhy_lightning.data.images.base import LabelledArguments, LabelledImages
 from lhy_lightning.data.images.image_report import describe_splits, tell_of_sources
 from lhy_lightning.data.images.image_sets import ImageSets, common_range
 from lhy_lightning.data.images.image_splits import Split
@@ -30,7 +30,7 @@ UNEVEN = 10  # times larger: the smaller domain is seen so often that it is lear
 SplitName = Literal["train", "val", "test", "predict"]
 
 
-class UnpairedArguments(DividedArguments, LabelledArguments, total=False):
+class UnpairedArguments(TwoSidedArguments, LabelledArguments, total=False):
     """What `UnpairedImageDataModule` hands on to its bases."""
 
 
@@ -44,7 +44,7 @@ class UnpairedImageDataModule(TwoSidedImages, LabelledImages):
         source_a: domain A, anything that `ImageDataModule` takes; with `source_b` in place of `source`. In prediction
             one of both will do.
         source_b: domain B.
-        arguments: as `PictureDataModule`, `DividedImages` and `LabelledImages`. Nothing trains on labels, evaluation
+        arguments: as `PictureDataModule`, `TwoSidedImages` and `LabelledImages`. Nothing trains on labels, evaluation
             batches carry them; both domains have 3 channels where not given and either is in colour; flips are drawn
             for each picture of each domain.
 

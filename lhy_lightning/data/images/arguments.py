@@ -1,10 +1,40 @@
-"""What the data modules of images do with their arguments: checks, and sizes that belong together."""
+"""The arguments of `ImageDataModule`, and what the data modules of images do with theirs: checks, sizes together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from lhy_lightning.core.sizes import height_and_width
+from lhy_lightning.data.images.augmented import MovedArguments
+
+
+class ImageArguments(MovedArguments, total=False):
+    """Arguments of `ImageDataModule` behind its source, for the `**arguments` of those built on it."""
+
+    val_source: str | None
+    test_source: str | None
+    folds: int | None
+    fold: int | None
+    class_balanced: bool
+    class_names: list[str] | None
+    num_classes: int | None
+    load_size: int | tuple[int, int] | None
+    test_fraction: float
+    unlabelled_source: str | list[str] | None
+    labelled_per_class: int | None
+    unlabelled_per_batch: int
+    unlabelled: Literal["weak_strong", "pseudo"]
+    strong_magnitude: float
+    crop_scale: float
+    shear: float
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+    erasing: float
+    mixup: float
+    cutmix: float
 
 
 def check_fractions(val: float, test: float, *, of: str = "") -> None:

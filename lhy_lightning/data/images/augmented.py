@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, SHARE, Range, ranges
 from lhy_lightning.core.signatures import Unpack, settings_of
@@ -13,6 +15,7 @@ from lhy_lightning.data.augmentation.transforms import Fill
 from lhy_lightning.data.images.base import LabelledArguments, LabelledImages
 from lhy_lightning.data.images.image_datasets import PlainPictures
 from lhy_lightning.data.images.image_splits import Split
+from lhy_lightning.data.images.unlabelled import PseudoLabels
 
 
 class MovedArguments(LabelledArguments, total=False):
@@ -85,7 +88,7 @@ class MovedImages(LabelledImages):
 
 @dataclass(frozen=True)
 class WeakChanges:
-    """What the weak view of an unlabelled image has too: as the arguments of `AugmentedImages` of the same names."""
+    """What the weak view of an unlabelled image has too: as the arguments of `ImageDataModule` of the same names."""
 
     horizontal_flip: float
     vertical_flip: float
@@ -97,7 +100,7 @@ class WeakChanges:
 
 @dataclass(frozen=True)
 class LabelledChanges(WeakChanges):
-    """What a labelled image has: as the arguments of `AugmentedImages` of the same names."""
+    """What a labelled image has: as the arguments of `ImageDataModule` of the same names."""
 
     rotation: float
     scale: float
@@ -111,59 +114,36 @@ class LabelledChanges(WeakChanges):
     cutmix: float
 
 
-class AugmentedArguments(MovedArguments, total=False):
-    """Arguments of `AugmentedImages`, for the `**arguments` of those built on it."""
-
-    crop_scale: float
-    shear: float
-    brightness: float
-    contrast: float
-    saturation: float
-    hue: float
-    erasing: float
-    mixup: float
-    cutmix: float
-
-
-class AugmentedImages(MovedImages):
-    """Base of those whose images get every random change that `Augmentation` knows.
+class TrainingChanges:
+    """What becomes of a training batch of bytes: its images, then the views of its unlabelled ones.
 
     Args:
-        crop_scale: smallest share of the area in a random resized crop; 0 for none.
-        shear: largest shear angle in degrees.
-        brightness: factors from 1 - brightness to 1 + brightness.
-        contrast: the same for contrast.
-        saturation: the same for saturation.
-        hue: largest turn of the colour circle, as a share of a full turn.
-        erasing: probability of filling a random rectangle.
-        mixup: alpha of mixup's Beta distribution; 0 for none.
-        cutmix: alpha of cutmix's Beta distribution; 0 for none.
-        arguments: as `MovedImages`.
+        given: the arguments of `ImageDataModule`.
+        size: (height, width) of the images.
     """
 
-    argument_ranges = ranges(
-        crop_scale=SHARE, shear=Range(at_least=0, at_most=80), brightness=SHARE, contrast=SHARE, saturation=SHARE,
-        hue=Range(at_least=0, at_most=0.5), erasing=SHARE, mixup=NOT_NEGATIVE, cutmix=NOT_NEGATIVE,
-    )  # fmt: skip
+    def __init__(self, given: Any, size: tuple[int, int]) -> None:
+        weak = asdict(settings_of(WeakChanges, given))
+        self.labelled = Augmentation(size, **asdict(settings_of(LabelledChanges, given)))
+        self.weak, self.strong = Augmentation(size, **weak), Augmentation(size, **weak, strong=given.strong_magnitude)
+        self.both_views = given.unlabelled == "weak_strong"
 
-    def __init__(
-        self,
-        *,
-        crop_scale: float = 0.0,
-        shear: float = 0.0,
-        brightness: float = 0.0,
-        contrast: float = 0.0,
-        saturation: float = 0.0,
-        hue: float = 0.0,
-        erasing: float = 0.0,
-        mixup: float = 0.0,
-        cutmix: float = 0.0,
-        **arguments: Unpack[MovedArguments],
-    ) -> None:
-        super().__init__(**arguments)
+    def __call__(self, batch: dict[str, Tensor], pseudo_labels: PseudoLabels | None) -> dict[str, Tensor]:
+        """Returns the batch with all images in [-1, 1].
 
-    def _changes(self, size: tuple[int, int]) -> Augmentation:
-        return Augmentation(size, **asdict(settings_of(LabelledChanges, self._given)))
-
-    def _weak_changes(self, size: tuple[int, int], strong: float = 0.0) -> Augmentation:
-        return Augmentation(size, **asdict(settings_of(WeakChanges, self._given)), strong=strong)
+        Args:
+            batch: of `TrainPictures`, on any device.
+            pseudo_labels: of the unlabelled rows, where those that have one are trained on.
+        """
+        out = {**batch, "image": self.labelled(batch["image"])}
+        others = out.pop("unlabelled_image", None)
+        if others is not None and self.both_views:
+            out["weak_image"], out["strong_image"] = self.weak(others), self.strong(others)
+        elif others is not None and pseudo_labels is not None:
+            out["pseudo_image"] = self.labelled(others)
+            out["pseudo_label"] = pseudo_labels.of(out.pop("unlabelled_index"))
+        if "label" in out:
+            mixed = self.labelled.mix(out["image"], out["label"])
+            if mixed is not None:
+                out["image"], out["mixed_label"], out["mix"] = mixed
+        return out

@@ -8,11 +8,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lhy_lightning.core.argument_ranges import GREY_OR_COLOUR, Range, any_number, ranges
-from lhy_lightning.core.signatures import settings_of
 from lhy_lightning.core.sizes import height_and_width
 from lhy_lightning.data.base import CourseDataModule
-from lhy_lightning.data.images.arguments import check_fractions, kept_and_cut
-from lhy_lightning.data.images.image_splits import Division
 from lhy_lightning.data.images.reading.bit_depth import check_value_range
 from lhy_lightning.data.images.reading.readers import Resize
 
@@ -169,30 +166,3 @@ class LabelledImages(PictureDataModule):
         self, *, label_column: str | None = None, channels: Literal[1, 3] | None = None, **arguments: Any
     ) -> None:
         super().__init__(**arguments)
-
-
-class DividedArguments(PictureArguments, total=False):
-    """Arguments of `DividedImages`, for the `**arguments` of those built on it."""
-
-    load_size: int | tuple[int, int] | None
-    test_fraction: float
-
-
-class DividedImages(PictureDataModule):
-    """Base of those whose sources are all divided and cut in the same way.
-
-    Args:
-        load_size: keep pictures this much larger than `image_size`: training crops at random, evaluation the centre.
-        test_fraction: share of the training rows for a test split where a source has none; 0 for none.
-        arguments: as the base that is next among those of the data module.
-    """
-
-    def __init__(
-        self, *, load_size: int | tuple[int, int] | None = None, test_fraction: float = 0.1, **arguments: Any
-    ) -> None:
-        super().__init__(**arguments)
-        check_fractions(self._given.val_fraction, test_fraction)
-        kept_and_cut(load_size, arguments.get("image_size"))
-
-    def _division(self) -> Division:
-        return settings_of(Division, self._given)

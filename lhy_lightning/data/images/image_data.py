@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, Range, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, SHARE, Range, ranges
+from lhy_lightning.core.signatures import Unpack, settings_of
 from lhy_lightning.data.augmentation.transforms import centre_crop, scale_to_contract
 from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.controls import Control, most_frequent_class
-from lhy_lightning.data.images.arguments import check_crop, kept_and_cut
-from lhy_lightning.data.images.base import DividedArguments, DividedImages
+from lhy_lightning.data.images.arguments import check_crop, check_fractions, kept_and_cut
+from lhy_lightning.data.images.augmented import MovedArguments, MovedImages, TrainingChanges
 from lhy_lightning.data.images.image_datasets import EvalPictures, TrainPictures
 from lhy_lightning.data.images.image_report import (
     describe_splits,
@@ -22,32 +24,16 @@ from lhy_lightning.data.images.image_report import (
     tell_of_unlabelled,
 )
 from lhy_lightning.data.images.image_sets import ImageSets
-from lhy_lightning.data.images.image_splits import Split
+from lhy_lightning.data.images.image_splits import Division, Split
 from lhy_lightning.data.images.missing_labels import missing_labels
 from lhy_lightning.data.images.stages import roles_of_stage, splits_of_stage
 from lhy_lightning.data.images.store_pool import Pool
-from lhy_lightning.data.images.unlabelled import UnlabelledArguments, UnlabelledImages
+from lhy_lightning.data.images.unlabelled import PseudoLabels, batches_of_both
 from lhy_lightning.data.samplers import TrainBatches
 from lhy_lightning.data.sources.folders import Role
 
 
-class SharedArguments(DividedArguments, UnlabelledArguments, total=False):
-    """What `ImageDataModule` hands on to its bases."""
-
-
-class ImageArguments(SharedArguments, total=False):
-    """Arguments of `ImageDataModule` behind its source, for the `**arguments` of those built on it."""
-
-    val_source: str | None
-    test_source: str | None
-    folds: int | None
-    fold: int | None
-    class_balanced: bool
-    class_names: list[str] | None
-    num_classes: int | None
-
-
-class ImageDataModule(DividedImages, UnlabelledImages):
+class ImageDataModule(MovedImages):
     """Pictures from folders, tables, arrays, the hub or an embedded set.
 
     Args:
@@ -60,8 +46,24 @@ class ImageDataModule(DividedImages, UnlabelledImages):
         class_balanced: draw training rows such that every class comes equally often.
         class_names: names of the classes in the order of their numbers; from the source if not given.
         num_classes: number of classes, where the labels alone would not tell.
-        arguments: what bases take: reading, splits and loaders (`PictureDataModule`, `LabelledImages`,
-            `DividedImages`), random changes (`MovedImages`, `AugmentedImages`), unlabelled rows (`UnlabelledImages`).
+        load_size: keep pictures this much larger than `image_size`: training crops at random, evaluation the centre.
+        test_fraction: share of the training rows for a test split where a source has none; 0 for none.
+        unlabelled_source: unlabelled pictures from elsewhere, one place or several.
+        labelled_per_class: keep only so many labelled training rows a class; the others become unlabelled.
+        unlabelled_per_batch: unlabelled rows a training step and process; 0 for none.
+        unlabelled: what comes of them: "weak_strong", two views of each (FixMatch), or "pseudo", those that have a
+            pseudo-label. The weak view has flips, crops and translation of the labelled rows.
+        strong_magnitude: strength of the strong view in (0, 1]; 1 is RandAugment's own.
+        crop_scale: smallest share of the area in a random resized crop; 0 for none.
+        shear: largest shear angle in degrees.
+        brightness: factors from 1 - brightness to 1 + brightness.
+        contrast: the same for contrast.
+        saturation: the same for saturation.
+        hue: largest turn of the colour circle, as a share of a full turn.
+        erasing: probability of filling a random rectangle.
+        mixup: alpha of mixup's Beta distribution; 0 for none.
+        cutmix: alpha of cutmix's Beta distribution; 0 for none.
+        arguments: as `MovedImages`, `LabelledImages` and `PictureDataModule`: moves, labels, reading and loaders.
 
     Attributes:
         num_classes, class_names: after `setup`; 0 and none without labels.
@@ -78,16 +80,17 @@ class ImageDataModule(DividedImages, UnlabelledImages):
         "test_fraction", "split_seed", "folds", "fold", "labelled_per_class", "class_names", "num_classes",
     )  # fmt: skip
     order_settings: tuple[str, ...] = (
-        "batch_size",
-        "class_balanced",
-        "steps_per_epoch",
-        "unlabelled_per_batch",
-        "unlabelled",
-    )
+        "batch_size", "class_balanced", "steps_per_epoch", "unlabelled_per_batch", "unlabelled",
+    )  # fmt: skip
 
     argument_ranges = ranges(
-        folds=Range(at_least=2, said="cross-validation needs at least 2"), fold=NOT_NEGATIVE, num_classes=COUNT
-    )
+        folds=Range(at_least=2, said="cross-validation needs at least 2"), fold=NOT_NEGATIVE, num_classes=COUNT,
+        labelled_per_class=COUNT, unlabelled_per_batch=NOT_NEGATIVE, strong_magnitude=Range(above=0, at_most=1),
+        crop_scale=SHARE, shear=Range(at_least=0, at_most=80), brightness=SHARE, contrast=SHARE, saturation=SHARE,
+        hue=Range(at_least=0, at_most=0.5), erasing=SHARE, mixup=NOT_NEGATIVE, cutmix=NOT_NEGATIVE,
+    )  # fmt: skip
+
+    _pseudo_labels: PseudoLabels | None = None  # made when the unlabelled split is
 
     def __init__(
         self,
@@ -100,13 +103,31 @@ class ImageDataModule(DividedImages, UnlabelledImages):
         class_balanced: bool = False,
         class_names: list[str] | None = None,
         num_classes: int | None = None,
-        **arguments: Unpack[SharedArguments],
+        load_size: int | tuple[int, int] | None = None,
+        test_fraction: float = 0.1,
+        unlabelled_source: str | list[str] | None = None,
+        labelled_per_class: int | None = None,
+        unlabelled_per_batch: int = 0,
+        unlabelled: Literal["weak_strong", "pseudo"] = "weak_strong",
+        strong_magnitude: float = 1.0,
+        crop_scale: float = 0.0,
+        shear: float = 0.0,
+        brightness: float = 0.0,
+        contrast: float = 0.0,
+        saturation: float = 0.0,
+        hue: float = 0.0,
+        erasing: float = 0.0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        **arguments: Unpack[MovedArguments],
     ) -> None:
         if fold is not None and folds is None:
             raise ValueError(f"fold={fold} needs folds, the number of them.")
         if fold is not None and folds is not None and fold >= folds:
             raise ValueError(f"fold={fold} is out of range: folds={folds} has 0 to {folds - 1}.")
         super().__init__(**arguments)
+        check_fractions(self._given.val_fraction, test_fraction)
+        kept_and_cut(load_size, arguments.get("image_size"))
         self._sets: dict[tuple[str, ...], ImageSets] = {}
 
     # --- setup -----------------------------------------------------------------------------------------------------
@@ -134,10 +155,12 @@ class ImageDataModule(DividedImages, UnlabelledImages):
                 f"labelled_per_class={given.labelled_per_class} counts labelled pictures. "
                 + missing_labels(str(given.source), given.label_column)
             )
-        found = self.choose(splits_of_stage(sets, roles, pool, stage, self._division(), self._report, labels))
+        how = settings_of(Division, given)
+        found = self.choose(splits_of_stage(sets, roles, pool, stage, how, self._report, labels))
         self._splits.update(found)
-        if "unlabelled" in found:
-            self._begin_pseudo_labels(len(found["unlabelled"]))
+        pseudo = given.unlabelled_per_batch and given.unlabelled == "pseudo"
+        if "unlabelled" in found and pseudo and self._pseudo_labels is None:
+            self._pseudo_labels = PseudoLabels(len(found["unlabelled"]))
         self._stages.add(stage)
         self.has_test = "test" in sets.roles or given.test_fraction > 0
         self.test_labelled = sets.labelled("test" if "test" in sets.roles else "train")
@@ -185,7 +208,7 @@ class ImageDataModule(DividedImages, UnlabelledImages):
         size, channels = sets.shape(roles, kept, given.channels)
         self.image_size, self.channels = cut or size, channels
         check_crop(given.crop, self.image_size)
-        self._prepare_changes(self.image_size)
+        self._changes = TrainingChanges(given, self.image_size)
         return sets.read(roles, size, channels, given.resize, given.cache_limit_gb)
 
     # --- what others ask -------------------------------------------------------------------------------------------
@@ -204,6 +227,29 @@ class ImageDataModule(DividedImages, UnlabelledImages):
     def class_counts(self) -> tuple[int, ...]:
         return self._counts("train")
 
+    @property
+    def unlabelled_truth(self) -> Tensor:
+        return torch.from_numpy(self._split("unlabelled").truth)
+
+    def set_pseudo_labels(self, index: Tensor, label: Tensor) -> None:
+        """Replaces all pseudo-labels, from the next epoch on; an epoch under way keeps those that it began with.
+
+        Args:
+            index: (M,) rows of the unlabelled split. On several processes all must be given the same.
+            label: (M,) int64.
+        """
+        assert self._pseudo_labels is not None, "call setup first"
+        self._pseudo_labels.replace(index, label)
+
+    def state_dict(self) -> dict[str, Any]:
+        labels = {} if self._pseudo_labels is None else self._pseudo_labels.state_dict()
+        return {**super().state_dict(), **labels}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        if self._pseudo_labels is not None and "pseudo_labels" in state_dict:
+            self._pseudo_labels.load_state_dict(state_dict)
+
     # --- loaders ---------------------------------------------------------------------------------------------------
 
     def train_dataloader(self) -> ResumableLoader:
@@ -215,10 +261,17 @@ class ImageDataModule(DividedImages, UnlabelledImages):
             weights = (1 / torch.bincount(labels).double())[labels]
         dataset = TrainPictures(split.pool, split.rows, labels, others.rows)
         if given.unlabelled_per_batch:
-            sampler: TrainBatches = self._batches_of_both(len(split), weights)
+            sampler: TrainBatches = batches_of_both(
+                len(split), len(others), given, weights=weights, pseudo_labels=self._pseudo_labels
+            )
         else:
             sampler = TrainBatches(len(split), given.batch_size, weights=weights, steps=given.steps_per_epoch)
         return self.train_loader(dataset, sampler, num_workers=given.num_workers)
+
+    def unlabelled_loader(self) -> DataLoader:
+        """All unlabelled rows once over the ranks, `image` in [-1, 1] without augmentation, and `index`; no label."""
+        split = self._split("unlabelled")
+        return self._once(EvalPictures(split.pool, split.rows, None, self.image_size))
 
     def _rows_once(self, name: str) -> DataLoader:
         split = self._split(name)
@@ -228,5 +281,5 @@ class ImageDataModule(DividedImages, UnlabelledImages):
 
     def prepare_batch(self, batch: dict[str, Tensor], *, training: bool) -> dict[str, Tensor]:
         if training:
-            return self._change_at_random(batch)
+            return self._changes(batch, self._pseudo_labels)
         return {**batch, "image": scale_to_contract(centre_crop(batch["image"], self.image_size))}

@@ -1,142 +1,125 @@
-"""Unlabelled rows beside the labelled ones of a training batch: two views of each, or pseudo-labels."""
+"""Unlabelled rows beside the labelled ones of a training batch: which of them it has, and their pseudo-labels."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, Range, ranges
-from lhy_lightning.core.signatures import Unpack
-from lhy_lightning.data.images.augmented import AugmentedArguments, AugmentedImages
-from lhy_lightning.data.images.image_datasets import EvalPictures, PairedBatches, PseudoLabels
+from lhy_lightning.data.samplers import TrainBatches, endless_rows, rank_and_world
+from lhy_lightning.data.splits import UNLABELLED
 
 
-class UnlabelledArguments(AugmentedArguments, total=False):
-    """Arguments of `UnlabelledImages`, for the `**arguments` of those built on it."""
-
-    unlabelled_source: str | list[str] | None
-    labelled_per_class: int | None
-    unlabelled_per_batch: int
-    unlabelled: Literal["weak_strong", "pseudo"]
-    strong_magnitude: float
-
-
-class UnlabelledImages(AugmentedImages):
-    """Base of those that may train on unlabelled rows too.
+class PairedBatches(TrainBatches):
+    """Pairs (labelled rows, unlabelled rows): the unlabelled ones in an endless order of their own.
 
     Args:
-        unlabelled_source: unlabelled pictures from elsewhere, one place or several.
-        labelled_per_class: keep only so many labelled training rows a class; the others become unlabelled.
-        unlabelled_per_batch: unlabelled rows a training step and process; 0 for none.
-        unlabelled: what comes of them: "weak_strong", two views of each (FixMatch), or "pseudo", those that have a
-            pseudo-label. The weak view has flips, crops and translation of the labelled rows.
-        strong_magnitude: strength of the strong view in (0, 1]; 1 is RandAugment's own.
-        arguments: as `AugmentedImages`.
-
-    Attributes:
-        unlabelled_truth: (rows,) int64 labels of the unlabelled rows where known, else -1: for reports only.
+        rows: number of labelled rows.
+        batch_size: labelled rows a batch and process.
+        unlabelled_per_batch: unlabelled rows a batch and process.
+        available: tells, given the epoch, which unlabelled rows may be drawn in it: (M,) row numbers; without any,
+            the second list is empty.
+        **options: as in `TrainBatches`.
     """
-
-    argument_ranges = ranges(
-        labelled_per_class=COUNT, unlabelled_per_batch=NOT_NEGATIVE, strong_magnitude=Range(above=0, at_most=1)
-    )
-
-    _pseudo_labels: PseudoLabels | None = None  # made when the unlabelled split is
 
     def __init__(
         self,
+        rows: int,
+        batch_size: int,
         *,
-        unlabelled_source: str | list[str] | None = None,
-        labelled_per_class: int | None = None,
-        unlabelled_per_batch: int = 0,
-        unlabelled: Literal["weak_strong", "pseudo"] = "weak_strong",
-        strong_magnitude: float = 1.0,
-        **arguments: Unpack[AugmentedArguments],
+        unlabelled_per_batch: int,
+        available: Callable[[int], np.ndarray],
+        **options: Any,
     ) -> None:
-        super().__init__(**arguments)
+        super().__init__(rows, batch_size, **options)
+        self.unlabelled_per_batch, self.available = unlabelled_per_batch, available
 
-    @property
-    def unlabelled_truth(self) -> Tensor:
-        return torch.from_numpy(self._split("unlabelled").truth)
+    def epoch_batches(self, epoch: int) -> list[Any]:
+        labelled, available = super().epoch_batches(epoch), self.available(epoch)
+        if not len(available):
+            return [(rows, []) for rows in labelled]
+        rank, world = rank_and_world()
+        together = self.unlabelled_per_batch * world
+        needed = together * len(labelled)
+        order = available[endless_rows(len(available), first=epoch * needed, count=needed, stream=2)]
+        return [
+            (rows, order[number * together : (number + 1) * together][rank::world].tolist())
+            for number, rows in enumerate(labelled)
+        ]
 
-    def unlabelled_loader(self) -> DataLoader:
-        """All unlabelled rows once over the ranks, `image` in [-1, 1] without augmentation, and `index`; no label."""
-        split = self._split("unlabelled")
-        return self._once(EvalPictures(split.pool, split.rows, None, self.image_size))
 
-    def set_pseudo_labels(self, index: Tensor, label: Tensor) -> None:
-        """Replaces all pseudo-labels, from the next epoch on; an epoch under way keeps those that it began with.
+class PseudoLabels:
+    """Labels that a model gave to unlabelled rows. An epoch keeps those that it began with, also when resumed.
 
-        Args:
-            index: (M,) rows of the unlabelled split. On several processes all must be given the same.
-            label: (M,) int64.
-        """
-        assert self._pseudo_labels is not None, "call setup first"
-        self._pseudo_labels.replace(index, label)
+    Args:
+        rows: number of unlabelled rows.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.latest = torch.full((rows,), UNLABELLED)
+        self.in_use, self.epoch = self.latest, -1
+
+    def replace(self, index: Tensor, label: Tensor) -> None:
+        """From the next epoch on, rows `index` (M,) have `label` (M,), and no others have one."""
+        labels = torch.full((self.rows,), UNLABELLED)
+        labels[index.cpu()] = label.cpu()
+        self.latest = labels
+
+    def rows_of(self, epoch: int) -> np.ndarray:
+        """Rows with a label in an epoch that begins or goes on: (M,) int64."""
+        if epoch != self.epoch:  # otherwise it was begun before, and is resumed
+            self.in_use, self.epoch = self.latest, epoch
+        return np.flatnonzero(self.in_use.cpu().numpy() >= 0)
+
+    def of(self, index: Tensor) -> Tensor:
+        """(M,) int64, on the device of `index`."""
+        self.in_use = self.in_use.to(index.device)
+        return self.in_use[index]
 
     def state_dict(self) -> dict[str, Any]:
-        labels = {} if self._pseudo_labels is None else self._pseudo_labels.state_dict()
-        return {**super().state_dict(), **labels}
+        return {"pseudo_labels": self.latest, "pseudo_labels_in_use": self.in_use.cpu(), "pseudo_epoch": self.epoch}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        if self._pseudo_labels is not None and "pseudo_labels" in state_dict:
-            self._pseudo_labels.load_state_dict(state_dict)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        latest = state["pseudo_labels"]
+        if len(latest) != self.rows:
+            raise ValueError(f"the checkpoint has pseudo-labels for {len(latest)} rows, not for {self.rows}.")
+        self.latest, self.in_use, self.epoch = latest, state["pseudo_labels_in_use"], state["pseudo_epoch"]
 
-    # --- for the data module ---------------------------------------------------------------------------------------
 
-    def _begin_pseudo_labels(self, rows: int) -> None:
-        """Once the unlabelled split is there: none of its rows has a pseudo-label yet."""
-        given = self._given
-        if given.unlabelled_per_batch and given.unlabelled == "pseudo" and self._pseudo_labels is None:
-            self._pseudo_labels = PseudoLabels(rows)
+def batches_of_both(
+    rows: int, unlabelled: int, given: Any, *, weights: Tensor | None, pseudo_labels: PseudoLabels | None
+) -> PairedBatches:
+    """Labelled and unlabelled rows of each batch.
 
-    def _batches_of_both(self, rows: int, weights: Tensor | None) -> PairedBatches:
-        """Labelled and unlabelled rows of each batch.
+    Args:
+        rows: number of labelled rows.
+        unlabelled: number of unlabelled ones.
+        given: the arguments of `ImageDataModule`.
+        weights: (rows,) how often each labelled row is drawn, or None for all alike.
+        pseudo_labels: only rows that have one are drawn; None draws all.
 
-        Raises:
-            ValueError: there are no unlabelled ones.
-        """
-        given = self._given
-        if not len(self._split("unlabelled")):
-            raise ValueError(
-                "unlabelled_per_batch is set, but there are no unlabelled pictures: set "
-                "--data.unlabelled_source or --data.labelled_per_class."
-            )
-        return PairedBatches(
-            rows,
-            given.batch_size,
-            weights=weights,
-            steps=given.steps_per_epoch,
-            unlabelled_per_batch=given.unlabelled_per_batch,
-            available=self._rows_to_draw,
+    Raises:
+        ValueError: there are no unlabelled ones.
+    """
+    if not unlabelled:
+        raise ValueError(
+            "unlabelled_per_batch is set, but there are no unlabelled pictures: set "
+            "--data.unlabelled_source or --data.labelled_per_class."
         )
+    return PairedBatches(
+        rows,
+        given.batch_size,
+        weights=weights,
+        steps=given.steps_per_epoch,
+        unlabelled_per_batch=given.unlabelled_per_batch,
+        available=partial(_all_rows, unlabelled) if pseudo_labels is None else pseudo_labels.rows_of,
+    )
 
-    def _rows_to_draw(self, epoch: int) -> np.ndarray:
-        if self._given.unlabelled == "weak_strong" or self._pseudo_labels is None:
-            return np.arange(len(self._split("unlabelled")))
-        return self._pseudo_labels.rows_of(epoch)
 
-    def _change_at_random(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """A training batch of bytes: its images, then the views of its unlabelled ones."""
-        out = {**batch, "image": self._augmentation(batch["image"])}
-        others = out.pop("unlabelled_image", None)
-        if others is not None and self._given.unlabelled == "weak_strong":
-            out["weak_image"], out["strong_image"] = self._weak(others), self._strong(others)
-        elif others is not None and self._pseudo_labels is not None:
-            out["pseudo_image"] = self._augmentation(others)
-            out["pseudo_label"] = self._pseudo_labels.of(out.pop("unlabelled_index"))
-        if "label" in out:
-            mixed = self._augmentation.mix(out["image"], out["label"])
-            if mixed is not None:
-                out["image"], out["mixed_label"], out["mix"] = mixed
-        return out
-
-    def _prepare_changes(self, size: tuple[int, int]) -> None:
-        """Once the size of the images is known: the changes of labelled images and of both views."""
-        self._augmentation, self._weak = self._changes(size), self._weak_changes(size)
-        self._strong = self._weak_changes(size, strong=self._given.strong_magnitude)
+def _all_rows(count: int, epoch: int) -> np.ndarray:
+    return np.arange(count)

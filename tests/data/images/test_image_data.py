@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lhy_lightning import ImageDataModule
 from lhy_lightning.data import samplers
-from lhy_lightning.data.images import image_datasets as picture_batches
+from lhy_lightning.data.images import unlabelled as picture_batches
 from lhy_lightning.data.images.reading.readers import FilePictures
 from tests.shared_data import SHARED
 
