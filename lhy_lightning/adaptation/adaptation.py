@@ -1,4 +1,4 @@
-"""What all modules of this topic share: one optimizer's numbers, the class loss, target terms."""
+"""What all modules of this topic share: class loss and target terms, and an evaluation that needs no target label."""
 
 from __future__ import annotations
 
@@ -7,20 +7,33 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from lightning.pytorch import Callback
+from torch import Tensor, nn
 
-from lhy_lightning.adaptation.domain_evaluation import DomainEvaluation, EvaluationArguments
+from lhy_lightning.adaptation.domain_networks import DomainNetworks, NetworkArguments
+from lhy_lightning.adaptation.domain_pictures import DomainPictures, Projection
 from lhy_lightning.adaptation.losses.class_confusion import class_confusion
 from lhy_lightning.adaptation.losses.entropy import conditional_entropy, label_balance, pseudo_label_loss
-from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, SHARE, SHARE_OF_STEPS, ranges
+from lhy_lightning.adaptation.selection.evaluated_rows import EvaluatedRows, Rows, accuracy_of
+from lhy_lightning.adaptation.selection.selection_table import (
+    SELECTION,
+    SelectionTable,
+    refuse_target_labels,
+    selection_scores,
+)
+from lhy_lightning.adaptation.selection.target_figures import target_figures
+from lhy_lightning.callbacks.class_table import PredictionsCsv
+from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, SHARE, SHARE_OF_STEPS, Names, ranges
 from lhy_lightning.core.signatures import Unpack
-from lhy_lightning.data.batches import DomainBatch
+from lhy_lightning.data.batches import DomainBatch, EvaluatedDomainBatch
+from lhy_lightning.training.module import EvaluatedSplit
 from lhy_lightning.training.single_optimizer import OptimizerSettings, ScheduleSettings
 
+Domain = Literal["source", "target"]
 Schedule = Literal["annealed", "constant", "cosine", "linear"]
 
 
-class AdaptationArguments(EvaluationArguments, total=False):
+class AdaptationArguments(NetworkArguments, total=False):
     """Arguments of `AdaptationModule`, for the `**arguments` of those built on it."""
 
     entropy_weight: float
@@ -35,13 +48,17 @@ class AdaptationArguments(EvaluationArguments, total=False):
     betas: tuple[float, float]
     weight_decay: float
     schedule: Schedule
+    selection: str
+    oracle: bool
+    projection: Projection
 
 
-class AdaptationModule(DomainEvaluation):
+class AdaptationModule(DomainNetworks):
     """Base: a feature extractor and a label predictor, learnt from labelled source and unlabelled target pictures.
 
-    A subclass says in `losses` what else a batch teaches; it never sees a target label. Networks of one's own are one
-    method each: `build_extractor`, `build_label_predictor`.
+    A subclass says in `losses` what else a batch teaches; it never sees a target label. Validation is on both domains,
+    and the best epoch is chosen without target labels. Networks of one's own are one method each: `build_extractor`,
+    `build_label_predictor`.
 
     Args:
         entropy_weight: of the mean entropy of target predictions.
@@ -56,18 +73,26 @@ class AdaptationModule(DomainEvaluation):
         betas: of Adam and its kin.
         weight_decay: of weights with two or more axes.
         schedule: "annealed" (the paper's), "constant", "cosine" or "linear", over the run's steps.
-        arguments: as in `DomainEvaluation`.
+        selection: what says which epoch is best: "source_accuracy"; or of target predictions without labels
+            "information" (information maximisation), "density" (soft neighbourhood density); "importance"
+            (importance-weighted source accuracy); "last", no choice; "target_accuracy", with `oracle`.
+        oracle: allow a choice by target labels. Nobody can choose so in the task itself: every table says ORACLE.
+        projection: of the pictures of features before and after, "tsne", "pca" or "none" for no picture.
+        arguments: as in `DomainNetworks`.
 
     Raises:
-        ValueError: a name or number that does not exist or does not fit another.
+        ValueError: a name or number that does not exist or does not fit another, a choice by target labels without
+            `oracle`.
     """
 
     needs_labels = True
     data_modules = ("DomainDataModule",)
+    later_metrics = ("val/information", "val/density", "val/importance", "val/proxy_distance")
 
     argument_ranges = ranges(
         entropy_weight=NOT_NEGATIVE, balance_weight=NOT_NEGATIVE, confusion_weight=NOT_NEGATIVE,
         pseudo_label_weight=NOT_NEGATIVE, pseudo_label_threshold=SHARE, target_terms_from=SHARE_OF_STEPS,
+        selection=Names(tuple(SELECTION)),
     )  # fmt: skip
 
     predicts_target = False
@@ -88,9 +113,17 @@ class AdaptationModule(DomainEvaluation):
         betas: tuple[float, float] = (0.9, 0.999),
         weight_decay: float = 0.0,
         schedule: Schedule = "annealed",
-        **arguments: Unpack[EvaluationArguments],
+        selection: str = "source_accuracy",
+        oracle: bool = False,
+        projection: Projection = "tsne",
+        **arguments: Unpack[NetworkArguments],
     ) -> None:
         super().__init__(**arguments)
+        if selection == "target_accuracy" and not oracle:
+            raise ValueError("selection=target_accuracy takes target labels: choose another, or set oracle=true.")
+        self.selection, self.oracle, self.projection = selection, oracle, projection
+        self.headline_metric = SELECTION[selection]
+        self.rows = nn.ModuleDict({name: EvaluatedRows() for name in ("val_source", "val_target", "test_target")})
         weights = {
             "entropy": entropy_weight, "balance": balance_weight, "confusion": confusion_weight,
             "pseudo_label": pseudo_label_weight,
@@ -100,6 +133,13 @@ class AdaptationModule(DomainEvaluation):
         self.optimizer_settings = OptimizerSettings(optimizer, lr, betas, weight_decay, momentum)
         self.schedule_settings = ScheduleSettings(schedule)
         self.build_if_known()
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if stage == "fit":
+            refuse_target_labels(self.trainer, oracle=self.oracle)
+
+    # --- training --------------------------------------------------------------------------------------------------
 
     @property
     def progress(self) -> float:
@@ -165,3 +205,56 @@ class AdaptationModule(DomainEvaluation):
 
     def configure_optimizers(self) -> Any:
         return self.alike_optimizers(self.rates(), self.optimizer_settings, self.schedule_settings)
+
+    # --- evaluation ------------------------------------------------------------------------------------------------
+
+    def rows_of(self, split: EvaluatedSplit, domain: Domain) -> EvaluatedRows:
+        """Where rows of a domain are collected."""
+        rows = self.rows[f"{split}_{domain}"]
+        assert isinstance(rows, EvaluatedRows)
+        return rows
+
+    def validation_step(self, batch: EvaluatedDomainBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self.evaluate(batch, "val", "target" if dataloader_idx else "source")
+
+    def evaluate(self, batch: EvaluatedDomainBatch, split: EvaluatedSplit, domain: Domain = "target") -> None:
+        """Collects a batch of a domain: features, logits and what is known of its rows."""
+        self.rows_of(split, domain).update(*self.embed(batch["image"], domain), batch)
+
+    def report(self, split: EvaluatedSplit) -> None:
+        """Logs what the rows of all ranks say."""
+        figures = self.validation_figures() if split == "val" else self.test_figures()
+        self.log_dict({name: value.to(self.device) for name, value in figures.items()}, sync_dist=True)
+
+    def validation_figures(self) -> dict[str, Tensor]:
+        """Figures of both domains, `val/target_accuracy` among them where target labels are known."""
+        source, target = self.rows_of("val", "source").gathered(), self.rows_of("val", "target").gathered()
+        figures = {"loss": F.cross_entropy(source.logits, source.labels), **self.source_figures(source)}
+        if not self.trainer.sanity_checking:
+            figures |= self.label_free_scores(source, target)
+        if target.labelled:
+            figures["target_accuracy"] = accuracy_of(target)
+        return {f"val/{name}": value for name, value in figures.items()}
+
+    def source_figures(self, source: Rows) -> dict[str, Tensor]:
+        """What the source's validation rows say."""
+        return {"source_accuracy": accuracy_of(source)}
+
+    def label_free_scores(self, source: Rows, target: Rows) -> dict[str, Tensor]:
+        """What target validation rows say without their labels."""
+        return selection_scores(source, target)
+
+    def test_figures(self) -> dict[str, Tensor]:
+        """What the target's test rows say."""
+        return target_figures(self.rows_of("test", "target").gathered(), oracle=self.oracle)
+
+    def predict_step(self, batch: EvaluatedDomainBatch, batch_idx: int) -> dict[str, Tensor]:
+        """Returns `index` (N,) and `probabilities` (N, K) float32."""
+        return {"index": batch["index"], "probabilities": self.embed(batch["image"], "target")[1].softmax(1)}
+
+    def configure_callbacks(self) -> list[Callback]:
+        pictures = [DomainPictures(self.projection)] if self.projection != "none" else []
+        return [*super().configure_callbacks(), SelectionTable(self.selection, oracle=self.oracle), *pictures]
+
+    def prediction_writers(self) -> list[Callback]:
+        return [PredictionsCsv()]
