@@ -11,6 +11,10 @@ ARGUMENTS = 15
 """Arguments of its own a class has at most: those that it declares and hands on to no base."""
 
 MORE: Mapping[str, tuple[int, str]] = {
+    "DomainDataModule": (
+        23,
+        "what is read of either side, how the target is divided and how each side is changed, for this class alone",
+    ),
     "ImageDataModule": (
         24,
         "how pictures are read, divided, changed at random and taken unlabelled is a choice each, for this class alone",

@@ -9,18 +9,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, Range, ranges
+from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SHARE, Range, ranges
 from lhy_lightning.core.distributed import rank_and_world
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.signatures import Unpack, settings_of
+from lhy_lightning.data.augmentation.transforms import Fill
 from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.domains.domain_arguments import check_domain_arguments
-from lhy_lightning.data.domains.domain_changes import ChangedArguments, ChangedDomains
-from lhy_lightning.data.domains.domain_datasets import (
-    DomainBatches,
-    DomainPictures,
-    Epoch,
-    EvalDomainPictures,
-)
+from lhy_lightning.data.domains.domain_changes import DomainChanges
+from lhy_lightning.data.domains.domain_datasets import DomainBatches, DomainPictures, Epoch, EvalDomainPictures
 from lhy_lightning.data.domains.domain_report import describe_domains, tell_of_common_rows
 from lhy_lightning.data.domains.domain_sources import Domain, DomainSources, read_alike
 from lhy_lightning.data.domains.domain_splits import (
@@ -31,7 +27,9 @@ from lhy_lightning.data.domains.domain_splits import (
     source_splits,
     target_splits,
 )
+from lhy_lightning.data.domains.domain_transforms import Change
 from lhy_lightning.data.images.arguments import check_crop
+from lhy_lightning.data.images.augmented import MovedArguments, MovedImages
 from lhy_lightning.data.images.image_datasets import TrainPictures
 from lhy_lightning.data.images.image_report import tell_of_classes, tell_of_sources
 from lhy_lightning.data.images.image_sets import common_range
@@ -41,7 +39,7 @@ from lhy_lightning.data.sources.folders import Role
 from lhy_lightning.data.splits import UNLABELLED
 
 
-class DomainDataModule(ChangedDomains):
+class DomainDataModule(MovedImages):
     """Labelled source pictures and target pictures whose labels are never trained on (Ganin & Lempitsky 2015).
 
     https://arxiv.org/abs/1409.7495. A training batch has rows of both; validation has two loaders, the source's
@@ -65,8 +63,20 @@ class DomainDataModule(ChangedDomains):
             goes on through its own permutations across epochs.
         target_val_fraction: `val_fraction` of the target's training rows.
         target_test_fraction: the same for its test split; 0 for none.
-        arguments: as `ChangedDomains` and its bases. `batch_size` is of source rows, equally many of each source
-            domain; `val_fraction` is of a source's training rows; `channels` are those of all domains.
+        source_transform: done once to every source picture, before all else: "grey", "inverted" (255 - grey), or
+            "edges" (OpenCV's Canny of the grey picture at `image_size`).
+        target_transform: the same for the target.
+        canny: both thresholds of edges.
+        target_horizontal_flip: of target pictures; this and the following as the source's if not given.
+        target_vertical_flip: of target pictures.
+        target_rotation: of target pictures.
+        target_translation: of target pictures.
+        target_scale: of target pictures.
+        target_crop: of target pictures.
+        target_fill: of target pictures.
+        arguments: as `MovedImages` and its bases: flips, rotation … are the source's. `batch_size` is of source
+            rows, equally many of each source domain; `val_fraction` is of a source's training rows; `channels` are
+            those of all domains.
 
     Attributes:
         num_classes, class_names: after `setup`.
@@ -89,6 +99,9 @@ class DomainDataModule(ChangedDomains):
     argument_ranges = ranges(
         target_rows_per_class=COUNT, target_labels_per_class=COUNT, target_batch_size=Range(at_least=0),
         target_val_fraction=Range(above=0, below=1), target_test_fraction=BELOW_ONE,
+        canny=Range(at_least=0, said="two thresholds, not negative"), target_horizontal_flip=SHARE,
+        target_vertical_flip=SHARE, target_rotation=Range(at_least=0, at_most=180), target_translation=SHARE,
+        target_scale=Range(at_least=0, at_most=0.99), target_crop=NOT_NEGATIVE,
     )  # fmt: skip
 
     def __init__(
@@ -107,7 +120,17 @@ class DomainDataModule(ChangedDomains):
         epoch: Epoch = "source",
         target_val_fraction: float = 0.1,
         target_test_fraction: float = 0.1,
-        **arguments: Unpack[ChangedArguments],
+        source_transform: Change = "none",
+        target_transform: Change = "none",
+        canny: tuple[int, int] = (170, 300),
+        target_horizontal_flip: float | None = None,
+        target_vertical_flip: float | None = None,
+        target_rotation: float | None = None,
+        target_translation: float | None = None,
+        target_scale: float | None = None,
+        target_crop: int | None = None,
+        target_fill: Fill | None = None,
+        **arguments: Unpack[MovedArguments],
     ) -> None:
         super().__init__(**arguments)
         check_domain_arguments(dict(self.hparams))
@@ -167,7 +190,7 @@ class DomainDataModule(ChangedDomains):
         self.image_size, self.channels = pools[0].stores[0].size, pools[0].stores[0].channels
         for crop in (given.crop, given.target_crop):
             check_crop(crop, self.image_size)
-        self._prepare_changes(self.image_size)
+        self._changes = DomainChanges(given, self.image_size)
         return pools
 
     def _divide_sources(self, sources: list[Domain], pools: list[Pool]) -> None:
@@ -191,14 +214,7 @@ class DomainDataModule(ChangedDomains):
         given, labels = self._given, np.full(len(pool.bad), UNLABELLED)
         if given.target_labelled:
             labels = labels_in(target.sets, target.roles, self.class_names)
-        how = TargetDivision(
-            given.transductive,
-            given.target_val_fraction,
-            given.target_test_fraction,
-            given.split_seed,
-            given.target_rows_per_class,
-            given.target_labels_per_class,
-        )
+        how = settings_of(TargetDivision, given)
         found = target_splits(target.sets, target.roles, pool, labels, stage, how, self._report)
         for name, split in found.items():
             self._splits[name if name in ("test", "predict") else f"target_{name}"] = split
@@ -243,13 +259,9 @@ class DomainDataModule(ChangedDomains):
         domain, others = self._domain_of_row["source_train"], given.target_batch_size
         others = given.batch_size if others is None else others
         dataset = DomainPictures(
-            source.pool,
-            source.rows,
-            source.labels,
-            domain if self.source_domains > 1 else None,
-            target.pool if others else None,
-            target.rows,
-        )
+            source.pool, source.rows, source.labels, domain if self.source_domains > 1 else None,
+            target.pool if others else None, target.rows,
+        )  # fmt: skip
         sampler = DomainBatches(
             torch.bincount(domain, minlength=self.source_domains).tolist(),
             len(target),
@@ -277,3 +289,9 @@ class DomainDataModule(ChangedDomains):
     def val_dataloader(self) -> list[DataLoader]:
         """Of the source's validation rows, and of the target's."""
         return [self._rows_once("source_val"), self._rows_once("target_val")]
+
+    # --- batches ---------------------------------------------------------------------------------------------------
+
+    def prepare_batch(self, batch: dict[str, Tensor], *, training: bool) -> dict[str, Tensor]:
+        """As in `PictureDataModule`: to `DomainBatch` or `ImageBatch`, in training each side in its own way."""
+        return self._changes(batch, training=training)

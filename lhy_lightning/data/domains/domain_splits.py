@@ -24,11 +24,11 @@ class TargetDivision:
     """How the target is divided: as the arguments of `DomainDataModule` of the same names."""
 
     transductive: bool
-    val_fraction: float
-    test_fraction: float
+    target_val_fraction: float
+    target_test_fraction: float
     split_seed: int
-    rows_per_class: int | None
-    labels_per_class: int | None
+    target_rows_per_class: int | None
+    target_labels_per_class: int | None
 
 
 # --- classes ----------------------------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ def _divided(
     train = _so_many_per_class(_readable(pool, train, f"{sets.source} (train)", report), labels, how)
     report_doubts(sets, pool, train, report)
     parts, nothing = {}, np.zeros(len(pool.bad), dtype=np.int64)
-    made_test = 0.0 if "test" in handed else how.test_fraction
+    made_test = 0.0 if "test" in handed else how.target_test_fraction
     if "test" in handed:
         parts["test"] = handed["test"]
     elif made_test:
@@ -193,12 +193,12 @@ def _divided(
     if "val" in handed:
         parts["val"] = _readable(pool, handed["val"], f"{sets.source} (val)", report)
     else:
-        fraction = how.val_fraction / (1 - made_test)
+        fraction = how.target_val_fraction / (1 - made_test)
         chosen = held_out(nothing[train], pool.content[train], fraction, how.split_seed, stream=1)
         train, parts["val"] = train[~chosen], train[chosen]
-    if how.labels_per_class is not None:
+    if how.target_labels_per_class is not None:
         few = first_of_each_class(
-            labels[train], how.labels_per_class, how.split_seed, argument="target_labels_per_class"
+            labels[train], how.target_labels_per_class, how.split_seed, argument="target_labels_per_class"
         )
         train = train[few]
     parts["train"] = train
@@ -225,9 +225,11 @@ def report_doubts(sets: ImageSets, pool: Pool, rows: np.ndarray, report: Report)
 
 
 def _so_many_per_class(rows: np.ndarray, labels: np.ndarray, how: TargetDivision) -> np.ndarray:
-    if how.rows_per_class is None:
+    if how.target_rows_per_class is None:
         return rows
-    keep = first_of_each_class(labels[rows], how.rows_per_class, how.split_seed, argument="target_rows_per_class")
+    keep = first_of_each_class(
+        labels[rows], how.target_rows_per_class, how.split_seed, argument="target_rows_per_class"
+    )
     return rows[keep]
 
 
