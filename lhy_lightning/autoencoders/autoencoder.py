@@ -223,7 +223,8 @@ class AutoEncoder(ReconstructionModule):
             start, end = self.encode(first.to(self.device)), self.encode(second.to(self.device))
             shares = torch.linspace(0, 1, steps, device=start.device)
             between = torch.stack([torch.lerp(start, end, share) for share in shares], 1)
-            return self.decode(between.flatten(0, 1)).unflatten(0, (len(first), steps))
+            pictures: Tensor = self.decode(between.flatten(0, 1)).unflatten(0, (len(first), steps))
+        return pictures
 
     # --- training --------------------------------------------------------------------------------------------------
 

@@ -137,7 +137,8 @@ def read_latents(model: Any, path: str | Path) -> Tensor:
     if not ranges:
         return latents
     low, high = torch.from_numpy(np.frombuffer(ranges, np.float32).copy()).view(2, *shape)
-    return low + latents * (high - low).clamp(min=1e-12) / (2**bits - 1)
+    restored: Tensor = low + latents * (high - low).clamp(min=1e-12) / (2**bits - 1)
+    return restored
 
 
 def bits_per_pixel(size: int, images: Tensor | tuple[int, ...]) -> float:

@@ -74,7 +74,8 @@ class PrincipalComponents(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (N, Z) to pictures (N, C, H, W)."""
-        return (latents @ self.components + self.mean).unflatten(1, self.shape)
+        pictures: Tensor = (latents @ self.components + self.mean).unflatten(1, self.shape)
+        return pictures
 
     def forward(self, images: Tensor) -> Tensor:
         """Pictures to what their components give back."""

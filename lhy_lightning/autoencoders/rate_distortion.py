@@ -26,6 +26,7 @@ from lhy_lightning.autoencoders.principal_components import PrincipalComponents
 from lhy_lightning.autoencoders.reconstruction import picture_errors, psnr
 from lhy_lightning.callbacks.images import picture_grid, save_picture, to_bytes
 from lhy_lightning.core.atomic_files import csv_text, write_whole
+from lhy_lightning.data.images.image_datasets import PlainPictures
 from lhy_lightning.data.images.reading.image_files import open_image
 from lhy_lightning.training.run_directory import run_directory
 
@@ -168,6 +169,6 @@ class CompressionTable(Callback):
         Console().print(table)
 
 
-def first_pictures(pictures: Any, limit: int) -> Tensor:
+def first_pictures(pictures: PlainPictures, limit: int) -> Tensor:
     """The first pictures of a split, (N, C, H, W) in [-1, 1]."""
     return pictures.take(np.arange(min(limit, len(pictures))))

@@ -27,7 +27,7 @@ def backbone_settings(name: str, *, channels: int, image_size: tuple[int, int], 
         pretrained: keep the configuration as its weights need it.
     """
     from transformers import AutoConfig
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     config = loaded(AutoConfig.from_pretrained, name, "configuration", role="backbone")
     if not pretrained:

@@ -1,12 +1,12 @@
 """What every data module shares: loaders that resume in mid-epoch, and randomness seeded anew for every batch."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
-from lightning.pytorch.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lhy_lightning.core.argument_ranges import (
@@ -21,8 +21,10 @@ from lhy_lightning.training.checkpoints import without_code
 from lhy_lightning.training.resume import place_in_run, resume_exactly
 from lhy_lightning.training.stop_signals import outlive_stop_signals
 
+Batch = TypeVar("Batch")
 
-class ResumableLoader(DataLoader):
+
+class ResumableLoader(DataLoader[Batch]):
     """A training loader whose place, (epoch, batches trained on), travels in the checkpoint.
 
     The place is counted in batches trained on, not in batches fetched: workers run ahead.
@@ -33,7 +35,7 @@ class ResumableLoader(DataLoader):
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: Dataset[Batch],
         sampler: TrainBatches,
         *,
         place: Callable[[], tuple[int, int]],
@@ -92,7 +94,7 @@ class CourseDataModule(LightningDataModule):
     argument_ranges: ClassVar[Mapping[str, Range | Names]] = {}
     """What the numbers among the constructor's arguments may be; a subclass says so of its own, beside them."""
 
-    _loader: ResumableLoader | None = None
+    _loader: ResumableLoader[Any] | None = None
     _place: dict[str, int] | None = None
 
     def __new__(cls, *positional: Any, **arguments: Any) -> Self:
@@ -147,7 +149,9 @@ class CourseDataModule(LightningDataModule):
         """What the Trainer is at; "fit" without one."""
         return str(self.trainer.state.fn.value) if self.trainer is not None and self.trainer.state.fn else "fit"
 
-    def train_loader(self, dataset: Dataset, sampler: TrainBatches, *, num_workers: int = 0) -> ResumableLoader:
+    def train_loader(
+        self, dataset: Dataset[Batch], sampler: TrainBatches, *, num_workers: int = 0
+    ) -> ResumableLoader[Batch]:
         loader = ResumableLoader(
             dataset,
             sampler,
@@ -175,12 +179,14 @@ class CourseDataModule(LightningDataModule):
             resume_exactly(self.trainer)  # the model need not be one of the course's
             self._place = state_dict.get("place")
 
-    def eval_loader(self, dataset: Dataset, batch_size: int, *, num_workers: int = 0) -> DataLoader:
+    def eval_loader(self, dataset: Dataset[Batch], batch_size: int, *, num_workers: int = 0) -> DataLoader[Batch]:
         """Every row once over all ranks, in order."""
         rows = len(dataset)  # type: ignore[arg-type]
         return self.loader(dataset, EvalBatches(rows, batch_size), num_workers=num_workers)
 
-    def loader(self, dataset: Dataset, sampler: Sampler[list[int]], *, num_workers: int = 0) -> DataLoader:
+    def loader(
+        self, dataset: Dataset[Batch], sampler: Sampler[list[int]], *, num_workers: int = 0
+    ) -> DataLoader[Batch]:
         """A loader for evaluation whose sampler yields lists of rows, of which the dataset makes a batch each."""
         return DataLoader(
             dataset,

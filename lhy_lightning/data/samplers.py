@@ -11,7 +11,9 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import DistributedSampler, SequentialSampler
 
-from lhy_lightning.core.distributed import rank_and_world
+from lhy_lightning.core.distributed import (
+    rank_and_world as rank_and_world,  # other samplers' too: one number of processes for all
+)
 from lhy_lightning.core.seeding import derive_seed, run_seed
 
 
@@ -29,7 +31,7 @@ def epoch_permutation(rows: int, epoch: int, *, stream: int = 0) -> np.ndarray:
     return np.random.Generator(np.random.PCG64(derive_seed(run_seed(), epoch, stream))).permutation(rows)
 
 
-class OwnBatches(DistributedSampler, SequentialSampler):
+class OwnBatches(DistributedSampler[Any], SequentialSampler):
     """Base of samplers that Lightning is to leave as they are.
 
     Under DDP it replaces (and shuffles) every sampler but a `DistributedSampler`, on which it calls `set_epoch`; for

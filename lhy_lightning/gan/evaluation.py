@@ -218,7 +218,8 @@ class SampleEvaluation(Callback):
         shuffled = some.flatten(2).gather(2, order[:, None].expand(-1, some.shape[1], -1)).view_as(some)
 
         def own(pictures: Tensor) -> tuple[Tensor, ...]:
-            return pictures[trainer.global_rank :: trainer.world_size].split(AT_ONCE)
+            parts: tuple[Tensor, ...] = pictures[trainer.global_rank :: trainer.world_size].split(AT_ONCE)
+            return parts
 
         return {
             HALVES: halves(own(half)),

@@ -51,7 +51,7 @@ def gradient_penalty(
     if interpolation.shape != (len(real),):
         raise ValueError(f"interpolation is ({len(real)},), one number a sample, not {tuple(interpolation.shape)}")
     e = interpolation.to(real).view(-1, *[1] * (real.dim() - 1))  # (N, 1, 1, 1)
-    norms = input_gradient(critic, torch.lerp(fake, real, e)).flatten(1).norm(dim=1)  # (N,)
+    norms: Tensor = input_gradient(critic, torch.lerp(fake, real, e)).flatten(1).norm(dim=1)  # (N,)
     excess = norms - target
     if one_sided:
         excess = excess.relu()

@@ -35,7 +35,8 @@ def to_marian(transformer: Transformer, *, bos_id: int = 1, eos_id: int = 2) -> 
         forced_eos_token_id=None,
         **shared_settings(transformer, bos_id, eos_id),
     )
-    return filled(MarianMTModel(config), transformer)
+    model: MarianMTModel = filled(MarianMTModel(config), transformer)
+    return model
 
 
 def to_m2m100(transformer: Transformer, *, bos_id: int = 1, eos_id: int = 2) -> M2M100ForConditionalGeneration:
@@ -59,7 +60,8 @@ def to_m2m100(transformer: Transformer, *, bos_id: int = 1, eos_id: int = 2) -> 
         tie_word_embeddings=transformer.share_embeddings == "all",
         **shared_settings(transformer, bos_id, eos_id),
     )
-    return filled(M2M100ForConditionalGeneration(config), transformer)
+    model: M2M100ForConditionalGeneration = filled(M2M100ForConditionalGeneration(config), transformer)
+    return model
 
 
 def check(transformer: Transformer, model: str, *, norm: str) -> None:

@@ -1,10 +1,10 @@
 """Several trained translators as one: the mean of their probabilities, token by token."""
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 
 from lhy_lightning.decoding.ensemble import Ensemble
@@ -81,8 +81,7 @@ class TranslatorEnsemble(LightningModule):
     @property
     def first(self) -> Member:
         """The member whose settings search and whose vocabulary writes."""
-        member: Any = self.members[0]
-        return member
+        return cast(Member, self.members[0])
 
     def _decoded(self, batch: dict[str, Any]) -> Any:
         members: list[Any] = list(self.members)

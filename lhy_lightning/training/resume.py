@@ -71,7 +71,8 @@ class ExactEpochLoop(_TrainingEpochLoop):
 
     def on_run_start(self, data_fetcher: _DataFetcher) -> None:
         super().on_run_start(data_fetcher)
-        if not self.restarting:
+        restarting: bool = super().restarting
+        if not restarting:
             return
         self.restarting = False  # from here on all goes as in an unbroken run
         if not self.validated and self._should_check_val_fx(data_fetcher):

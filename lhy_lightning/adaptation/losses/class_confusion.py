@@ -43,4 +43,5 @@ def class_confusion(logits: Tensor, *, temperature: float = 2.5) -> Tensor:
         correlation = (probabilities * weights[:, None]).T @ probabilities  # (K, K)
         # the limit for a class that no row gives any probability is a confusion of 1, not 0 / 0
         totals = correlation.sum(1).clamp(min=torch.finfo(correlation.dtype).tiny)
-        return 1 - (correlation.diagonal() / totals).mean()
+        confusion: Tensor = 1 - (correlation.diagonal() / totals).mean()
+        return confusion

@@ -114,7 +114,7 @@ def entropy_weights(probabilities: Tensor) -> Tensor:
     """
     if probabilities.dim() != 2:
         raise ValueError(f"probabilities are (N, K), not {tuple(probabilities.shape)}")
-    weights = 1 + (-entr(widened(probabilities.detach())).sum(1)).exp()
+    weights: Tensor = 1 + (-entr(widened(probabilities.detach())).sum(1)).exp()
     return weights / weights.mean()
 
 

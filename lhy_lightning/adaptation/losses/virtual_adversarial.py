@@ -135,4 +135,5 @@ def _unit(directions: Tensor) -> Tensor:
     rows = directions.flatten(1)
     tiny = torch.finfo(rows.dtype).tiny
     rows = rows / rows.abs().amax(1, keepdim=True).clamp(min=tiny)
-    return (rows / rows.norm(dim=1, keepdim=True).clamp(min=tiny)).view_as(directions)
+    norms: Tensor = rows.norm(dim=1, keepdim=True)
+    return (rows / norms.clamp(min=tiny)).view_as(directions)

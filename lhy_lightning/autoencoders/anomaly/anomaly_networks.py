@@ -111,6 +111,6 @@ def encoder_and_decoder(
 def latent_numbers(encoder: nn.Module, shape: tuple[int, int, int]) -> int:
     """Numbers of a latent, all axes together. Draws nothing and leaves batch norm as it is."""
     training = encoder.training
-    numbers = encoder.eval()(torch.zeros(1, *shape)).numel()
+    numbers: int = encoder.eval()(torch.zeros(1, *shape)).numel()
     encoder.train(training)
     return numbers

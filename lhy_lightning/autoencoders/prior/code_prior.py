@@ -122,11 +122,11 @@ class CodePrior(SingleOptimizerModule):
     def build_network(self) -> CodeTransformer | GatedPixelCNN:
         """Returns codes (N, h, w) and classes (N,) to logits (N, h, w, K). Override it for one of your own."""
         shape = self.vqvae.codes_shape
-        if self.kind == "pixelcnn" and len(shape) == 1:
-            raise ValueError("the codes of two levels are no map for network: pixelcnn; take the transformer")
         codes, width, layers = self.vqvae.codebook_size, self.width, self.layers
         if self.kind == "pixelcnn":
-            return GatedPixelCNN(codes, shape, classes=self.classes, width=width, layers=layers)
+            if len(shape) != 2:
+                raise ValueError("the codes of two levels are no map for network: pixelcnn; take the transformer")
+            return GatedPixelCNN(codes, (shape[0], shape[1]), classes=self.classes, width=width, layers=layers)
         return CodeTransformer(
             codes, shape, classes=self.classes, width=width, layers=layers, heads=self.heads, dropout=self.dropout
         )

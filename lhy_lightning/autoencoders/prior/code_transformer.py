@@ -84,8 +84,8 @@ class CodeTransformer(nn.Module):
         x = self.drop(self.tokens(ids) + self.places)
         for block in self.blocks:
             x, _ = block(x)
-        logits: Tensor = self.head(self.norm(x))
-        return logits.unflatten(1, self.shape)
+        logits: Tensor = self.head(self.norm(x)).unflatten(1, self.shape)
+        return logits
 
     @torch.no_grad()
     def sample(self, labels: Tensor, *, temperature: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
@@ -98,7 +98,8 @@ class CodeTransformer(nn.Module):
                 x, past[number] = block(x, past[number])
             ids = draw_codes(self.head(self.norm(x[:, -1])), temperature, generator)[:, None]
             drawn.append(ids)
-        return torch.cat(drawn, 1).unflatten(1, self.shape)
+        codes: Tensor = torch.cat(drawn, 1).unflatten(1, self.shape)
+        return codes
 
 
 def draw_codes(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:

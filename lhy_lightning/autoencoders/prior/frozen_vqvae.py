@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from lhy_lightning.autoencoders.vqvae import VQVAE
 from lhy_lightning.core.plain_values import plain
@@ -18,7 +17,7 @@ def require_checkpoint(name: str, file: str | None) -> None:
         raise FileNotFoundError(f"{name}={file!r}: there is no such checkpoint; train one first")
 
 
-def open_vqvae(checkpoint: str | None, config: str | None) -> tuple[Any, str]:
+def open_vqvae(checkpoint: str | None, config: str | None) -> tuple[VQVAE, str]:
     """The VQ-VAE, which learns no more, and its class and settings as JSON.
 
     Args:
@@ -30,7 +29,7 @@ def open_vqvae(checkpoint: str | None, config: str | None) -> tuple[Any, str]:
     """
     if config is None:
         assert checkpoint is not None
-        module = load_modules([Path(checkpoint)], VQVAE)[0]
+        module: VQVAE = load_modules([Path(checkpoint)], VQVAE)[0]
         config = json.dumps({"class_path": class_path(type(module)), **plain(dict(module.hparams))})
     else:
         settings = json.loads(config)

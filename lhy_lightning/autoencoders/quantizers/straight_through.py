@@ -25,7 +25,7 @@ def straight_through(vectors: Tensor, quantized: Tensor) -> Tensor:
     Args:
         vectors, quantized: one shape and dtype.
     """
-    result: Tensor = _StraightThrough.apply(vectors, quantized.detach())
+    result: Tensor = _StraightThrough.apply(vectors, quantized.detach())  # type: ignore[no-untyped-call]
     return result
 
 
@@ -56,5 +56,5 @@ def rotation_trick(vectors: Tensor, quantized: Tensor) -> Tensor:
     Args:
         vectors, quantized: (..., D), one shape and dtype.
     """
-    result: Tensor = _Rotation.apply(vectors, quantized.detach())
+    result: Tensor = _Rotation.apply(vectors, quantized.detach())  # type: ignore[no-untyped-call]
     return result

@@ -226,7 +226,8 @@ class VectorQuantizer(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], *rest: Any) -> Self:
         # Moved with the network, but not brought to its precision: averages over steps need float32.
-        return super()._apply(keeping_precision(fn), *rest)
+        moved: Self = super()._apply(keeping_precision(fn), *rest)  # type: ignore[no-untyped-call]
+        return moved
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)

@@ -245,11 +245,13 @@ class DomainDataModule(MovedImages):
 
     # --- loaders ---------------------------------------------------------------------------------------------------
 
-    def train_dataloader(self) -> ResumableLoader:
+    def train_dataloader(self) -> ResumableLoader[dict[str, Tensor]]:
         given, source, target = self._given, self._split("source_train"), self._split("target_train")
         if given.train_on == "target":
             assert target.labels is not None
-            dataset: Dataset = TrainPictures(target.pool, target.rows, target.labels, target.rows[:0])
+            dataset: Dataset[dict[str, Tensor]] = TrainPictures(
+                target.pool, target.rows, target.labels, target.rows[:0]
+            )
             sampler = DomainBatches(
                 [len(target)], 0, given.batch_size, target_batch_size=0, steps=given.steps_per_epoch,
                 names=[f"target {self.domain_names[-1]}", ""],
@@ -275,7 +277,7 @@ class DomainDataModule(MovedImages):
         )
         return self.train_loader(dataset, sampler, num_workers=given.num_workers)
 
-    def _rows_once(self, name: str) -> DataLoader:
+    def _rows_once(self, name: str) -> DataLoader[dict[str, Tensor]]:
         split, (_, world) = self._split(name), rank_and_world()
         if len(split) < world:
             of = ", ".join(self.domain_names[:-1] if name == "source_val" else self.domain_names[-1:])
@@ -286,7 +288,7 @@ class DomainDataModule(MovedImages):
         domain = self._domain_of_row.get(name) if self.source_domains > 1 else None
         return self._once(EvalDomainPictures(domain, split.pool, split.rows, split.labels))
 
-    def val_dataloader(self) -> list[DataLoader]:
+    def val_dataloader(self) -> list[DataLoader[dict[str, Tensor]]]:
         """Of the source's validation rows, and of the target's."""
         return [self._rows_once("source_val"), self._rows_once("target_val")]
 

@@ -10,14 +10,15 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lhy_lightning.core.distributed import rank_and_world
 from lhy_lightning.data.images.image_datasets import EvalPictures
 from lhy_lightning.data.images.store_pool import Pool
-from lhy_lightning.data.samplers import TrainBatches, endless_rows, rank_and_world
+from lhy_lightning.data.samplers import TrainBatches, endless_rows
 
 Epoch = Literal["source", "target", "longer"]
 
 
-class DomainPictures(Dataset):
+class DomainPictures(Dataset[dict[str, Tensor]]):
     """Training batches in uint8. Labels of the target are not in here.
 
     Args:

@@ -86,7 +86,8 @@ def labels_in(sets: ImageSets, roles: Sequence[Role], classes: Sequence[str]) ->
     """Places in `classes` of all rows of the roles, -1 for those of other classes and without a label: (N,) int64."""
     own = sets.classes(None, None)
     place = np.array([classes.index(name) if name in classes else UNLABELLED for name in own] + [UNLABELLED])
-    return place[sets.labels_of(roles, own, strict=False)]  # -1 takes the last
+    labels: np.ndarray = place[sets.labels_of(roles, own, strict=False)]  # -1 takes the last
+    return labels
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
@@ -230,7 +231,8 @@ def _so_many_per_class(rows: np.ndarray, labels: np.ndarray, how: TargetDivision
     keep = first_of_each_class(
         labels[rows], how.target_rows_per_class, how.split_seed, argument="target_rows_per_class"
     )
-    return rows[keep]
+    kept: np.ndarray = rows[keep]
+    return kept
 
 
 def _readable(pool: Pool, rows: np.ndarray, where: str, report: Report) -> np.ndarray:
@@ -238,7 +240,8 @@ def _readable(pool: Pool, rows: np.ndarray, where: str, report: Report) -> np.nd
     if len(bad):
         names = ", ".join(pool.name(int(row)) for row in bad[:5]) + (" …" if len(bad) > 5 else "")
         report(f"{where}: {len(bad):,} picture{'s' * (len(bad) != 1)} left out that cannot be read: {names}.")
-    return rows[~pool.bad[rows]]
+    whole: np.ndarray = rows[~pool.bad[rows]]
+    return whole
 
 
 def _none_empty(splits: dict[str, Split], source: str) -> dict[str, Split]:

@@ -44,4 +44,5 @@ def coloured(pixels: np.ndarray) -> np.ndarray:
     ground = np.array([hsv_to_rgb((h + 0.4 + 0.2 * t) % 1, *GROUND) for h, t in zip(hue, turn, strict=True)])
     share = (pixels / 255)[..., None]
     mixed = share * stroke[:, None, None] + (1 - share) * ground[:, None, None]
-    return np.rint(255 * mixed).astype(np.uint8)
+    pictures: np.ndarray = np.rint(255 * mixed).astype(np.uint8)
+    return pictures

@@ -71,4 +71,5 @@ def over_photos(pixels: np.ndarray, part: int) -> np.ndarray:
         top, left = int(down[row] * (photo.shape[0] - height + 1)), int(right[row] * (photo.shape[1] - width + 1))
         patches[row] = photo[top : top + height, left : left + width]
     strokes = np.repeat(pixels, PATCHES, axis=0)[..., None]
-    return np.maximum(np.rint(SHARE * patches).astype(np.uint8), strokes)
+    pictures: np.ndarray = np.maximum(np.rint(SHARE * patches).astype(np.uint8), strokes)
+    return pictures

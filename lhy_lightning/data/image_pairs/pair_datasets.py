@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lhy_lightning.core.distributed import rank_and_world
 from lhy_lightning.data.images.image_splits import Split
 from lhy_lightning.data.images.store_pool import Pool
-from lhy_lightning.data.samplers import TrainBatches, endless_rows, rank_and_world
+from lhy_lightning.data.samplers import TrainBatches, endless_rows
 
 SIDES = ("a", "b")
 
 
-class PairPictures(Dataset):
+class PairPictures(Dataset[dict[str, Tensor]]):
     """Batches of pairs in uint8.
 
     Args:
@@ -36,7 +37,7 @@ class PairPictures(Dataset):
         return {**batch, "index": torch.tensor(rows)} if self.index else batch
 
 
-class UnpairedPictures(Dataset):
+class UnpairedPictures(Dataset[dict[str, Tensor]]):
     """Training batches of two domains in uint8, without labels.
 
     Args:
@@ -54,7 +55,7 @@ class UnpairedPictures(Dataset):
         return {side: self.splits[side].pool.take(self.splits[side].rows[own]) for side, own in chosen}
 
 
-class EvalUnpairedPictures(Dataset):
+class EvalUnpairedPictures(Dataset[dict[str, Tensor]]):
     """Evaluation batches of two domains, or of one: row i of each, as long as it has so many.
 
     Args:

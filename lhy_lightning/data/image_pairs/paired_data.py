@@ -202,12 +202,12 @@ class PairedImageDataModule(TwoSidedImages):
             return PairPictures({"input": split.pool, "target": split.pool.targets}, split.rows, index=index)
         return PairPictures({next(iter(self._sets)): split.pool}, split.rows, index=index)
 
-    def train_dataloader(self) -> ResumableLoader:
+    def train_dataloader(self) -> ResumableLoader[dict[str, Tensor]]:
         given, pictures = self._given, self._pictures("train", index=False)
         sampler = TrainBatches(len(pictures), given.batch_size, steps=given.steps_per_epoch)
         return self.train_loader(pictures, sampler, num_workers=given.num_workers)
 
-    def _rows_once(self, name: str) -> DataLoader:
+    def _rows_once(self, name: str) -> DataLoader[dict[str, Tensor]]:
         return self._once(self._pictures(name, index=True))
 
     # --- batches ---------------------------------------------------------------------------------------------------

@@ -173,13 +173,13 @@ class UnpairedImageDataModule(TwoSidedImages, LabelledImages):
 
     # --- loaders ---------------------------------------------------------------------------------------------------
 
-    def train_dataloader(self) -> ResumableLoader:
+    def train_dataloader(self) -> ResumableLoader[dict[str, Tensor]]:
         given, splits = self._given, self._split("train")
         rows = (len(splits["a"]), len(splits["b"]))
         sampler = UnpairedBatches(rows, given.batch_size, steps=given.steps_per_epoch)
         return self.train_loader(UnpairedPictures(splits), sampler, num_workers=given.num_workers)
 
-    def _rows_once(self, name: str) -> DataLoader:
+    def _rows_once(self, name: str) -> DataLoader[dict[str, Tensor]]:
         return self._once(EvalUnpairedPictures(self._split(name)))
 
     # --- batches ---------------------------------------------------------------------------------------------------

@@ -114,11 +114,11 @@ class PictureDataModule(CourseDataModule):
                 raise RuntimeError(f"no {name} split yet: call setup first.")
             self.setup(name)
 
-    def _rows_once(self, name: str) -> DataLoader:
+    def _rows_once(self, name: str) -> DataLoader[dict[str, Tensor]]:
         """The rows of a split, each once over all ranks."""
         raise NotImplementedError(f"{type(self).__name__} does not say how its rows come")
 
-    def _once(self, dataset: Dataset) -> DataLoader:
+    def _once(self, dataset: Dataset[dict[str, Tensor]]) -> DataLoader[dict[str, Tensor]]:
         """Every row of a dataset once over all ranks, in batches of evaluation."""
         size = self._given.eval_batch_size or self._given.batch_size
         return self.eval_loader(dataset, size, num_workers=self._given.num_workers)
@@ -126,10 +126,10 @@ class PictureDataModule(CourseDataModule):
     def val_dataloader(self) -> Any:
         return self._rows_once("val")
 
-    def test_dataloader(self) -> DataLoader:
+    def test_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         return self._rows_once("test")
 
-    def predict_dataloader(self) -> DataLoader:
+    def predict_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         return self._rows_once("predict")
 
     def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:

@@ -252,7 +252,7 @@ class ImageDataModule(MovedImages):
 
     # --- loaders ---------------------------------------------------------------------------------------------------
 
-    def train_dataloader(self) -> ResumableLoader:
+    def train_dataloader(self) -> ResumableLoader[dict[str, Tensor]]:
         given, split, others = self._given, self._split("train"), self._split("unlabelled")
         labels, weights = split.labels, None
         if given.class_balanced:
@@ -268,12 +268,12 @@ class ImageDataModule(MovedImages):
             sampler = TrainBatches(len(split), given.batch_size, weights=weights, steps=given.steps_per_epoch)
         return self.train_loader(dataset, sampler, num_workers=given.num_workers)
 
-    def unlabelled_loader(self) -> DataLoader:
+    def unlabelled_loader(self) -> DataLoader[dict[str, Tensor]]:
         """All unlabelled rows once over the ranks, `image` in [-1, 1] without augmentation, and `index`; no label."""
         split = self._split("unlabelled")
         return self._once(EvalPictures(split.pool, split.rows, None, self.image_size))
 
-    def _rows_once(self, name: str) -> DataLoader:
+    def _rows_once(self, name: str) -> DataLoader[dict[str, Tensor]]:
         split = self._split(name)
         return self._once(EvalPictures(split.pool, split.rows, split.labels))
 

@@ -11,7 +11,7 @@ from lhy_lightning.data.augmentation.transforms import centre_crop, scale_to_con
 from lhy_lightning.data.images.store_pool import Pool
 
 
-class TrainPictures(Dataset):
+class TrainPictures(Dataset[dict[str, Tensor]]):
     """Training batches in uint8: augmentation and scaling follow on the device.
 
     Args:
@@ -38,7 +38,7 @@ class TrainPictures(Dataset):
         return batch
 
 
-class EvalPictures(Dataset):
+class EvalPictures(Dataset[dict[str, Tensor]]):
     """Evaluation batches with `index`, the row in the split.
 
     Args:

@@ -161,7 +161,8 @@ class ImageSets:
         if split.labels is None or split.class_names is None:
             return np.full(len(split.pictures), UNLABELLED)
         place = places_of(self._own(), names)
-        labels = np.array([place.get(name, UNLABELLED) for name in split.class_names], dtype=np.int64)[split.labels]
+        numbers_of = np.array([place.get(name, UNLABELLED) for name in split.class_names], dtype=np.int64)
+        labels: np.ndarray = numbers_of[split.labels]
         unknown = np.flatnonzero(labels == UNLABELLED)
         if len(unknown) and strict:
             row = int(unknown[0])

@@ -49,7 +49,8 @@ class Split:
 
     @property
     def content(self) -> np.ndarray:
-        return self.pool.content[self.rows]
+        content: np.ndarray = self.pool.content[self.rows]
+        return content
 
     @property
     def bad(self) -> list[int]:
@@ -84,7 +85,8 @@ def divide(
         if len(bad):
             named = _listed([pool.name(int(row)) for row in bad[:6]])
             report(f"{_counted(len(bad), name)} left out, for they cannot be read: {named}.")
-        return rows[~pool.bad[rows]]
+        whole: np.ndarray = rows[~pool.bad[rows]]
+        return whole
 
     train, val, unlabelled = readable("train"), readable("val"), readable("unlabelled")
     if "train" not in handed:

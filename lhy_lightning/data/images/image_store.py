@@ -18,7 +18,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import get_worker_info
 

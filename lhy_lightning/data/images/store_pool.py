@@ -32,7 +32,8 @@ class Pool:
         number = np.searchsorted(self.first, rows, side="right") - 1
         used = np.unique(number)
         if len(used) == 1:
-            return self.stores[used[0]].take(rows - self.first[used[0]])
+            only = int(used[0])
+            return self.stores[only].take(rows - self.first[only])
         taken = [self.stores[i].take(rows[number == i] - self.first[i]) for i in used]
         places = torch.from_numpy(np.concatenate([np.flatnonzero(number == i) for i in used]))
         joined = torch.cat(taken)

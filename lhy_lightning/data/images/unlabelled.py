@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lhy_lightning.data.samplers import TrainBatches, endless_rows, rank_and_world
+from lhy_lightning.core.distributed import rank_and_world
+from lhy_lightning.data.samplers import TrainBatches, endless_rows
 from lhy_lightning.data.splits import UNLABELLED
 
 

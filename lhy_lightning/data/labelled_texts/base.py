@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lhy_lightning.core.signatures import Unpack
@@ -171,12 +172,12 @@ class LabelledTextDataModule(EncoderTextDataModule, Generic[Text, Batches]):
 
     # --- loaders ---------------------------------------------------------------------------------------------------
 
-    def train_dataloader(self) -> ResumableLoader:
+    def train_dataloader(self) -> ResumableLoader[dict[str, Tensor]]:
         batches = self._open("train").batches
         sampler = length_batches(batches.lengths, **asdict(self.settings_of(Filling)))
         return self.train_loader(batches, sampler, num_workers=self._given.num_workers)
 
-    def rows_once(self, name: SplitName) -> DataLoader:
+    def rows_once(self, name: SplitName) -> DataLoader[dict[str, Tensor]]:
         given, batches = self._given, self._open(name).batches
         sampler = LengthEvalBatches(
             batches.lengths,

@@ -7,9 +7,10 @@ import numpy as np
 
 from lhy_lightning.data.class_counts import describe_classes, doubtful_classes
 from lhy_lightning.data.labelled_texts.gold_labels import as_numbers, is_gold, told_missing
-from lhy_lightning.data.labelled_texts.labelled_files import Split, label_names
+from lhy_lightning.data.labelled_texts.labelled_files import label_names
 from lhy_lightning.data.labelled_texts.records import LabelledText
 from lhy_lightning.data.splits import UNLABELLED, labelled_otherwise
+from lhy_lightning.data.texts.text_sources import Split
 
 
 def with_gold(

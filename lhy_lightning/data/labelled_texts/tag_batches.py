@@ -17,7 +17,7 @@ IGNORED = -100
 """The label of every piece that is not a word's first (Devlin et al. 2018, section 5.3)."""
 
 
-class TagBatches(Dataset):
+class TagBatches(Dataset[dict[str, Tensor]]):
     """Takes a list of rows, gives `input_ids`, `attention_mask`, where the encoder has segments `token_type_ids`, and
     `labels` where there are any.
 

@@ -41,7 +41,7 @@ def write_rows(out: np.ndarray, source: Ragged, rows: np.ndarray, columns: np.nd
     out[where] = source.values[np.repeat(source.offsets[rows], lengths) + within]
 
 
-class TextBatches(Dataset):
+class TextBatches(Dataset[dict[str, Tensor]]):
     """Takes a list of rows, gives `input_ids`, `attention_mask`, where the encoder has segments `token_type_ids`, and
     `labels` where there are any.
 

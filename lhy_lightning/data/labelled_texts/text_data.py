@@ -20,7 +20,6 @@ from lhy_lightning.data.labelled_texts.label_checks import (
 )
 from lhy_lightning.data.labelled_texts.labelled_files import (
     TABBED,
-    Split,
     Task,
     class_names_of,
     open_labelled_text,
@@ -34,6 +33,7 @@ from lhy_lightning.data.texts.base import SplitName
 from lhy_lightning.data.texts.encoded_texts import EncodedTexts
 from lhy_lightning.data.texts.encoder_base import AllEncoderTextArguments, EncoderTextDataModule, unknown_share
 from lhy_lightning.data.texts.row_splits import predict_file
+from lhy_lightning.data.texts.text_sources import Split
 
 
 class TextDataModule(LabelledTextDataModule[LabelledText, TextBatches]):

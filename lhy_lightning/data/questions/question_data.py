@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, Range, ranges
 from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.base import ResumableLoader
+from lhy_lightning.data.batches import AnswerBatch, QuestionBatch
 from lhy_lightning.data.questions.question_batches import QuestionBatches
 from lhy_lightning.data.questions.question_reports import OpenedQuestions, told_of_evaluated, told_of_training
 from lhy_lightning.data.questions.question_splits import QuestionReading, QuestionSplits
@@ -220,12 +221,12 @@ class QuestionAnsweringDataModule(EncoderTextDataModule):
                 "answer_start counts characters from 0, and answer_text is what stands there."
             )
 
-    def train_dataloader(self) -> ResumableLoader:
+    def train_dataloader(self) -> ResumableLoader[QuestionBatch]:
         opened = self._open("train")
         windows = TrainingWindows(opened.maker, opened.answers)
         return self.train_loader(windows, self._sampler(opened), num_workers=self._given.num_workers)
 
-    def rows_once(self, name: SplitName) -> DataLoader:
+    def rows_once(self, name: SplitName) -> DataLoader[AnswerBatch]:
         given, opened = self._given, self._open(name)
         at_once = given.eval_batch_size or given.batch_size
         windows = EvaluationWindows(

@@ -32,7 +32,8 @@ class OpenedQuestions:
     @property
     def asked(self) -> np.ndarray:
         """Rows that have a question and a paragraph: (N,) bool."""
-        return (self.maker.question_lengths > 0) & (self.maker.lengths > 0)
+        both: np.ndarray = (self.maker.question_lengths > 0) & (self.maker.lengths > 0)
+        return both
 
 
 def told_of_training(

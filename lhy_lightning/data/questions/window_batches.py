@@ -54,11 +54,13 @@ class WindowMaker:
 
     def sequence_lengths(self, windows: Windows) -> np.ndarray:
         """Tokens of each window's sequence before padding: (W,) int64."""
-        return self.added + self.question_lengths[windows.question] + windows.count
+        lengths: np.ndarray = self.added + self.question_lengths[windows.question] + windows.count
+        return lengths
 
     def context_start(self, question: np.ndarray) -> np.ndarray:
         """Where in the sequences of these questions the paragraph begins: (W,) int64."""
-        return len(self.template.ids[0]) + self.question_lengths[question] + len(self.template.ids[1])
+        start: np.ndarray = len(self.template.ids[0]) + self.question_lengths[question] + len(self.template.ids[1])
+        return start
 
     def sequences(self, windows: Windows) -> dict[str, torch.Tensor]:
         """What the encoder takes.
@@ -107,7 +109,7 @@ class WindowMaker:
         return np.where(whole, first + shift, 0), np.where(whole, last + shift, 0)
 
 
-class TrainingWindows(Dataset):
+class TrainingWindows(Dataset[QuestionBatch]):
     """One window a row: `dataset[rows]` takes (B, 2) int64, the question's row and the window's first token."""
 
     def __init__(self, maker: WindowMaker, answers: AnswerTokens) -> None:
@@ -124,7 +126,7 @@ class TrainingWindows(Dataset):
         return {**maker.sequences(windows), "start_positions": start, "end_positions": end}  # type: ignore[typeddict-item]
 
 
-class EvaluationWindows(Dataset):
+class EvaluationWindows(Dataset[AnswerBatch]):
     """All windows of some questions: `dataset[rows]` takes a list of question rows.
 
     The windows of a batch are sorted by length and divided into `chunks`, each of which is read by the encoder at once.

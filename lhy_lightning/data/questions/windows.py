@@ -67,7 +67,7 @@ class WindowSettings:
 
     def room(self, question_lengths: np.ndarray, added: int) -> np.ndarray:
         """Tokens of the paragraph that a window has beside questions of these lengths: (N,) int64."""
-        left = self.max_length - added - np.minimum(question_lengths, self.max_question).astype(np.int64)
+        left: np.ndarray = self.max_length - added - np.minimum(question_lengths, self.max_question).astype(np.int64)
         return left if self.window is None else np.minimum(left, self.window)
 
 
@@ -178,12 +178,14 @@ class Places:
     @property
     def number(self) -> np.ndarray:
         """(N,) int64, how many places there are."""
-        return self.before + self.after
+        number: np.ndarray = self.before + self.after
+        return number
 
     def draw(self, rows: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """One place for each of `rows`, from numbers (len(rows),) in [0, 1): (len(rows),) int64."""
         drawn = (uniform * self.number[rows]).astype(np.int64)
-        return self.low[rows] + drawn + np.where(drawn < self.before[rows], 0, self.gap[rows])
+        places: np.ndarray = self.low[rows] + drawn + np.where(drawn < self.before[rows], 0, self.gap[rows])
+        return places
 
 
 def places_with_answer(answers: AnswerTokens, lengths: np.ndarray, room: np.ndarray) -> Places:
@@ -216,4 +218,5 @@ def places_without_answer(answers: AnswerTokens, lengths: np.ndarray, room: np.n
 def centred(answers: AnswerTokens, room: np.ndarray, holding: Places) -> np.ndarray:
     """Homework 7's window: the answer in its middle, as far as the paragraph's ends allow. (N,) int64."""
     middle = (answers.first + answers.last) // 2 - room // 2
-    return np.clip(middle, holding.low, holding.low + np.maximum(holding.before, 1) - 1)
+    first: np.ndarray = np.clip(middle, holding.low, holding.low + np.maximum(holding.before, 1) - 1)
+    return first

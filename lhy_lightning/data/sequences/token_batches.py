@@ -182,7 +182,8 @@ class TokenBatches(TrainBatches):
             count = self.rows - self.real
             drawn = endless_rows(self.synthetic, first=epoch * count, count=count, stream=SYNTHETIC)
             rows = np.concatenate([rows, self.real + drawn])
-        return rows[epoch_permutation(len(rows), epoch, stream=stream)]
+        shuffled: np.ndarray = rows[epoch_permutation(len(rows), epoch, stream=stream)]
+        return shuffled
 
     def _filled(self, epoch: int, stream: int = SHUFFLE) -> tuple[np.ndarray, np.ndarray]:
         """The rows of an epoch sorted within their buckets, and where each batch ends."""

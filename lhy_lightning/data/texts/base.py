@@ -1,5 +1,6 @@
 """What the data modules of text share: where rows come from, and splits opened when a stage needs them."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypedDict, TypeVar
 
 from torch.utils.data import DataLoader
@@ -137,15 +138,15 @@ class CourseTextDataModule(CourseDataModule):
             rank_zero_print(f"{of}: " + " ".join(self._said))
             self._said.clear()
 
-    def rows_once(self, name: SplitName) -> DataLoader:
+    def rows_once(self, name: SplitName) -> DataLoader[Mapping[str, object]]:
         """Every row of a split once over all ranks."""
         raise NotImplementedError(f"{type(self).__name__} does not say how a split is read")
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> DataLoader[Mapping[str, object]]:
         return self.rows_once("val")
 
-    def test_dataloader(self) -> DataLoader:
+    def test_dataloader(self) -> DataLoader[Mapping[str, object]]:
         return self.rows_once("test")
 
-    def predict_dataloader(self) -> DataLoader:
+    def predict_dataloader(self) -> DataLoader[Mapping[str, object]]:
         return self.rows_once("predict")

@@ -6,7 +6,7 @@ The JSON is that of the `tokenizers` library, so that a trained tokenizer can be
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -25,7 +25,7 @@ SPACE = "▁"
 _LONGEST = 512  # characters: longer lines are cut for training subwords, whose time grows with a line's square
 _ENOUGH = 4_000_000  # characters: subwords are trained on an even sample of more; 1.2 million take 15 s of one core
 _CHARACTER = r"[\s\S]"
-_SPLITS = {
+_SPLITS: dict[str, Callable[[], Any]] = {
     "word": pre_tokenizers.WhitespaceSplit,
     "character": lambda: pre_tokenizers.Split(Regex(_CHARACTER), "isolated"),
 }

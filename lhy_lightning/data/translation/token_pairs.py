@@ -13,7 +13,7 @@ from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS
 from lhy_lightning.data.translation.token_store import TokenStore
 
 
-class TokenPairs(Dataset):
+class TokenPairs(Dataset[TranslationBatch]):
     """Batches of a store: takes a list of rows, gives padded tensors (`TranslationBatch`).
 
     Args:
@@ -46,7 +46,8 @@ class TokenPairs(Dataset):
     @property
     def source_lengths(self) -> np.ndarray:
         """(N,) int64, EOS included."""
-        return self._source + 1
+        lengths: np.ndarray = self._source + 1
+        return lengths
 
     @property
     def target_lengths(self) -> np.ndarray | None:

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 from lhy_lightning.core.argument_ranges import COUNT, POSITIVE, ranges
 from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.base import ResumableLoader
+from lhy_lightning.data.batches import TranslationBatch
 from lhy_lightning.data.sequences.token_batches import TokenBatches, TokenEvalBatches
 from lhy_lightning.data.texts.base import SPLITS, SplitName
 from lhy_lightning.data.tokenizers.special_tokens import UNK
@@ -240,7 +241,7 @@ class TranslationDataModule(ParallelTextDataModule):
 
     # --- loaders ---------------------------------------------------------------------------------------------------
 
-    def train_dataloader(self) -> ResumableLoader:
+    def train_dataloader(self) -> ResumableLoader[TranslationBatch]:
         given, pairs = self._given, self._open("train").pairs
         assert pairs.target_lengths is not None
         sampler = TokenBatches(
@@ -256,7 +257,7 @@ class TranslationDataModule(ParallelTextDataModule):
         )
         return self.train_loader(pairs, sampler, num_workers=given.num_workers)
 
-    def rows_once(self, name: SplitName) -> DataLoader:
+    def rows_once(self, name: SplitName) -> DataLoader[TranslationBatch]:
         given, pairs = self._given, self._open(name).pairs
         sampler = TokenEvalBatches(
             pairs.source_lengths,

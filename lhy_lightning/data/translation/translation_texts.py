@@ -11,7 +11,8 @@ from lhy_lightning.data.texts.cleaning import CLEANING, Cleaned, clean_pairs
 from lhy_lightning.data.texts.leak_free_splits import hold_out_pairs, remove_leaks
 from lhy_lightning.data.texts.row_splits import TextReading, predict_file
 from lhy_lightning.data.translation.back_translation import open_back_translated
-from lhy_lightning.data.translation.parallel_files import ParallelText, open_parallel
+from lhy_lightning.data.translation.parallel_files import open_parallel
+from lhy_lightning.data.translation.parallel_tables import ParallelText
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,8 @@ class ClassProjection(nn.Module):
 
     def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
         """(N, D) and (N,) to (N,)."""
-        return (self.embedding(required(labels, "discriminator")) * features).sum(1)
+        projection: Tensor = (self.embedding(required(labels, "discriminator")) * features).sum(1)
+        return projection
 
 
 class ConditionalHead(nn.Module):
@@ -120,7 +121,8 @@ class ConditionalHead(nn.Module):
     def forward(self, scores: Tensor, maps: Tensor, labels: Tensor | None) -> Scores:
         """Scores (N,), last maps (N, D, h, w) and labels (N,) to scores (N,) or (scores, class logits (N, K))."""
         if self.projection is not None:
-            return scores + self.projection(maps.sum((2, 3)), labels)
+            with_class: Tensor = scores + self.projection(maps.sum((2, 3)), labels)
+            return with_class
         if self.classifier is not None:
             return scores, self.classifier(maps.sum((2, 3)))
         return scores

@@ -88,7 +88,7 @@ def projected_cross_entropy(
     if limit is None:
         # a chunk of few rows would go over the whole weight for little
         limit = max(CPU_LIMIT, 256 * len(weight)) if states.device.type == "cpu" else ACCELERATOR_LIMIT
-    loss, nll = _ProjectedCrossEntropy.apply(
+    loss, nll = _ProjectedCrossEntropy.apply(  # type: ignore[no-untyped-call]
         states, weight, bias, targets, smoothing, limit, _product_dtype(states), torch.is_grad_enabled()
     )
     return loss, nll

@@ -76,10 +76,12 @@ class AdditiveAttention(GeneralAttention):
 
     def hidden(self, query: Tensor, keys: Tensor, previous: Tensor | None) -> Tensor:
         """What goes through tanh, (N, K, S, A)."""
-        return self.query_layer(query)[:, :, None] + keys[:, None]
+        hidden: Tensor = self.query_layer(query)[:, :, None] + keys[:, None]
+        return hidden
 
     def energies(self, query: Tensor, keys: Tensor, previous: Tensor | None) -> Tensor:
-        return self.score(self.hidden(query, keys, previous).tanh())[..., 0]
+        scores: Tensor = self.score(self.hidden(query, keys, previous).tanh())
+        return scores[..., 0]
 
 
 class LocationAttention(AdditiveAttention):
@@ -99,7 +101,7 @@ class LocationAttention(AdditiveAttention):
         assert previous is not None
         n, k, s = previous.shape
         features = self.filters(previous.reshape(n * k, 1, s).to(self.filters.weight.dtype))  # (N*K, F, S)
-        location = self.location_layer(features.transpose(1, 2)).view(n, k, s, -1)  # (N, K, S, A)
+        location: Tensor = self.location_layer(features.transpose(1, 2)).view(n, k, s, -1)  # (N, K, S, A)
         return super().hidden(query, keys, previous) + location
 
 

@@ -92,7 +92,8 @@ def _both_bytes(image: Image.Image, raw: str) -> np.ndarray:
     upper = bytes_of(raw[-1])
     little = raw[-1] == "L" or (raw[-1] == "N" and sys.byteorder == "little")
     lower = upper if raw.startswith("LA") else bytes_of("B" if little else "L")  # LA has no other unpacker
-    return upper << 8 | lower
+    both: np.ndarray = upper << 8 | lower
+    return both
 
 
 def range_in_use(where: str, reach: tuple[str, float, float], stated: Range | None) -> Range:

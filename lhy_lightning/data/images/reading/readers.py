@@ -122,7 +122,8 @@ class PictureSet(ABC):
 
     @property
     def reach(self) -> dict[int, tuple[str, float, float]]:
-        return vars(self).setdefault("_reach", {})
+        found: dict[int, tuple[str, float, float]] = vars(self).setdefault("_reach", {})
+        return found
 
     @abstractmethod
     def __len__(self) -> int: ...
