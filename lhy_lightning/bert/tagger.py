@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from lhy_lightning.bert.module import BertArguments, BertModule
 from lhy_lightning.bert.text_predictions import TagsCsv
+from lhy_lightning.core.messages import first_of
 from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.batches import TagBatch
 from lhy_lightning.data.labelled_texts.tag_batches import IGNORED, TagBatches
@@ -76,7 +77,7 @@ class BertTagger(BertModule):
         names = self.labels()
         others = [name for name in names if not are_entity_tags((name, "B-x"))]
         if others and any(name.startswith(("B-", "I-")) for name in names):
-            named = ", ".join(map(repr, others[:3])) + (" …" if len(others) > 3 else "")
+            named = first_of([*map(repr, others[:4])], 3)
             rank_zero_warn(
                 f"accuracy over words is reported and chooses the best epoch, not F1 over entities: {named} of the "
                 f"{len(names)} tags marks no entity as O, B-… and I-… do. Look at these rows, or rename the tag."

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import torch.distributed as dist
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from lhy_lightning.core.atomic_files import write_whole
+from lhy_lightning.core.distributed import gather_from_ranks
 from lhy_lightning.training.run_directory import run_directory
 
 UNREADABLE = "could not be read; of a grey picture"
@@ -86,11 +86,7 @@ class PredictionFile(Callback):
         self._rows += self.rows(outputs)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        rows = self._rows
-        if trainer.world_size > 1:
-            parts: list[Any] = [None] * trainer.world_size
-            dist.all_gather_object(parts, rows)
-            rows = [row for part in parts for row in part]
+        rows = [row for part in gather_from_ranks(self._rows) for row in part]
         if not trainer.is_global_zero:
             return
         if trainer.fast_dev_run:  # type: ignore[attr-defined]

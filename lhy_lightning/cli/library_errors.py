@@ -16,6 +16,8 @@ import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from torch import nn
 
+from lhy_lightning.core.messages import first_of
+
 PACKAGE = Path(__file__).parents[1]
 LONGEST = 400
 """Characters of a library's own words."""
@@ -146,7 +148,7 @@ def settings_at_work(error: BaseException, argv: Sequence[str]) -> str:
         return " ".join(part for part in (given_recipe(given), f"({group} {name})") if part)
     telling = {name: value for name, value in own.items() if name.rpartition(".")[2] in said}
     shown = [f"{name} {value}" for name, value in (telling or own).items()]
-    return ", ".join(shown[:4]) + (" …" if len(shown) > 4 else "")
+    return first_of(shown, 4)
 
 
 def given_recipe(given: dict[str, str]) -> str:

@@ -1,8 +1,12 @@
 """The processes of a distributed training, asked for when needed: Lightning starts them after modules are built."""
 
+from typing import TypeVar
+
 import torch.distributed as dist
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
+
+T = TypeVar("T")
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -17,6 +21,15 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     if rank_and_world()[1] > 1:
         dist.all_reduce(values)
     return values
+
+
+def gather_from_ranks(value: T) -> list[T]:
+    """Returns what each process gave, in the order of ranks; every process has to call it. Plain objects, by pickle."""
+    found = [value]
+    if (world := rank_and_world()[1]) > 1:
+        found = [value] * world
+        dist.all_gather_object(found, value)
+    return found
 
 
 def share_buffers(model: object) -> None:

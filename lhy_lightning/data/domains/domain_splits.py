@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from lhy_lightning.core.messages import first_of
 from lhy_lightning.data.images.image_sets import ImageSets
 from lhy_lightning.data.images.image_splits import Split, report_duplicates, report_unreadable
 from lhy_lightning.data.images.store_pool import Pool
@@ -17,6 +19,7 @@ from lhy_lightning.data.sources.folders import Role
 from lhy_lightning.data.splits import UNLABELLED, first_of_each_class, held_out
 
 Report = Callable[[str], None]
+_listed = partial(first_of, most=12)
 
 
 @dataclass(frozen=True)
@@ -238,7 +241,7 @@ def _so_many_per_class(rows: np.ndarray, labels: np.ndarray, how: TargetDivision
 def _readable(pool: Pool, rows: np.ndarray, where: str, report: Report) -> np.ndarray:
     bad = rows[pool.bad[rows]]
     if len(bad):
-        names = ", ".join(pool.name(int(row)) for row in bad[:5]) + (" …" if len(bad) > 5 else "")
+        names = first_of([pool.name(int(row)) for row in bad[:6]], 5)
         report(f"{where}: {len(bad):,} picture{'s' * (len(bad) != 1)} left out that cannot be read: {names}.")
     whole: np.ndarray = rows[~pool.bad[rows]]
     return whole
@@ -249,7 +252,3 @@ def _none_empty(splits: dict[str, Split], source: str) -> dict[str, Split]:
         if not len(split):
             raise ValueError(f"the {name} split of {source} is empty: it needs more pictures, or other fractions.")
     return splits
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:12]) + (" …" if len(names) > 12 else "")

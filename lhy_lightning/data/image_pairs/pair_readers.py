@@ -7,6 +7,7 @@ from pathlib import PurePath
 import numpy as np
 from PIL import Image, ImageOps
 
+from lhy_lightning.core.messages import first_of
 from lhy_lightning.data.images.image_sets import ImageSets
 from lhy_lightning.data.images.image_store import read_headers
 from lhy_lightning.data.images.reading.bit_depth import DeepImage
@@ -152,7 +153,7 @@ def _in_order_of(inputs: FilePictures, targets: FilePictures) -> FilePictures:
         (targets, inputs, sorted(found.keys() - wanted.keys())),
     ):
         if names:
-            listed = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+            listed = first_of(names, 5)
             raise ValueError(
                 f"{len(names)} picture{'s' * (len(names) != 1)} of {one.root} without a partner of the same name in "
                 f"{other.root}: {listed}."

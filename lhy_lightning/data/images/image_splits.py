@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lhy_lightning.core.messages import first_of
 from lhy_lightning.data.images.store_pool import Pool
 from lhy_lightning.data.sources.folders import Role
 from lhy_lightning.data.splits import duplicates_between, first_of_each_class, fold_of_row, held_out, labelled_otherwise
@@ -83,7 +84,7 @@ def divide(
         rows = handed.get(name, np.zeros(0, dtype=np.int64))
         bad = rows[pool.bad[rows]]
         if len(bad):
-            named = _listed([pool.name(int(row)) for row in bad[:6]])
+            named = first_of([pool.name(int(row)) for row in bad[:6]], 5)
             report(f"{_counted(len(bad), name)} left out, for they cannot be read: {named}.")
         whole: np.ndarray = rows[~pool.bad[rows]]
         return whole
@@ -97,7 +98,7 @@ def divide(
         report(f"training images: {sentence}.")
     twofold = np.flatnonzero(labelled_otherwise(pool.content[train], labels[train]))
     if len(twofold):
-        named = _listed([pool.name(int(train[row])) for row in twofold[:6]])
+        named = first_of([pool.name(int(train[row])) for row in twofold[:6]], 5)
         report(f"{_counted(len(twofold), 'train')} that occur with another label too, pixel by pixel: {named}.")
     test, made_test = handed.get("test"), 0.0 if "test" in handed else how.test_fraction
     if made_test:
@@ -152,20 +153,16 @@ def report_duplicates(splits: dict[str, Split], report: Callable[[str], None]) -
             one, other = splits[first], splits[second]
             repeated = duplicates_between(one.content, other.content) & ~other.pool.bad[other.rows]
             if repeated.any():
-                named, number = _listed(other.names(np.flatnonzero(repeated)[:6])), int(repeated.sum())
+                named, number = first_of(other.names(np.flatnonzero(repeated)[:6]), 5), int(repeated.sum())
                 report(f"{_counted(number, second)} that the {first} split has too, pixel by pixel: {named}.")
 
 
 def report_unreadable(name: str, split: Split, report: Callable[[str], None]) -> None:
     """Test and prediction rows stay, so that every input row has its output row."""
     if split.bad:
-        named = _listed(split.names(split.bad[:6]))
+        named = first_of(split.names(split.bad[:6]), 5)
         report(f"{_counted(len(split.bad), name)} cannot be read; a grey one stands in for each: {named}.")
 
 
 def _counted(number: int, split: str) -> str:
     return f"{number:,} {split} picture{'s' * (number != 1)}"
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from lhy_lightning.core.messages import first_of
 from lhy_lightning.data.images.reading.folder_tree import list_pictures
 from lhy_lightning.data.images.reading.image_sources import LABEL_COLUMNS
 from lhy_lightning.data.sources.folders import subfolders
@@ -44,8 +45,7 @@ def _of_folder(folder: Path) -> str:
     ]
     if len(deeper) == 1:
         child, classes = deeper[0]
-        more = " …" if len(classes) > 5 else ""
-        return f"the class folders ({', '.join(classes[:5])}{more}) lie one level lower: give --data.source {child}."
+        return f"the class folders ({first_of(classes, 5)}) lie one level lower: give --data.source {child}."
     if len(inside) == 1:
         [name] = inside
         return (

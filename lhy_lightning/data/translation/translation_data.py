@@ -7,6 +7,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from lhy_lightning.core.argument_ranges import COUNT, POSITIVE, ranges
+from lhy_lightning.core.messages import first_of
 from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.batches import TranslationBatch
@@ -195,7 +196,7 @@ class TranslationDataModule(ParallelTextDataModule):
         references = "" if text.references is not None else " without references"
         self._said.append(f"{len(text):,} {name} rows{references}, {self._described(store)}.")
         if len(cut):
-            named = ", ".join(map(str, cut[:5].tolist())) + (" …" if len(cut) > 5 else "")
+            named = first_of([str(row) for row in cut[:6].tolist()], 5)
             self._said.append(f"{len(cut):,} {name} rows cut to {limit} tokens: {named}.")
         return Rows(text, TokenPairs(store, max_length=limit, pad_to_multiple=self._given.pad_to_multiple, index=True))
 

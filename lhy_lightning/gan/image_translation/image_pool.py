@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
-from lhy_lightning.core.distributed import rank_and_world
+from lhy_lightning.core.distributed import gather_from_ranks
 
 
 class ImagePool:
@@ -97,11 +95,7 @@ class ImagePool:
 def pictures_of_all_ranks(pools: Mapping[str, ImagePool]) -> list[dict[str, Tensor]]:
     """What each rank's pools hold, by their names, for a checkpoint; a collective call."""
     own = {name: pool.state_dict()["pictures"] for name, pool in pools.items()}
-    ranks: list[Any] = [own]
-    if (world := rank_and_world()[1]) > 1:
-        ranks = [None] * world
-        dist.all_gather_object(ranks, own)
-    return ranks
+    return gather_from_ranks(own)
 
 
 def fill_pools(pools: Mapping[str, ImagePool], ranks: list[dict[str, Tensor]], rank: int) -> None:

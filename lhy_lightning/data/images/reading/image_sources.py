@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lhy_lightning.core.messages import first_of
 from lhy_lightning.data.embedded.digits import EMBEDDED
 from lhy_lightning.data.images.reading.bit_depth import Range
 from lhy_lightning.data.images.reading.float_arrays import FloatPictures
@@ -202,7 +203,7 @@ def _one_hot(table: Any, pictures: PictureSet, source: str, image_column: str) -
     names = one_hot_columns(columns)
     if not names:
         return OpenedSplit(pictures, None, None)
-    listed = ", ".join(names[:6]) + (" …" if len(names) > 6 else "")
+    listed = first_of(names, 6)
     labels, wrong = read_one_hot(columns, names)
     if len(wrong):
         note = (
