@@ -146,13 +146,14 @@ def find_recipe(name_or_path: str | Path) -> Path:
     path = Path(given).expanduser()
     if path.suffix and path.is_file():
         return path
-    recipes = {recipe.name: recipe.path for recipe in list_recipes()}
     name = given.removesuffix(".yaml").removesuffix(".yml")
-    if name in recipes:
-        return recipes[name]
+    if not Path(name).is_absolute() and ".." not in Path(name).parts:
+        for file in (root / (name + suffix) for root in (Path("recipes"), shipped_folder()) for suffix in SUFFIXES):
+            if file.is_file():
+                return file
     if path.is_file():
         return path
-    raise RecipeError(_unknown(given, name, list(recipes)))
+    raise RecipeError(_unknown(given, name, [recipe.name for recipe in list_recipes()]))
 
 
 def _unknown(given: str, name: str, names: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """Sources that come with the package's dependencies: real, small, the same everywhere, no download."""
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
@@ -16,6 +17,12 @@ def digits() -> Embedded:
     Returns:
         (1797, 8, 8) uint8 (the original 0…16 spread over 0…255), (1797,) int64, the class names.
     """
+    pixels, labels, names = _read_digits()
+    return pixels.copy(), labels.copy(), names
+
+
+@cache  # scikit-learn reads a packed table of text; a training asks for the digits up to six times
+def _read_digits() -> Embedded:
     from sklearn.datasets import load_digits
 
     data = load_digits()
