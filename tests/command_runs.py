@@ -26,12 +26,19 @@ def _white(figure: Figure) -> np.ndarray:
     return np.full((height, width, 3), 255, dtype=np.uint8)
 
 
+def _empty(*_: object, **__: object) -> Figure:
+    return Figure(figsize=(1, 1))
+
+
 @contextmanager
 def undrawn() -> Iterator[None]:
     """Leaves attention out, curves and figures white: laying their texts out takes longer than a tiny training."""
     with (
-        mock.patch("lhy_lightning.callbacks.curves.draw_curves", return_value=Figure(figsize=(1, 1))),
+        mock.patch("lhy_lightning.callbacks.curves.draw_curves", _empty),
         mock.patch("lhy_lightning.bert.pictures.AttentionPictures.on_validation_end"),
+        mock.patch("lhy_lightning.cnn.pictures.confusion_figure", _empty),
+        mock.patch("lhy_lightning.cnn.pictures.prediction_grid", _empty),
+        mock.patch("lhy_lightning.seq2seq.pictures.translation_attention_figure", _empty),
         mock.patch("lhy_lightning.callbacks.images.figure_to_array", _white),
     ):
         yield

@@ -19,6 +19,8 @@ from tests.before.compare import apart_in_tests, outputs_apart, unequal, without
 from tests.public_names import DATA_MODULES
 from tests.smallest_modules import public_modules
 
+pytestmark = pytest.mark.usefixtures("undrawn_figures")
+
 NAMES = public_modules()
 ONE_A_TOPIC = ("ImageClassifier", "WGAN", "VQVAE", "BertTagger", "Translator", "DANN")
 KILLED = [name if name in ONE_A_TOPIC else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]

@@ -3,12 +3,14 @@
 import csv
 import gzip
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from lhy_lightning.cli.__main__ import main
 from tests.bert.texts import write_texts
+from tests.command_runs import undrawn
 from tests.data.labelled_texts.test_tagging_data import CONLLU
 
 SHORT = [
@@ -18,8 +20,9 @@ SHORT = [
 ]  # fmt: skip
 
 
-def results(name: str, root: Path, *more: str) -> dict[str, float]:
-    assert main(["fit", "--config", name, *SHORT, "--trainer.default_root_dir", str(root), *more]) == 0
+def results(name: str, root: Path, *more: str, drawn: bool = False) -> dict[str, float]:
+    with nullcontext() if drawn else undrawn():
+        assert main(["fit", "--config", name, *SHORT, "--trainer.default_root_dir", str(root), *more]) == 0
     found: dict[str, float] = json.loads((root / name / "results.json").read_text())["results"]
     return found
 
@@ -33,7 +36,7 @@ def results(name: str, root: Path, *more: str) -> dict[str, float]:
     ],
 )
 def test_recipe_runs_two_batches_on_embedded_data(name: str, figures: set[str], tmp_path: Path) -> None:
-    found = results(name, tmp_path)
+    found = results(name, tmp_path, drawn=True)
     assert set(found) == {f"{split}/{figure}" for split in ("val", "test") for figure in figures}
     for file in ("curves.png", "samples/attention.png", "checkpoints/best.ckpt"):
         assert (tmp_path / name / file).is_file()

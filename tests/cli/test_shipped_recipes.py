@@ -16,11 +16,12 @@ from tests.seq2seq.homework_folder import write_ted2020
 
 pytestmark = pytest.mark.usefixtures("undrawn_figures")
 
-NAMES = [recipe.name for recipe in list_recipes() if recipe.shipped]
+RECIPES = {recipe.name: yaml.safe_load(recipe.path.read_text()) for recipe in list_recipes() if recipe.shipped}
+NAMES = list(RECIPES)
 
 
 def uses(name: str, data: str, model: str = "Classifier") -> bool:
-    recipe = yaml.safe_load(find_recipe(name).read_text())
+    recipe = RECIPES[name]
     return recipe["data"]["class_path"] == data and recipe["model"]["class_path"].endswith(model)
 
 

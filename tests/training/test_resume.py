@@ -23,6 +23,8 @@ from tests.going_on import Diary, Unbroken
 from tests.seq2seq.conftest import write_corpus
 from tests.two_networks import Data, Rows, TwoNetworks, trainer
 
+pytestmark = pytest.mark.usefixtures("undrawn_figures")
+
 BATCHES = 4  # an epoch
 
 
