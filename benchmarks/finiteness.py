@@ -65,7 +65,7 @@ class SmallBert(CourseModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         logits = self.head(self.layers(self.words(batch["ids"]))[:, 0])
         loss = nn.functional.cross_entropy(logits, batch["label"])
-        if self.logs_now(batch_idx):
+        if self.should_log(batch_idx):
             self.log("train/loss", loss.detach())
         return loss
 

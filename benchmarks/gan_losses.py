@@ -38,7 +38,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from lhy_lightning import GAN, SNGAN, WGAN, WGANGP, ImageDataModule
-from lhy_lightning.core.atomic_files import whole_file, write_whole
+from lhy_lightning.core.atomic_files import atomic_open, atomic_write
 from lhy_lightning.metrics.generation.feature_statistics import FeatureStatistics
 from lhy_lightning.metrics.generation.frechet import frechet_distance
 from lhy_lightning.metrics.generation.precision_recall import precision_recall
@@ -119,7 +119,7 @@ def features_of(pictures: Tensor) -> Tensor:
 def real_features(faces: Path, folder: Path) -> Tensor:
     path = folder / "real_features.pt"
     if not path.is_file():
-        with whole_file(path) as file:
+        with atomic_open(path) as file:
             torch.save(features_of(real_pictures(faces)), file)
     found: Tensor = torch.load(path, weights_only=True)
     return found
@@ -189,7 +189,7 @@ def run(job: Job) -> Path:
     for averaged in job.averaged:
         samples = samples_of(module, len(real), averaged=averaged)
         result["averaged" if averaged else "raw"] = figures_of(features_of(samples), job, nearness=averaged)
-    write_whole(job.path, json.dumps(result, indent=1))
+    atomic_write(job.path, json.dumps(result, indent=1))
     print(job.path.stem, json.dumps(result), flush=True)
     return job.path
 
@@ -288,7 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     whole = "\n".join(said) + "\n"
     print(whole)
     if given.markdown is not None:
-        write_whole(given.markdown, whole)
+        atomic_write(given.markdown, whole)
     return whole
 
 

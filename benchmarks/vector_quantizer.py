@@ -79,7 +79,7 @@ def ours(size: Size) -> tuple[Callable[[Tensor], Tensor], Any]:
     def step(vectors: Tensor) -> Tensor:
         result = module(vectors)
         (result.vectors.sum() + result.loss).backward()
-        module.figures()
+        module.metrics()
         return result.codes
 
     return step, module

@@ -29,10 +29,10 @@ from torch import Tensor, nn
 
 from lhy_lightning import ImageDataModule
 from lhy_lightning.autoencoders.networks import ConvDecoder, ConvEncoder
-from lhy_lightning.autoencoders.quantizers.code_use import code_perplexity
+from lhy_lightning.autoencoders.quantizers.codebook_usage import code_perplexity
 from lhy_lightning.autoencoders.quantizers.vector_quantizer import Quantized, VectorQuantizer
 from lhy_lightning.autoencoders.vqvae import VQVAENetwork
-from lhy_lightning.core.atomic_files import write_whole
+from lhy_lightning.core.atomic_files import atomic_write
 
 SIDES = ("ours", "vector-quantize-pytorch")
 BETA, DECAY, RESTART_BELOW = 0.25, 0.99, 2.0
@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, list[dict[str, flo
             title = "-".join(str(value) for value in (Path(options.source).name, side, seed, *kept.values()))
             path = options.folder / f"{title}.json"
             if not path.is_file():
-                write_whole(path, json.dumps(train(side, data, seed, options)))
+                atomic_write(path, json.dumps(train(side, data, seed, options)))
             results[side].append(json.loads(path.read_text()))
             print(f"seed {seed}, {side}: {results[side][-1]}", flush=True)
     print("\n| quantizer | squared error | perplexity | seconds of one core |\n|---|---:|---:|---:|")

@@ -3,7 +3,7 @@
 from .adaptation.cdan import CDAN as CDAN
 from .adaptation.dann import DANN as DANN
 from .adaptation.dirt_t import DIRTT as DIRTT
-from .adaptation.domain_pictures import features_in_the_plane as features_in_the_plane
+from .adaptation.domain_plots import features_in_the_plane as features_in_the_plane
 from .adaptation.generalization import DomainGeneralization as DomainGeneralization
 from .adaptation.homework import Homework11Csv as Homework11Csv
 from .adaptation.losses.domain_loss import domain_loss as domain_loss
@@ -19,11 +19,11 @@ from .autoencoders.anomaly.anomaly_detector import AnomalyDetector as AnomalyDet
 from .autoencoders.anomaly.homework import Homework8Csv as Homework8Csv
 from .autoencoders.autoencoder import AutoEncoder as AutoEncoder
 from .autoencoders.autoencoder import corrupt_images as corrupt_images
-from .autoencoders.pictures import code_map_pictures as code_map_pictures
+from .autoencoders.plots import code_map_pictures as code_map_pictures
 from .autoencoders.principal_components import PrincipalComponents as PrincipalComponents
 from .autoencoders.prior.code_prior import CodePrior as CodePrior
-from .autoencoders.quantizers.code_use import code_perplexity as code_perplexity
-from .autoencoders.quantizers.code_use import collapse_warning as collapse_warning
+from .autoencoders.quantizers.codebook_usage import code_perplexity as code_perplexity
+from .autoencoders.quantizers.codebook_usage import collapse_warning as collapse_warning
 from .autoencoders.quantizers.vector_quantizer import VectorQuantizer as VectorQuantizer
 from .autoencoders.rate_distortion import CompressionTable as CompressionTable
 from .autoencoders.rate_distortion import compare_compression as compare_compression
@@ -32,9 +32,9 @@ from .autoencoders.rate_distortion import through_code_file as through_code_file
 from .autoencoders.rate_distortion import through_jpeg as through_jpeg
 from .autoencoders.reconstruction import picture_errors as picture_errors
 from .autoencoders.vqvae import VQVAE as VQVAE
+from .bert.attention_maps import attention_of as attention_of
+from .bert.attention_maps import word_similarity as word_similarity
 from .bert.classifier import BertClassifier as BertClassifier
-from .bert.looking import attention_of as attention_of
-from .bert.looking import word_similarity as word_similarity
 from .bert.questions.homework import Homework7Csv as Homework7Csv
 from .bert.questions.question_answering import BertQuestionAnswering as BertQuestionAnswering
 from .bert.tagger import BertTagger as BertTagger
@@ -44,8 +44,8 @@ from .cnn.classifier import ImageClassifier as ImageClassifier
 from .cnn.fixmatch import FixMatchClassifier as FixMatchClassifier
 from .cnn.losses import cross_entropy as cross_entropy
 from .cnn.losses import squared_error as squared_error
-from .cnn.pictures import confusion_figure as confusion_figure
-from .cnn.pictures import prediction_grid as prediction_grid
+from .cnn.plots import confusion_figure as confusion_figure
+from .cnn.plots import prediction_grid as prediction_grid
 from .cnn.predictions import Homework3Csv as Homework3Csv
 from .cnn.pseudo_labels import PseudoLabelClassifier as PseudoLabelClassifier
 from .cnn.resnet import ResNet as ResNet
@@ -79,8 +79,8 @@ from .gan.wgan import WGAN as WGAN
 from .gan.wgan import WGANGP as WGANGP
 from .layers.gradient_reversal import GradientReversal as GradientReversal
 from .layers.gradient_reversal import gradient_reversal as gradient_reversal
-from .layers.table import layer_rows as layer_rows
-from .layers.table import layer_table as layer_table
+from .layers.model_summary import layer_rows as layer_rows
+from .layers.model_summary import layer_table as layer_table
 from .layers.transformer.positions import sinusoids as sinusoids
 from .metrics.generation.classifier_features import ClassifierFeatures as ClassifierFeatures
 from .metrics.generation.frechet import frechet_distance_of_samples as frechet_distance_of_samples
@@ -96,13 +96,13 @@ from .optim.optimizers import build_optimizer as build_optimizer
 from .optim.optimizers import parameter_groups as parameter_groups
 from .optim.schedules import build_schedule as build_schedule
 from .seq2seq.bleu_training import BleuTranslator as BleuTranslator
-from .seq2seq.exposure import ScheduledSamplingTranslator as ScheduledSamplingTranslator
 from .seq2seq.losses.sequence_losses import projected_cross_entropy as projected_cross_entropy
 from .seq2seq.networks import TranslationNetwork as TranslationNetwork
-from .seq2seq.pictures import translation_attention_figure as translation_attention_figure
+from .seq2seq.plots import translation_attention_figure as translation_attention_figure
 from .seq2seq.predictions import Homework5Txt as Homework5Txt
 from .seq2seq.scheduled_sampling.mixing import mix_inputs as mix_inputs
 from .seq2seq.scheduled_sampling.mixing import sampling_probability as sampling_probability
+from .seq2seq.scheduled_sampling_module import ScheduledSamplingTranslator as ScheduledSamplingTranslator
 from .seq2seq.transformer import Transformer as Transformer
 from .seq2seq.translator import Translator as Translator
 

@@ -35,10 +35,10 @@ def undrawn() -> Iterator[None]:
     """Leaves attention out, curves and figures white: laying their texts out takes longer than a tiny training."""
     with (
         mock.patch("lhy_lightning.callbacks.curves.draw_curves", _empty),
-        mock.patch("lhy_lightning.bert.pictures.AttentionPictures.on_validation_end"),
-        mock.patch("lhy_lightning.cnn.pictures.confusion_figure", _empty),
-        mock.patch("lhy_lightning.cnn.pictures.prediction_grid", _empty),
-        mock.patch("lhy_lightning.seq2seq.pictures.translation_attention_figure", _empty),
+        mock.patch("lhy_lightning.bert.plots.AttentionPictures.on_validation_end"),
+        mock.patch("lhy_lightning.cnn.plots.confusion_figure", _empty),
+        mock.patch("lhy_lightning.cnn.plots.prediction_grid", _empty),
+        mock.patch("lhy_lightning.seq2seq.plots.translation_attention_figure", _empty),
         mock.patch("lhy_lightning.callbacks.images.figure_to_array", _white),
     ):
         yield

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from lhy_lightning.data.base import CourseDataModule, ResumableLoader
 from lhy_lightning.data.samplers import TrainBatches
-from lhy_lightning.training.multi_optimizer import SeveralOptimizers
+from lhy_lightning.training.multi_optimizer import MultiOptimizerModule
 
 NAMES = ("discriminator", "generator")
 
@@ -43,7 +43,7 @@ class Data(CourseDataModule):
         return self.train_loader(Rows(self.rows), TrainBatches(self.rows, self.batch_size))
 
 
-class TwoNetworks(SeveralOptimizers):
+class TwoNetworks(MultiOptimizerModule):
     """Points (N, 3) from noise (N, 2), with the non-saturating loss.
 
     `factors` multiplies a network's loss, given its name, the step and the batch: what goes wrong in a test.
@@ -86,22 +86,22 @@ class TwoNetworks(SeveralOptimizers):
         return 1.0 if self.factors is None else self.factors(name, self.trainer.global_step + 1, batch)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        generators_turn = self.turn(self.n_critic)
+        generators_turn = self.every_n_steps(self.n_critic)
         with torch.set_grad_enabled(generators_turn and self.reuse_fakes):
             fakes = self.generator(batch["noise"])
-        with self.updating("discriminator"):
+        with self.toggled("discriminator"):
             loss = (
                 softplus(-self.discriminator(batch["real"])).mean()
                 + softplus(self.discriminator(fakes.detach())).mean()
             )
             loss = loss.float() * self.factor("discriminator", batch)
-            self.step("discriminator", loss)
+            self.backward_and_step("discriminator", loss)
         losses = {"discriminator_loss": loss}
         if generators_turn:
-            with self.updating("generator"):
+            with self.toggled("generator"):
                 fakes = fakes if self.reuse_fakes else self.generator(batch["noise"])
                 loss = softplus(-self.discriminator(fakes)).mean().float() * self.factor("generator", batch)
-                self.step("generator", loss)
+                self.backward_and_step("generator", loss)
             losses["generator_loss"] = loss
         self.log_losses(losses)
 

@@ -11,10 +11,10 @@ from lightning.pytorch import Callback
 from torch import Tensor, nn
 
 from lhy_lightning.adaptation.domain_networks import DomainNetworks, NetworkArguments
-from lhy_lightning.adaptation.domain_pictures import DomainPictures, Projection
+from lhy_lightning.adaptation.domain_plots import DomainPictures, Projection
 from lhy_lightning.adaptation.losses.class_confusion import class_confusion
 from lhy_lightning.adaptation.losses.entropy import conditional_entropy, label_balance, pseudo_label_loss
-from lhy_lightning.adaptation.selection.evaluated_rows import EvaluatedRows, Rows, accuracy_of
+from lhy_lightning.adaptation.selection.feature_buffer import EvaluatedRows, Rows, accuracy_of
 from lhy_lightning.adaptation.selection.selection_table import (
     SELECTION,
     SelectionTable,
@@ -22,7 +22,7 @@ from lhy_lightning.adaptation.selection.selection_table import (
     selection_scores,
 )
 from lhy_lightning.adaptation.selection.target_figures import target_figures
-from lhy_lightning.callbacks.class_table import PredictionsCsv
+from lhy_lightning.callbacks.prediction_tables import PredictionsCsv
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, SHARE, SHARE_OF_STEPS, Names, ranges
 from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.batches import DomainBatch, EvaluatedDomainBatch
@@ -122,7 +122,7 @@ class AdaptationModule(DomainNetworks):
         if selection == "target_accuracy" and not oracle:
             raise ValueError("selection=target_accuracy takes target labels: choose another, or set oracle=true.")
         self.selection, self.oracle, self.projection = selection, oracle, projection
-        self.headline_metric = SELECTION[selection]
+        self.monitor = SELECTION[selection]
         self.rows = nn.ModuleDict({name: EvaluatedRows() for name in ("val_source", "val_target", "test_target")})
         weights = {
             "entropy": entropy_weight, "balance": balance_weight, "confusion": confusion_weight,
@@ -194,9 +194,9 @@ class AdaptationModule(DomainNetworks):
         return class_loss + terms, {"class_loss": class_loss, **figures}
 
     def training_step(self, batch: DomainBatch, batch_idx: int) -> None:
-        with self.updating("network"):
+        with self.toggled("network"):
             loss, figures = self.losses(batch)
-            self.step("network", loss)
+            self.backward_and_step("network", loss)
         self.log_losses({"loss": loss, **figures})
 
     def rates(self) -> dict[str, float]:
@@ -204,7 +204,7 @@ class AdaptationModule(DomainNetworks):
         return dict.fromkeys(self.networks(), self.optimizer_settings.lr)
 
     def configure_optimizers(self) -> Any:
-        return self.alike_optimizers(self.rates(), self.optimizer_settings, self.schedule_settings)
+        return self.same_optimizers(self.rates(), self.optimizer_settings, self.schedule_settings)
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 

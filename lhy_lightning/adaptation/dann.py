@@ -13,8 +13,8 @@ from lhy_lightning.adaptation.adaptation import AdaptationArguments, AdaptationM
 from lhy_lightning.adaptation.losses.domain_loss import domain_accuracy, domain_loss
 from lhy_lightning.adaptation.networks.by_name import perceptron
 from lhy_lightning.adaptation.schedules import reversal_coefficient
-from lhy_lightning.adaptation.selection.domain_watch import DomainWatch
-from lhy_lightning.adaptation.selection.evaluated_rows import Rows
+from lhy_lightning.adaptation.selection.domain_classifier_monitor import DomainWatch
+from lhy_lightning.adaptation.selection.feature_buffer import Rows
 from lhy_lightning.adaptation.selection.proxy_distance import fresh_domain_accuracy, proxy_a_distance
 from lhy_lightning.core.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.core.signatures import Unpack
@@ -164,18 +164,18 @@ class DANN(AdaptationModule):
             super().training_step(batch, batch_idx)
             return
         self.gradient_reversal.coefficient.fill_(self.coefficient_now())
-        with self.updating("network"):
+        with self.toggled("network"):
             source, target = self.features_of_both(batch)
             logits = self.label_logits(source, target)
             inputs = self.domain_inputs(source, target, logits)
-        with self.updating("domain_classifier"):
+        with self.toggled("domain_classifier"):
             domain, figures = self.domain_terms(inputs.detach(), len(source), logits.detach())
-            self.step("domain_classifier", self.domain_weight * domain)
-        with self.updating("network"):
+            self.backward_and_step("domain_classifier", self.domain_weight * domain)
+        with self.toggled("network"):
             label, label_figures = self.label_terms(logits, batch)
             domain, _ = self.domain_terms(inputs, len(source), logits)
             loss = label - self.gradient_reversal.coefficient * self.domain_weight * domain
-            self.step("network", loss)
+            self.backward_and_step("network", loss)
         self.log_losses({"loss": loss, **label_figures, **figures})
 
     def rates(self) -> dict[str, float]:

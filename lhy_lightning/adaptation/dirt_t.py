@@ -74,8 +74,8 @@ class DIRTT(ClusterAssumption):
             )
         super().setup(stage)
 
-    def take_weights(self, path: str) -> set[str]:
-        taken = super().take_weights(path)
+    def load_initial_weights(self, path: str) -> set[str]:
+        taken = super().load_initial_weights(path)
         missing = [name for name in self.state_dict() if name.startswith("label_predictor.") and name not in taken]
         if missing:
             raise ValueError(f"start_from={path} has no weights of the shape of {missing[0]}: give the same network.")
@@ -102,6 +102,6 @@ class DIRTT(ClusterAssumption):
 
     def on_network_step(self, name: str) -> None:
         super().on_network_step(name)
-        if self.turn(self.refresh):
+        if self.every_n_steps(self.refresh):
             assert self.teacher is not None
             self.teacher.load_state_dict(self.average().state_dict())

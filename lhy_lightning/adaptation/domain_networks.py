@@ -15,7 +15,7 @@ from lhy_lightning.core.sizes import height_and_width
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last
 from lhy_lightning.training.checkpoints import read_checkpoint
-from lhy_lightning.training.multi_optimizer import SeveralOptimizers
+from lhy_lightning.training.multi_optimizer import MultiOptimizerModule
 
 SIZES = ("num_classes", "image_size", "channels", "class_names", "source_domains")
 
@@ -40,7 +40,7 @@ class NetworkArguments(TypedDict, total=False):
     source_domains: int | None
 
 
-class DomainNetworks(SeveralOptimizers):
+class DomainNetworks(MultiOptimizerModule):
     """Base: a feature extractor and a label predictor for pictures of two domains.
 
     Networks of one's own are one method each: `build_extractor`, `build_label_predictor`.
@@ -101,7 +101,7 @@ class DomainNetworks(SeveralOptimizers):
         self.label_hidden = None if label_hidden is None else tuple(label_hidden)
         self.dropout, self.start_from, self.channels_last = dropout, start_from, channels_last
         self.num_classes, self.channels, self.source_domains = num_classes, channels, source_domains
-        self.note("image_size", height_and_width(image_size))
+        self.set_hparam("image_size", height_and_width(image_size))
         self.class_names = None if class_names is None else tuple(class_names)
         self.extractor = self.label_predictor = None
         self.started = False  # whether the weights are those of a run already, which `start_from` is not to replace
@@ -182,11 +182,11 @@ class DomainNetworks(SeveralOptimizers):
                 f"{type(self).__name__} trains on target pictures too, and --data.target_batch_size 0 takes none: set "
                 "it to 1 or more, or leave it out to take as many as of the source."
             )
-        self.learn_from_data(SIZES, equal=("image_size", "channels", "num_classes"))
+        self.infer_from_datamodule(SIZES, equal=("image_size", "channels", "num_classes"))
         self.build_once()
         if stage == "fit":
             if self.start_from is not None and not self.started and not self.trainer.ckpt_path:
-                self.take_weights(self.start_from)
+                self.load_initial_weights(self.start_from)
             self.started = True
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -199,7 +199,7 @@ class DomainNetworks(SeveralOptimizers):
         module.started = True
         return module
 
-    def take_weights(self, path: str) -> set[str]:
+    def load_initial_weights(self, path: str) -> set[str]:
         """Takes the weights of a checkpoint whose names and shapes are those here, and returns their names.
 
         Raises:

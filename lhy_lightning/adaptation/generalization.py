@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lhy_lightning.adaptation.adaptation import AdaptationArguments, AdaptationModule
 from lhy_lightning.adaptation.losses.generalization_losses import GroupDRO, irm_penalty, mixup_across_domains
-from lhy_lightning.adaptation.selection.evaluated_rows import Rows
+from lhy_lightning.adaptation.selection.feature_buffer import Rows
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, POSITIVE, Range, ranges
 from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.batches import DomainBatch

@@ -1,6 +1,6 @@
 """What homework 11 hands in."""
 
-from lhy_lightning.callbacks.class_table import HomeworkTable
+from lhy_lightning.callbacks.prediction_tables import HomeworkTable
 
 
 class Homework11Csv(HomeworkTable):

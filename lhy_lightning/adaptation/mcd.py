@@ -101,22 +101,22 @@ class MCD(AdaptationModule):
         return classifier_discrepancy(*self.both(batch["target_image"], source=False))
 
     def training_step(self, batch: DomainBatch, batch_idx: int) -> None:
-        with self.updating("extractor", "label_predictor"):  # A
+        with self.toggled("extractor", "label_predictor"):  # A
             loss = class_loss = self.class_losses(batch)
             figures: dict[str, Tensor] = {}
             if self.target_weights:
                 terms, figures = self.target_terms(torch.stack(self.both(batch["target_image"], source=False)).mean(0))
                 loss = loss + terms
-            self.step(("extractor", "label_predictor"), loss)
+            self.backward_and_step(("extractor", "label_predictor"), loss)
 
-        with self.updating("label_predictor"):  # B
+        with self.toggled("label_predictor"):  # B
             raised = self.discrepancy(batch)
-            self.step("label_predictor", self.class_losses(batch) - raised)
+            self.backward_and_step("label_predictor", self.class_losses(batch) - raised)
 
         for _ in range(self.extractor_steps):  # C
-            with self.updating("extractor"):
+            with self.toggled("extractor"):
                 lowered = self.discrepancy(batch)
-                self.step("extractor", lowered)
+                self.backward_and_step("extractor", lowered)
 
         self.log_losses(
             {"loss": loss, "class_loss": class_loss, "discrepancy": raised, "discrepancy_after": lowered, **figures}

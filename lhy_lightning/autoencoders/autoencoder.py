@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback
 from torch import Tensor, nn
 
-from lhy_lightning.autoencoders.latent_pictures import LatentPictures
+from lhy_lightning.autoencoders.latent_plots import LatentPictures
 from lhy_lightning.autoencoders.networks import (
     ConvDecoder,
     ConvEncoder,
@@ -20,7 +20,7 @@ from lhy_lightning.autoencoders.networks import (
     LinearEncoder,
     check_halving,
 )
-from lhy_lightning.autoencoders.pictures import DenoisedPictures
+from lhy_lightning.autoencoders.plots import DenoisedPictures
 from lhy_lightning.autoencoders.predictions import LatentsFile
 from lhy_lightning.autoencoders.reconstruction import (
     ReconstructionArguments,

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.core.atomic_files import write_whole
+from lhy_lightning.core.atomic_files import atomic_write
 
 MAGIC, VERSION = b"LHYCODES", 1
 AT_ONCE = 256
@@ -88,7 +88,7 @@ def compress(model: Any, batches: Iterable[Tensor], path: str | Path, *, bits: i
     header["lzma"] = len(shorter) < len(stored)
     text = json.dumps(header, separators=(",", ":")).encode()
     content = MAGIC + struct.pack("<HI", VERSION, len(text)) + text + ranges + (shorter if header["lzma"] else stored)
-    write_whole(Path(path), content)
+    atomic_write(Path(path), content)
     return len(content)
 
 

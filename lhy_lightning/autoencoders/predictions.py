@@ -9,7 +9,7 @@ import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from lhy_lightning.autoencoders.pictures import above_and_below
+from lhy_lightning.autoencoders.plots import above_and_below
 from lhy_lightning.callbacks.images import save_picture
 from lhy_lightning.callbacks.prediction_file import PredictionFile
 from lhy_lightning.core.atomic_files import csv_text

@@ -25,7 +25,7 @@ from lhy_lightning.autoencoders.compression import bits_per_pixel, compress, dec
 from lhy_lightning.autoencoders.principal_components import PrincipalComponents
 from lhy_lightning.autoencoders.reconstruction import picture_errors, psnr
 from lhy_lightning.callbacks.images import picture_grid, save_picture, to_bytes
-from lhy_lightning.core.atomic_files import csv_text, write_whole
+from lhy_lightning.core.atomic_files import atomic_write, csv_text
 from lhy_lightning.data.images.image_datasets import PlainPictures
 from lhy_lightning.data.images.reading.image_files import open_image
 from lhy_lightning.training.run_directory import run_directory
@@ -160,7 +160,7 @@ class CompressionTable(Callback):
             [each.name, *(f"{v:.4f}" for v in (each.bits_per_pixel, each.psnr, each.ssim, each.mse))] for each in rates
         ]
         head = ["name", "bits_per_pixel", "psnr", "ssim", "mse"]
-        write_whole(folder / "compression.csv", csv_text([head, *rows]))
+        atomic_write(folder / "compression.csv", csv_text([head, *rows]))
         compress(pl_module, images.split(256), folder / "pictures.lhy", bits=self.bits)
         save_picture(trainer, "compression", picture_grid(torch.cat((images[:16], back[:16])), columns=16))
         table = Table(*head, box=box.ROUNDED)

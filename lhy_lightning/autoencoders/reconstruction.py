@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor, nn
 
-from lhy_lightning.autoencoders.pictures import ReconstructionPictures
+from lhy_lightning.autoencoders.plots import ReconstructionPictures
 from lhy_lightning.autoencoders.predictions import ErrorsCsv, PredictedPictures
 from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.core.sizes import height_and_width
@@ -61,7 +61,7 @@ class ReconstructionModule(SingleOptimizerModule):
     ) -> None:
         super().__init__(**arguments)
         self.picture_every = picture_every
-        self.note("image_size", height_and_width(image_size))
+        self.set_hparam("image_size", height_and_width(image_size))
         self.channels = channels
         self.network = None
         self.means = nn.ModuleDict()
@@ -84,7 +84,7 @@ class ReconstructionModule(SingleOptimizerModule):
     def setup(self, stage: str) -> None:
         super().setup(stage)
         sizes = ("image_size", "channels")
-        self.learn_from_data(sizes, equal=sizes)
+        self.infer_from_datamodule(sizes, equal=sizes)
         self.build_once()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ class ReconstructionModule(SingleOptimizerModule):
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         _, figures = self.losses(batch["image"])
-        if self.logs_now(batch_idx):
+        if self.should_log(batch_idx):
             self.log_dict({f"train/{name}": value.detach() for name, value in figures.items()}, prog_bar=True)
         return figures["loss"]
 

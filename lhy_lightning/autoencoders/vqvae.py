@@ -15,9 +15,9 @@ from torchmetrics import Metric
 
 from lhy_lightning.autoencoders.networks import ConvDecoder, ConvEncoder, ConvSettings, check_halving
 from lhy_lightning.autoencoders.predictions import LatentsFile
-from lhy_lightning.autoencoders.quantizers.code_use import code_perplexity, collapse_warning, usage
-from lhy_lightning.autoencoders.quantizers.two_levels import TwoLevelNetwork
+from lhy_lightning.autoencoders.quantizers.codebook_usage import code_perplexity, collapse_warning, usage
 from lhy_lightning.autoencoders.quantizers.vector_quantizer import Quantized, QuantizerSettings, VectorQuantizer
+from lhy_lightning.autoencoders.quantizers.vqvae2 import TwoLevelNetwork
 from lhy_lightning.autoencoders.reconstruction import ReconstructionArguments, ReconstructionModule
 from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, Range, ranges
 from lhy_lightning.core.signatures import Unpack
@@ -81,9 +81,9 @@ class VQVAENetwork(nn.Module):
         found = self.quantize(images)
         return self.draw(found.vectors), (found,)
 
-    def figures(self) -> dict[str, Tensor]:
+    def metrics(self) -> dict[str, Tensor]:
         """Of the quantizer's last training step."""
-        figures: dict[str, Tensor] = self.quantizer.figures()  # type: ignore[operator]
+        figures: dict[str, Tensor] = self.quantizer.metrics()  # type: ignore[operator]
         return figures
 
 
@@ -240,7 +240,7 @@ class VQVAE(ReconstructionModule):
         quantizer_loss = torch.stack([level.loss for level in found]).sum()
         figures = {"loss": F.mse_loss(result.float(), images) + quantizer_loss, "quantizer_loss": quantizer_loss}
         if self.training:
-            figures.update(network.figures())
+            figures.update(network.metrics())
         else:
             self.code_counts.update([level.codes for level in found])
         return result, figures

@@ -83,7 +83,7 @@ class BertClassifier(BertModule):
         return tuple(dict.fromkeys((first, *others)))
 
     @property
-    def headline_metric(self) -> tuple[str, Literal["max", "min"]]:  # type: ignore[override]
+    def monitor(self) -> tuple[str, Literal["max", "min"]]:  # type: ignore[override]
         """The first of the figures: what the best epoch is chosen by."""
         name = self.chosen_metrics[0]
         return f"val/{name}", "min" if name == "mse" else "max"

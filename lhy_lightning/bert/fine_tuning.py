@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lhy_lightning.bert.depth import freeze
+from lhy_lightning.bert.layer_depth import freeze
 from lhy_lightning.bert.lora import add_lora
 from lhy_lightning.bert.optimization import layer_groups
 from lhy_lightning.core.argument_ranges import BELOW_ONE, NOT_NEGATIVE, POSITIVE, SHARE_OF_STEPS, Range, ranges
@@ -116,5 +116,5 @@ class FineTuningModule(ScheduledModule):
 
     def log_training(self, batch_idx: int, figures: dict[str, Tensor]) -> None:
         """Logs on the steps that the loggers take."""
-        if self.logs_now(batch_idx):
+        if self.should_log(batch_idx):
             self.log_dict(figures, prog_bar=True)

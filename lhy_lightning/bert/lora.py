@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from lhy_lightning.bert.depth import encoder_layers
+from lhy_lightning.bert.layer_depth import encoder_layers
 from lhy_lightning.core.extras import need
 
 

@@ -23,7 +23,7 @@ from lhy_lightning.bert.encoder import (
     small_settings,
 )
 from lhy_lightning.bert.fine_tuning import FineTuningArguments, FineTuningModule
-from lhy_lightning.bert.pictures import AttentionPictures
+from lhy_lightning.bert.plots import AttentionPictures
 from lhy_lightning.bert.saved_encoder import SavedEncoder
 from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
@@ -152,7 +152,7 @@ class BertModule(FineTuningModule, SavedEncoder):
                     self.encoder, self.vocabulary, pretrained=self.pretrained, dropout=self.dropout
                 )
                 weights = self.encoder if self.pretrained else None
-            self.note("encoder_config", settings)
+            self.set_hparam("encoder_config", settings)
         self.check_length(self.max_length)
         self.network = self.build_network(weights)
 
@@ -170,8 +170,8 @@ class BertModule(FineTuningModule, SavedEncoder):
         data = getattr(self.trainer, "datamodule", None)
         there = getattr(data, "tokenizer", None)
         if self.tokenizer is None and there is not None:
-            self.note("tokenizer", there.to_json())
-        self.learn_from_data(self.learned, equal=())
+            self.set_hparam("tokenizer", there.to_json())
+        self.infer_from_datamodule(self.learned, equal=())
         self.build_once()
         self.check_length(getattr(data, "max_length", None))
         strategy = self.trainer.strategy
@@ -198,7 +198,7 @@ class BertModule(FineTuningModule, SavedEncoder):
         """What adds up the figures of a split: `val_scores` or `test_scores`, which a subclass builds."""
         return self.val_scores if split == "val" else self.test_scores
 
-    def figures(self, split: EvaluatedSplit) -> dict[str, Tensor]:
+    def computed_metrics(self, split: EvaluatedSplit) -> dict[str, Tensor]:
         """The figures over all rows and ranks, which are then forgotten; empty where no row had labels."""
         scores = self.scores_of(split)
         found: dict[str, Tensor] = scores.compute()
@@ -207,7 +207,7 @@ class BertModule(FineTuningModule, SavedEncoder):
 
     def report(self, split: EvaluatedSplit) -> None:
         """Logs the figures, or says why there are none."""
-        figures = self.figures(split)
+        figures = self.computed_metrics(split)
         if not figures:
             rank_zero_warn(self.unscored.format(split=split))
         named = {f"{split}/{name}": value.float().to(self.device) for name, value in figures.items()}

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from lhy_lightning.bert.depth import parameter_depths
+from lhy_lightning.bert.layer_depth import parameter_depths
 
 
 def layer_groups(network: nn.Module, lr: float, weight_decay: float, layer_decay: float = 1.0) -> list[dict[str, Any]]:

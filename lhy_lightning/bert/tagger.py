@@ -59,7 +59,7 @@ class BertTagger(BertModule):
         return self.tag_names or ()
 
     @property
-    def headline_metric(self) -> tuple[str, Literal["max", "min"]]:  # type: ignore[override]
+    def monitor(self) -> tuple[str, Literal["max", "min"]]:  # type: ignore[override]
         """F1 over entities where tags mark some, otherwise accuracy over words."""
         data = getattr(self._trainer, "datamodule", None)  # callbacks ask before `setup` has learned the tags
         names = self.tag_names or getattr(data, "tag_names", None) or ()

@@ -18,7 +18,7 @@ class BestCheckpoint(ModelCheckpoint):
     """Lightning's `ModelCheckpoint` of one file, `checkpoints/best.ckpt`, monitoring the module's headline figure.
 
     Args:
-        monitor: name of the logged figure; the module's `headline_metric` if None.
+        monitor: name of the logged figure; the module's `monitor` if None.
         mode: whether more or less of it is better; needed with `monitor`.
         folder: where to; `checkpoints/` of the run folder if None.
 
@@ -43,7 +43,7 @@ class BestCheckpoint(ModelCheckpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self.monitor is None:
-            self.monitor, self.mode = getattr(pl_module, "headline_metric", ("val/loss", "min"))
+            self.monitor, self.mode = getattr(pl_module, "monitor", ("val/loss", "min"))
             self.kth_value = torch.tensor(float("inf") if self.mode == "min" else -float("inf"))
         if self.dirpath is None:
             self.dirpath = str(run_directory(trainer) / "checkpoints")

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 from matplotlib.figure import Figure
 
-from lhy_lightning.core.atomic_files import write_whole
+from lhy_lightning.core.atomic_files import atomic_write
 from lhy_lightning.training.csv_logger import RunLogger
 
 
@@ -51,7 +51,7 @@ class Curves(Callback):
             if isinstance(logger, RunLogger) and metrics.is_file() and (figure := draw_curves(metrics)):
                 drawn = io.BytesIO()
                 figure.savefig(drawn, dpi=110)
-                write_whole(metrics.with_name("curves.png"), drawn.getvalue())
+                atomic_write(metrics.with_name("curves.png"), drawn.getvalue())
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Drawn at powers of two and every tenth epoch: drawing costs about .3 s.

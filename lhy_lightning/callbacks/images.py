@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from lhy_lightning.callbacks.glyphs import use_installed_fonts
-from lhy_lightning.core.atomic_files import write_whole
+from lhy_lightning.callbacks.fonts import use_installed_fonts
+from lhy_lightning.core.atomic_files import atomic_write
 from lhy_lightning.training.run_directory import leaves_files, run_directory
 
 LONGEST_NAME = 20  # letters of a column's name
@@ -106,7 +106,7 @@ def save_picture(trainer: Trainer, name: str, picture: Figure | np.ndarray) -> N
     if pixels.dtype != np.uint8:
         raise TypeError(f"picture {name!r} has dtype {pixels.dtype}: give uint8 in 0…255.")
     path = run_directory(trainer) / "samples" / f"{name}.png"
-    write_whole(path, picture_file(pixels))
+    atomic_write(path, picture_file(pixels))
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
             logger.log_image(key=f"samples/{name}", images=[pixels], step=trainer.global_step)

@@ -5,7 +5,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from lhy_lightning.core.atomic_files import write_whole
+from lhy_lightning.core.atomic_files import atomic_write
 from lhy_lightning.core.distributed import gather_from_ranks
 from lhy_lightning.training.run_directory import run_directory
 
@@ -99,5 +99,5 @@ class PredictionFile(Callback):
         bad = getattr(trainer.datamodule, "bad_rows", {})  # type: ignore[attr-defined]
         self.unreadable = frozenset(bad.get("predict", ()))
         path = run_directory(trainer) / self.filename
-        write_whole(path, self.text(pl_module, inputs, rows))
+        atomic_write(path, self.text(pl_module, inputs, rows))
         print(f"{path}: {self.counted(rows)}")

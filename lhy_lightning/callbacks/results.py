@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 from rich.console import Console
 from rich.table import Table
 
-from lhy_lightning.core.atomic_files import csv_text, write_whole
+from lhy_lightning.core.atomic_files import atomic_write, csv_text
 from lhy_lightning.training.run_directory import leaves_files, run_directory
 
 WORTH_A_LOOK = (
@@ -34,7 +34,7 @@ def write_results(
     body: dict[str, Any] = {"step": step, "checkpoint": checkpoint.name, "results": results}
     if controls:
         body["controls"] = dict(controls)
-    write_whole(path, json.dumps(body, indent=2) + "\n")
+    atomic_write(path, json.dumps(body, indent=2) + "\n")
 
 
 def read_results(path: Path) -> dict[str, float] | None:
@@ -50,7 +50,7 @@ def write_table(
 ) -> None:
     """Writes a table into the run folder as csv, and prints it unless the trainer is told to be quiet."""
     if leaves_files(trainer):
-        write_whole(run_directory(trainer) / filename, csv_text([header, *rows]))
+        atomic_write(run_directory(trainer) / filename, csv_text([header, *rows]))
     if trainer.progress_bar_callback is not None:
         table = Table(*header, title=title)
         for row in rows:

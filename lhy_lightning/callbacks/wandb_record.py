@@ -6,7 +6,7 @@ from pathlib import Path
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from lhy_lightning.core.atomic_files import write_whole
+from lhy_lightning.core.atomic_files import atomic_write
 
 FILE = "wandb_id.txt"
 
@@ -37,4 +37,4 @@ class WandbRecord(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            write_whole(self.folder / FILE, f"{self.record}\n")
+            atomic_write(self.folder / FILE, f"{self.record}\n")

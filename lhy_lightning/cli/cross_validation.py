@@ -10,7 +10,7 @@ from lhy_lightning.callbacks.results import read_results
 from lhy_lightning.cli.flags import option, overwrites
 from lhy_lightning.cli.runs import run_folder
 from lhy_lightning.cli.runs.asked_settings import Resolve, check_same
-from lhy_lightning.core.atomic_files import csv_text, write_whole
+from lhy_lightning.core.atomic_files import atomic_write, csv_text
 
 FOLD = "fold-{}"
 
@@ -85,4 +85,4 @@ def write_folds(path: Path, results: list[dict[str, float]]) -> None:
         ["mean", *(f"{statistics.mean(columns[n]):.6f}" for n in names)],
         ["deviation", *(f"{statistics.stdev(columns[n]):.6f}" for n in names)],
     ]
-    write_whole(path, csv_text(rows))
+    atomic_write(path, csv_text(rows))

@@ -15,7 +15,7 @@ from lhy_lightning.cli.flags import option
 from lhy_lightning.cli.runs import run_folder
 from lhy_lightning.cli.runs.asked_settings import Resolve, check_same, flat
 from lhy_lightning.cli.step_recipes import DONE, fill, last_recipe
-from lhy_lightning.core.atomic_files import write_whole
+from lhy_lightning.core.atomic_files import atomic_write
 from lhy_lightning.training.checks.resumed_settings import same_value
 
 NOTE = "predict_step.json"
@@ -101,7 +101,7 @@ class Step:
     def note_done(self) -> None:
         """Notes beside predictions what made them; a `fit` has its config.yaml."""
         if self.command[0] != "fit":
-            write_whole(self.folder / NOTE, json.dumps(self._note(), indent=2) + "\n")
+            atomic_write(self.folder / NOTE, json.dumps(self._note(), indent=2) + "\n")
 
     def _note(self) -> dict[str, Any]:
         return {"command": self.command, "of": _read(self.folder / "results.json")}

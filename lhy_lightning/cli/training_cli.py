@@ -19,7 +19,7 @@ from lhy_lightning.callbacks.wandb_record import WandbRecord, record_id
 from lhy_lightning.cli.command_line import NOT_IN_RECIPES, Command, remove_temporary_files
 from lhy_lightning.cli.errors import CommandParser
 from lhy_lightning.cli.library_errors import Phase
-from lhy_lightning.core.atomic_files import write_whole
+from lhy_lightning.core.atomic_files import atomic_write
 from lhy_lightning.core.extras import need
 from lhy_lightning.core.writable import make_folder
 from lhy_lightning.data.controls import beside
@@ -52,7 +52,7 @@ class RunConfig(SaveConfigCallback):
         for of, module in (("model", pl_module), ("data", trainer.datamodule)):  # type: ignore[attr-defined]
             if module is not None:
                 settings[of]["init_args"] = settings_that_act(settings[of].get("init_args", {}), module.hparams)
-        write_whole(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
+        atomic_write(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
 
 
 def recipe_of(parser: Any, config: Any) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class ClassificationModule(SingleOptimizerModule):
         self.backbone, self.pretrained, self.backbone_config = backbone, pretrained, backbone_config
         self.freeze_backbone, self.channels_last = freeze_backbone, channels_last
         self.num_classes, self.channels, self.resize = num_classes, channels, resize
-        self.note("image_size", height_and_width(image_size))
+        self.set_hparam("image_size", height_and_width(image_size))
         self.class_names = None if class_names is None else tuple(class_names)
         self.network = None
 
@@ -123,7 +123,7 @@ class ClassificationModule(SingleOptimizerModule):
             )  # fmt: skip
         weights = None
         if self.backbone_config is None:  # the first time: later the checkpoint has both, and the Hub is not asked
-            self.note("backbone_config", backbone_settings(self.backbone, pretrained=self.pretrained, **shape))
+            self.set_hparam("backbone_config", backbone_settings(self.backbone, pretrained=self.pretrained, **shape))
             weights = self.backbone if self.pretrained else None
         assert self.backbone_config is not None
         return TransformersClassifier(
@@ -149,9 +149,9 @@ class ClassificationModule(SingleOptimizerModule):
         if here is not None and there is not None and there > here and stage == "fit":
             raise ValueError(f"the data has labels up to {there - 1}, the network num_classes={here}")
         sizes = ("image_size", "channels")
-        self.learn_from_data(("num_classes", *sizes, "class_names"), equal=sizes)
+        self.infer_from_datamodule(("num_classes", *sizes, "class_names"), equal=sizes)
         if self.resize is None and (resize := getattr(getattr(data, "hparams", None), "resize", None)):
-            self.note("resize", resize)
+            self.set_hparam("resize", resize)
         self.build_once()
 
     # --- inference -------------------------------------------------------------------------------------------------

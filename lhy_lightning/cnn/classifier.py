@@ -13,12 +13,12 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from lhy_lightning.callbacks.class_table import PredictionsCsv
+from lhy_lightning.callbacks.prediction_tables import PredictionsCsv
 from lhy_lightning.cnn.classification import ClassificationArguments, ClassificationModule
 from lhy_lightning.cnn.ensemble import ProbabilityAverage
 from lhy_lightning.cnn.losses import LOSSES, class_weight_tensor
-from lhy_lightning.cnn.pictures import ClassificationPictures, LayerTable
-from lhy_lightning.cnn.views import SHIFTS, averaged_probabilities
+from lhy_lightning.cnn.plots import ClassificationPictures, LayerTable
+from lhy_lightning.cnn.test_time_augmentation import SHIFTS, averaged_probabilities
 from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, SHARE, Range, ranges
 from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.batches import ImageBatch, MixedImageBatch
@@ -82,7 +82,7 @@ class ImageClassifier(ClassificationModule):
         lr_drop_factor=Range(above=0, at_most=1), test_time_views=Range(at_least=1, at_most=2 * len(SHIFTS)),
     )  # fmt: skip
 
-    headline_metric: tuple[str, Literal["max", "min"]] = ("val/accuracy", "max")
+    monitor: tuple[str, Literal["max", "min"]] = ("val/accuracy", "max")
     needs_labels = True
     data_modules = ("ImageDataModule",)
 
@@ -190,7 +190,7 @@ class ImageClassifier(ClassificationModule):
 
     def log_training(self, batch_idx: int, logits: Tensor, label: Tensor, losses: dict[str, Tensor]) -> None:
         """Logs losses and accuracy of a training step, on the steps that the loggers take: it costs .5 ms."""
-        if self.logs_now(batch_idx):
+        if self.should_log(batch_idx):
             accuracy = (logits.detach().argmax(1) == label).float().mean()
             figures = {name: loss.detach() for name, loss in losses.items()}
             self.log_dict({**figures, "train/accuracy": accuracy}, prog_bar=True)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from lhy_lightning.callbacks.class_table import HomeworkTable
+from lhy_lightning.callbacks.prediction_tables import HomeworkTable
 from lhy_lightning.core.argument_ranges import check_name
 
 

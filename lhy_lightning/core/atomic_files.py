@@ -31,7 +31,7 @@ class DiskFullError(OSError):
 
 
 @contextmanager
-def whole_file(path: Path, *, flush_to_disk: bool = False, size: int | None = None) -> Iterator[BinaryIO]:
+def atomic_open(path: Path, *, flush_to_disk: bool = False, size: int | None = None) -> Iterator[BinaryIO]:
     """Opens a hidden file beside `path` and renames it over `path` at the end.
 
     A kill or a full disk leaves what was there; after an error no partial file remains. What a killed writer left goes
@@ -159,10 +159,10 @@ def _tell_full(path: Path, error: OSError, size: int | None) -> NoReturn:
     raise DiskFullError(error.errno, f"{text}; {cure.get(error.errno or 0, 'make room there')}") from error
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def atomic_write(path: Path, content: str | bytes) -> None:
     """Writes a small file at once."""
     data = content.encode() if isinstance(content, str) else content
-    with whole_file(path, size=len(data)) as file:
+    with atomic_open(path, size=len(data)) as file:
         file.write(data)
 
 

@@ -11,7 +11,7 @@ from zipfile import ZipFile, is_zipfile
 import torch
 from torch import Tensor
 
-from lhy_lightning.core.atomic_files import write_whole
+from lhy_lightning.core.atomic_files import atomic_write
 
 _checked: set[tuple[str, int, int]] = set()  # path, size and time of archives that were whole
 
@@ -62,7 +62,7 @@ def add_checksums(path: Path) -> None:
     with safe_open(path, framework="pt") as file:
         metadata: dict[str, str] = file.metadata() or {}
     tensors = load_file(path)
-    write_whole(path, save(tensors, {**metadata, **tensor_checksums(tensors)}))
+    atomic_write(path, save(tensors, {**metadata, **tensor_checksums(tensors)}))
 
 
 def check_tensors(path: Path) -> None:

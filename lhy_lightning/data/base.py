@@ -18,7 +18,7 @@ from lhy_lightning.core.seeding import reseed_for_batch
 from lhy_lightning.data.controls import Control
 from lhy_lightning.data.samplers import EvalBatches, TrainBatches
 from lhy_lightning.training.checkpoints import without_code
-from lhy_lightning.training.resume import place_in_run, resume_exactly
+from lhy_lightning.training.resume import position_in_run, resume_exactly
 from lhy_lightning.training.stop_signals import outlive_stop_signals
 
 Batch = TypeVar("Batch")
@@ -119,7 +119,7 @@ class CourseDataModule(LightningDataModule):
         """After `setup`: what is said to a module that needs labels where training rows have none; None if they do."""
         return None
 
-    def _report(self, message: str) -> None:
+    def _warn_once(self, message: str) -> None:
         """Warns on the first rank, once of each message however often a stage is set up."""
         if message not in self._reported:
             self._reported.add(message)
@@ -203,7 +203,7 @@ class CourseDataModule(LightningDataModule):
         return batch
 
     def _place_now(self) -> tuple[int, int]:
-        return place_in_run(self.trainer.fit_loop) if self.trainer is not None else (0, 0)
+        return position_in_run(self.trainer.fit_loop) if self.trainer is not None else (0, 0)
 
     def _on_gpu(self) -> bool:
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_warn
 
-from lhy_lightning.core.atomic_files import write_whole
+from lhy_lightning.core.atomic_files import atomic_write
 from lhy_lightning.core.checksums import made_anew
 
 BLOCK, AT_START = 2**20, 64
@@ -69,7 +69,7 @@ def tell_damage(path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a small text whole or not at all, its checksum in a line above it."""
     content = text.encode()
-    write_whole(path, b"%08x\n%b" % (zlib.crc32(content), content))
+    atomic_write(path, b"%08x\n%b" % (zlib.crc32(content), content))
 
 
 def read_text(path: Path) -> str | None:

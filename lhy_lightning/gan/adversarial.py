@@ -13,7 +13,7 @@ from lhy_lightning.gan.losses import loss_terms
 from lhy_lightning.gan.penalties import clip_weights_
 from lhy_lightning.layers.memory_format import to_channels_last
 from lhy_lightning.optim import AveragedWeights
-from lhy_lightning.training.multi_optimizer import SeveralOptimizers
+from lhy_lightning.training.multi_optimizer import MultiOptimizerModule
 from lhy_lightning.training.single_optimizer import OptimizerSettings, Schedule, ScheduleSettings
 
 Loss = Literal["minimax", "non_saturating", "least_squares", "hinge", "wasserstein"]
@@ -39,7 +39,7 @@ class AdversarialArguments(TypedDict, total=False):
     image_size: int | tuple[int, int] | None
 
 
-class AdversarialModule(SeveralOptimizers):
+class AdversarialModule(MultiOptimizerModule):
     """Base: what a discriminator thinks of pictures teaches the generator that made them.
 
     Args:
@@ -65,7 +65,7 @@ class AdversarialModule(SeveralOptimizers):
     )
 
     # no loss tells when samples are best: the last epoch is kept
-    headline_metric: tuple[str, Literal["max", "min"]] = ("step", "max")
+    monitor: tuple[str, Literal["max", "min"]] = ("step", "max")
     later_metrics = ("val/*",)  # figures of samples
 
     weight_clip: float | None = None
@@ -96,7 +96,7 @@ class AdversarialModule(SeveralOptimizers):
         self.rates = {"discriminator": discriminator_lr, "generator": generator_lr}
         self.optimizer_settings = OptimizerSettings(optimizer, betas=betas, momentum=momentum)
         self.schedule_settings = ScheduleSettings(schedule, final_factor=final_lr_factor)
-        self.note("image_size", height_and_width(image_size))
+        self.set_hparam("image_size", height_and_width(image_size))
 
     def build_generator(self) -> nn.Module:
         """Returns what makes pictures. Override it for one of your own."""
@@ -131,7 +131,7 @@ class AdversarialModule(SeveralOptimizers):
 
     def learn_sizes(self) -> None:
         """Learns from the data module what the networks are built from, as far as it was left out."""
-        self.learn_from_data(self.built_from, equal=self.built_from)
+        self.infer_from_datamodule(self.built_from, equal=self.built_from)
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
@@ -146,7 +146,7 @@ class AdversarialModule(SeveralOptimizers):
                 averaged.update(generator)
 
     def configure_optimizers(self) -> Any:
-        return self.alike_optimizers(self.rates, self.optimizer_settings, self.schedule_settings)
+        return self.same_optimizers(self.rates, self.optimizer_settings, self.schedule_settings)
 
 
 class OnePair(AdversarialModule):

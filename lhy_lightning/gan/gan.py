@@ -145,7 +145,7 @@ class GAN(NoiseModule):
 
     # --- training --------------------------------------------------------------------------------------------------
 
-    def draw_fakes(self, labels: Tensor | None, count: int) -> Tensor:
+    def generate_fakes(self, labels: Tensor | None, count: int) -> Tensor:
         """As many fakes as there are real pictures, of the same classes, by the generator in training mode."""
         assert self.generator is not None
         fakes: Tensor = self.generator(self.noise(count), labels)
@@ -153,26 +153,26 @@ class GAN(NoiseModule):
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> None:
         real, labels = batch["image"], batch["label"] if self.conditional else None
-        generator_steps = self.turn(self.n_critic)
+        generator_steps = self.every_n_steps(self.n_critic)
         with torch.set_grad_enabled(generator_steps and self.reuse_fakes):
-            fake = self.draw_fakes(labels, len(real))
+            fake = self.generate_fakes(labels, len(real))
 
-        with self.updating("discriminator"):
+        with self.toggled("discriminator"):
             loss, figures = self.discriminator_loss(real, fake.detach(), labels)
-            self.step("discriminator", loss)
+            self.backward_and_step("discriminator", loss)
         if generator_steps:
-            with self.updating("generator"):
+            with self.toggled("generator"):
                 if not self.reuse_fakes:
-                    fake = self.draw_fakes(labels, len(real))
+                    fake = self.generate_fakes(labels, len(real))
                 loss = self.generator_loss(fake, labels)
-                self.step("generator", loss)
+                self.backward_and_step("generator", loss)
             figures["generator_loss"] = loss
         self.log_losses(figures)
 
     def discriminator_loss(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
         """The discriminator's loss with its penalty, and figures to log."""
         real, fake = augment(real, self.augmentation), augment(fake, self.augmentation)
-        (real_scores, real_logits), (fake_scores, _) = self.judge(real, labels), self.judge(fake, labels)
+        (real_scores, real_logits), (fake_scores, _) = self.discriminate(real, labels), self.discriminate(fake, labels)
         loss = discriminator_loss(self.loss_name, real_scores, fake_scores)
         figures = {
             "discriminator_loss": loss, "real_score": real_scores.mean(), "fake_score": fake_scores.mean(),
@@ -189,7 +189,7 @@ class GAN(NoiseModule):
         """The penalty on the discriminator's gradient, of R1 with its factor of a half."""
 
         def critic(pictures: Tensor) -> Tensor:
-            return self.judge(pictures, labels)[0]
+            return self.discriminate(pictures, labels)[0]
 
         if self.penalty == "r1":
             return r1_penalty(critic, real) / 2
@@ -197,7 +197,7 @@ class GAN(NoiseModule):
 
     def generator_loss(self, fake: Tensor, labels: Tensor | None) -> Tensor:
         """The generator's loss on fakes that keep their graph."""
-        scores, logits = self.judge(augment(fake, self.augmentation), labels)
+        scores, logits = self.discriminate(augment(fake, self.augmentation), labels)
         loss = generator_loss(self.loss_name, scores)
         if logits is not None and labels is not None:
             loss = loss + self.class_weight * auxiliary_loss(logits, labels)

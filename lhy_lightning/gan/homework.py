@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from lhy_lightning.callbacks.images import picture_file, to_bytes
-from lhy_lightning.core.atomic_files import write_whole
+from lhy_lightning.core.atomic_files import atomic_write
 from lhy_lightning.core.seeding import run_seed
 from lhy_lightning.training.run_directory import run_directory
 
@@ -81,6 +81,6 @@ class Homework6Faces(Callback):
             )
         folder = run_directory(trainer)
         for name, content in files.items():
-            write_whole(folder / "faces" / name, content)
-        write_whole(folder / "images.tgz", archive)
+            atomic_write(folder / "faces" / name, content)
+        atomic_write(folder / "images.tgz", archive)
         print(f"{Path(folder / 'images.tgz')}: {len(files)} pictures, {len(archive):,} bytes")

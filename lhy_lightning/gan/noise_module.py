@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from lhy_lightning.callbacks.sampled_pictures import SampledPictures
+from lhy_lightning.callbacks.sampled_images import SampledPictures
 from lhy_lightning.core.argument_ranges import COUNT, Range, ranges
 from lhy_lightning.core.seeding import run_seed
 from lhy_lightning.core.signatures import Unpack
@@ -16,7 +16,7 @@ from lhy_lightning.data.batches import ImageBatch
 from lhy_lightning.gan.adversarial import AdversarialArguments, OnePair
 from lhy_lightning.gan.evaluation import FIGURES, INCEPTION, SampleEvaluation
 from lhy_lightning.gan.losses import discriminator_loss
-from lhy_lightning.gan.pictures import GeneratorPictures
+from lhy_lightning.gan.plots import GeneratorPictures
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.training.module import EvaluatedSplit
@@ -79,7 +79,7 @@ class NoiseModule(OnePair):
         self.features, self.samples, self.allow_few_samples = features, samples, allow_few_samples
         if features is not None:
             distance = "fid" if features.startswith(INCEPTION) else "frechet_classifier"
-            self.headline_metric = (f"val/{distance}", "min")
+            self.monitor = (f"val/{distance}", "min")
         self.channels, self.num_classes, self.class_names = channels, num_classes, class_names
         self.discriminator = self.generator = self.averaged = None
         self.held_out_loss, self.evaluated_batches = Mean(), 0
@@ -106,7 +106,7 @@ class NoiseModule(OnePair):
     def learn_sizes(self) -> None:
         super().learn_sizes()
         if self.conditional:
-            self.learn_from_data(("num_classes", "class_names"), equal=())
+            self.infer_from_datamodule(("num_classes", "class_names"), equal=())
             if not self.num_classes:
                 raise ValueError(f"condition={self.condition!r} needs labelled pictures, the data has no labels.")
 
@@ -154,7 +154,7 @@ class NoiseModule(OnePair):
             labels = self.labels_in_turn(count)
         return self.generate(self.noise(count, seed=seed), None if labels is None else labels.to(self.device))
 
-    def judge(self, pictures: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def discriminate(self, pictures: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Scores (N,), and class logits (N, K) of an auxiliary classifier."""
         if self.channels_last:
             pictures = pictures.contiguous(memory_format=torch.channels_last)
@@ -179,7 +179,7 @@ class NoiseModule(OnePair):
         noise = self.noise(len(batch["image"]), seed=run_seed() + self.evaluated_batches)
         self.evaluated_batches += 1
         fake = self.generate(noise, labels)
-        real_scores, fake_scores = (self.judge(pictures, labels)[0] for pictures in (batch["image"], fake))
+        real_scores, fake_scores = (self.discriminate(pictures, labels)[0] for pictures in (batch["image"], fake))
         self.held_out_loss.update(discriminator_loss(self.loss_name, real_scores, fake_scores), len(fake))
 
     def report(self, split: EvaluatedSplit) -> None:

@@ -2,8 +2,8 @@
 
 from lhy_lightning.layers.batch_norm import batch_norm_over_ranks
 from lhy_lightning.layers.memory_format import to_channels_last
+from lhy_lightning.layers.model_summary import LayerRow, layer_rows, layer_table
 from lhy_lightning.layers.norms import norm_layer
-from lhy_lightning.layers.table import LayerRow, layer_rows, layer_table
 
 __all__ = [
     "LayerRow",

@@ -161,7 +161,7 @@ class TextTranslator(EncoderDecoderModule):
         if stage == "fit" and (longest := getattr(data, "longest_training_row", None)) is not None:
             self.check_positions(longest)
         if stage == "fit" and self.start_from is not None and self.trainer.ckpt_path is None:
-            self.start_weights(read_checkpoint(self.start_from)["state_dict"])
+            self.load_initial_weights(read_checkpoint(self.start_from)["state_dict"])
 
     def check_positions(self, longest: int) -> None:
         """Refuses training sentences that are longer than any translation may be.
@@ -180,7 +180,7 @@ class TextTranslator(EncoderDecoderModule):
                 f"out by --data.max_length {max(1, positions - 1)}."
             )
 
-    def start_weights(self, state: dict[str, Tensor]) -> None:
+    def load_initial_weights(self, state: dict[str, Tensor]) -> None:
         """Takes the weights of another run.
 
         Raises:

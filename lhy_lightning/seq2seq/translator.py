@@ -21,7 +21,7 @@ from lhy_lightning.seq2seq.copying import copy_negative_log_likelihood
 from lhy_lightning.seq2seq.decode import decode
 from lhy_lightning.seq2seq.losses.guided_attention import coverage_loss, diagonality, guided_attention_loss
 from lhy_lightning.seq2seq.losses.sequence_losses import projected_cross_entropy
-from lhy_lightning.seq2seq.pictures import TranslationPictures
+from lhy_lightning.seq2seq.plots import TranslationPictures
 from lhy_lightning.seq2seq.predictions import TranslationsFile
 from lhy_lightning.seq2seq.text_translator import TextTranslator, TextTranslatorArguments
 from lhy_lightning.seq2seq.translator_ensemble import TranslatorEnsemble
@@ -68,7 +68,7 @@ class Translator(TextTranslator):
         guided_attention=NOT_NEGATIVE, guided_width=POSITIVE, coverage=NOT_NEGATIVE,
     )  # fmt: skip
 
-    headline_metric: tuple[str, Literal["max", "min"]] = ("val/bleu", "max")
+    monitor: tuple[str, Literal["max", "min"]] = ("val/bleu", "max")
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class Translator(TextTranslator):
 
     def log_training(self, batch_idx: int, figures: dict[str, Tensor]) -> None:
         """Logs on the steps that the loggers take."""
-        if self.logs_now(batch_idx):
+        if self.should_log(batch_idx):
             self.log_dict(figures, prog_bar=True)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:

@@ -74,12 +74,12 @@ class BuiltModule(HubModule):
         """What is said where a network is asked for that is not there yet."""
         return f"there is no network yet: give {listed(self.built_from)}, or fit first"
 
-    def note(self, name: str, value: Any) -> None:
+    def set_hparam(self, name: str, value: Any) -> None:
         """Sets an argument that was left out, in the module and in what its checkpoints rebuild it from."""
         setattr(self, name, value)
         self.hparams[name] = value
 
-    def learn_from_data(self, names: Sequence[str], *, equal: Sequence[str]) -> None:
+    def infer_from_datamodule(self, names: Sequence[str], *, equal: Sequence[str]) -> None:
         """Notes what the data module tells of the arguments `names` that were left out, lists as tuples.
 
         Raises:
@@ -89,6 +89,6 @@ class BuiltModule(HubModule):
         for name in names:
             here, there = as_tuple(getattr(self, name)), as_tuple(getattr(data, name, None))
             if here is None and there is not None:
-                self.note(name, there)
+                self.set_hparam(name, there)
             elif there is not None and name in equal and here != there:
                 raise ValueError(f"the network was built for {name} {here}, the data has {there}: give both the same")

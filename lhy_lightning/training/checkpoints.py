@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.core import saving
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from lhy_lightning.core.atomic_files import whole_file
+from lhy_lightning.core.atomic_files import atomic_open
 from lhy_lightning.core.checksums import check_archive
 from lhy_lightning.core.plain_files import load_plain, why_not_read
 from lhy_lightning.core.signatures import constructor_arguments, takes_named_arguments_alone
@@ -148,7 +148,7 @@ class WholeFileCheckpointIO(TorchCheckpointIO):
             return
         target = Path(str(path).removeprefix("file://"))
         try:
-            with whole_file(target, flush_to_disk=True, size=tensor_bytes(checkpoint)) as file:
+            with atomic_open(target, flush_to_disk=True, size=tensor_bytes(checkpoint)) as file:
                 torch.save(checkpoint, file)
         except Exception as error:
             kept = "; the one that was there is untouched" if target.exists() else ""

@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from lhy_lightning.core.atomic_files import full_disk_told, write_whole
+from lhy_lightning.core.atomic_files import atomic_write, full_disk_told
 
 
 class MetricsFile:
@@ -66,7 +66,7 @@ class MetricsFile:
 
     def _rewrite(self) -> None:
         head, last = self._lines(self.rows[:-1], header=True), self._lines(self.rows[-1:])
-        write_whole(self.path, head + last)
+        atomic_write(self.path, head + last)
         self._last_row_at = len(head)
 
 

@@ -44,7 +44,7 @@ class CourseModule(BuiltModule):
     `setup` learns from the data module is written back into `self.hparams`.
     """
 
-    headline_metric: tuple[str, Literal["max", "min"]] = ("val/loss", "min")
+    monitor: tuple[str, Literal["max", "min"]] = ("val/loss", "min")
     """The logged figure by which the best epoch is chosen, and whether more or less of it is better."""
 
     argument_ranges: ClassVar[Mapping[str, Range | Names]] = ranges(optimizer=Names(NAMES, any_case=True))
@@ -108,7 +108,7 @@ class CourseModule(BuiltModule):
         batch = super()._apply_batch_transfer_handler(batch, device, dataloader_idx)
         return batch if device is None else self._first_batches.take(self, batch, dataloader_idx)
 
-    def logs_now(self, batch_idx: int) -> bool:
+    def should_log(self, batch_idx: int) -> bool:
         """Whether loggers take this training step: logging one costs .5 ms."""
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         return batch_idx == 0 or bool(every and (self.trainer.global_step + 1) % every == 0)

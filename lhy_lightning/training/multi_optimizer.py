@@ -25,7 +25,7 @@ from lhy_lightning.training.single_optimizer import OptimizerSettings, ScheduleS
 from lhy_lightning.training.step_counting import StepsByGroup, check_trainer
 
 
-class SeveralOptimizers(CourseModule):
+class MultiOptimizerModule(CourseModule):
     """Base of modules whose networks have optimizers of their own; `training_step` reads like an algorithm box:
 
         def networks(self):
@@ -35,11 +35,11 @@ class SeveralOptimizers(CourseModule):
             return self.optimizers_and_schedules({"discriminator": {"lr": 4e-4}, "generator": {"lr": 1e-4}})
 
         def training_step(self, batch, batch_idx):
-            with self.updating("discriminator"):
-                self.step("discriminator", discriminator_loss)
-            if self.turn(self.n_critic):
-                with self.updating("generator"):
-                    self.step("generator", generator_loss)
+            with self.toggled("discriminator"):
+                self.backward_and_step("discriminator", discriminator_loss)
+            if self.every_n_steps(self.n_critic):
+                with self.toggled("generator"):
+                    self.backward_and_step("generator", generator_loss)
             self.log_losses({"discriminator_loss": discriminator_loss, ...})
 
     One *step* is one update of the first network: a batch, or a group of `accumulate` batches, of which an epoch's
@@ -69,7 +69,7 @@ class SeveralOptimizers(CourseModule):
         self.accumulate, self.clip = accumulate, dict(clip or {})
         self._trained: dict[str, list[nn.Parameter]] = {}
         self._gathered: dict[str, int] = {}  # batches whose gradients a network holds
-        self._updating: list[str] = []  # changed in place: setting an attribute of a module costs 10 µs
+        self._toggled: list[str] = []  # changed in place: setting an attribute of a module costs 10 µs
         self._last_figures: dict[str, Tensor] = {}
 
     # --- what a subclass says ----------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ class SeveralOptimizers(CourseModule):
             configured.append({"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}})
         return configured
 
-    def alike_optimizers(
+    def same_optimizers(
         self, rates: Mapping[str, float], optimizer: OptimizerSettings, schedule: ScheduleSettings
     ) -> list[dict[str, Any]]:
         """`optimizers_and_schedules` of networks whose optimizers differ in nothing but their rates."""
@@ -120,9 +120,9 @@ class SeveralOptimizers(CourseModule):
 
     # --- a training step ---------------------------------------------------------------------------------------------
 
-    def turn(self, every: int) -> bool:
-        """Whether the step under way is one of every `every`-th: one answer for all batches of a group."""
-        return (self.trainer.global_step + 1) % every == 0
+    def every_n_steps(self, n: int) -> bool:
+        """Returns whether the current step is every `n`-th one; the same for all batches of a group."""
+        return (self.trainer.global_step + 1) % n == 0
 
     @property
     def completes_step(self) -> bool:
@@ -135,7 +135,7 @@ class SeveralOptimizers(CourseModule):
         return (self.trainer.fit_loop.epoch_loop.batch_progress.current.ready - 1) % self.accumulate + 1
 
     @contextmanager
-    def updating(self, *names: str) -> Iterator[None]:
+    def toggled(self, *names: str) -> Iterator[None]:
         """Builds the graph for a step of network `name` (or of several): no other network takes a gradient in it.
 
         What was computed before keeps its graph: pictures that the generator drew outside go detached into the
@@ -150,29 +150,29 @@ class SeveralOptimizers(CourseModule):
         ]
         for parameter in frozen:
             parameter.requires_grad_(False)
-        self._updating[:] = names
+        self._toggled[:] = names
         try:
             yield
         finally:
-            self._updating.clear()
+            self._toggled.clear()
             for parameter in frozen:
                 parameter.requires_grad_(True)
 
-    def step(self, names: str | tuple[str, ...], loss: Tensor) -> None:
+    def backward_and_step(self, names: str | tuple[str, ...], loss: Tensor) -> None:
         """Backward, and with the last batch of a group the optimizer's step: clipped, unscaled, gradients emptied.
 
         Args:
-            names: the network that steps, or several that step on one loss; inside of `updating` them.
+            names: the network that steps, or several that step on one loss; inside of `toggled` them.
             loss: scalar, the mean over this batch.
 
         Raises:
-            RuntimeError: outside of `updating`, or more often than once a batch with `accumulate` above 1.
+            RuntimeError: outside of `toggled`, or more often than once a batch with `accumulate` above 1.
         """
         names = (names,) if isinstance(names, str) else names
-        if not set(names) <= set(self._updating):
+        if not set(names) <= set(self._toggled):
             raise RuntimeError(
-                f"step({', '.join(map(repr, names))}) stands outside of `with self.updating(...)` of that network: "
-                "other networks would take gradients too."
+                f"backward_and_step({', '.join(map(repr, names))}) stands outside of `with self.toggled(...)` of that "
+                "network: other networks would take gradients too."
             )
         for name in names:
             self._gathered[name] = self._gathered.get(name, 0) + 1
@@ -231,7 +231,7 @@ class SeveralOptimizers(CourseModule):
             last, value = self._last_figures.get(f"train/{name}"), value.detach().float()
             self._last_figures[f"train/{name}"] = value if last is None or place == 1 else last.lerp(value, 1 / place)
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if self.trainer.global_step == 0 or (every and self.turn(every)):
+        if self.trainer.global_step == 0 or (every and self.every_n_steps(every)):
             self.log_dict(self._last_figures, prog_bar=True)
 
     def _after_step(self) -> None:

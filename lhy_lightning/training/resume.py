@@ -30,7 +30,7 @@ def batches_of_open_group(loop: _FitLoop) -> int:
     return 0 if batch.is_last_batch else batch.current.processed % loop.trainer.accumulate_grad_batches
 
 
-def place_in_run(loop: _FitLoop) -> tuple[int, int]:
+def position_in_run(loop: _FitLoop) -> tuple[int, int]:
     """The epoch, counted from 0, and how many of its batches have gone into steps, whatever hook asks.
 
     An epoch lasts until its `on_train_epoch_end`: after the last batch, and in the validation that follows, the place
@@ -87,7 +87,7 @@ class ExactEpochLoop(_TrainingEpochLoop):
 
 
 class ExactFitLoop(_FitLoop):
-    """Lightning's loop over epochs; it goes on from a checkpoint at the place that `place_in_run` tells."""
+    """Lightning's loop over epochs; it goes on from a checkpoint at the place that `position_in_run` tells."""
 
     epoch_loop: ExactEpochLoop
     epoch_end_to_come = False
@@ -97,7 +97,7 @@ class ExactFitLoop(_FitLoop):
         super().load_state_dict(state_dict, prefix)
         loaded: Any = self.epoch_progress
         self.epoch_end_to_come = loaded.current.started > loaded.current.processed
-        again, (epoch, trained) = batches_of_open_group(self), place_in_run(self)
+        again, (epoch, trained) = batches_of_open_group(self), position_in_run(self)
         within = trained > 0
         for counts in (loaded.current, loaded.total):
             set_counts(counts, epoch, begun=epoch + within)

@@ -62,7 +62,7 @@ def test_the_first_step_is_that_of_the_papers_objective(tmp_path: Path, vada: tu
 
 def test_only_the_student_learns_and_nothing_of_the_source_is_looked_at(vada: tuple[VADA, str]) -> None:
     module = DIRTT(**SMALL, **WEIGHTS)
-    module.take_weights(vada[1])
+    module.load_initial_weights(vada[1])
     loss, _ = module.losses({"target_image": some_batch()["target_image"]})
     loss.backward()
     for name, parameter in module.named_parameters():
@@ -90,7 +90,7 @@ def test_it_starts_from_a_network_without_averages_too(tmp_path: Path) -> None:
     source = SourceOnly(**SMALL)
     fit(source, tmp_path, epochs=1).save_checkpoint(tmp_path / "source.ckpt")
     module = DIRTT(**SMALL)
-    module.take_weights(str(tmp_path / "source.ckpt"))
+    module.load_initial_weights(str(tmp_path / "source.ckpt"))
     assert module.teacher is not None
     for network in (module.average(), module.teacher):
         for name, value in nn.Sequential(*source.built()).state_dict().items():

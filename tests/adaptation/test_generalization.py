@@ -146,7 +146,7 @@ def test_a_run_chooses_by_source_validation_and_tests_on_the_held_out_domain(met
     images, labels = ThreeSources().images, ThreeSources().labels
     right = (module.eval()(images).argmax(1) == labels).float().view(3, 24).mean(1)
     assert each == pytest.approx(right.tolist())
-    assert module.headline_metric == ("val/source_accuracy", "max")
+    assert module.monitor == ("val/source_accuracy", "max")
     assert set(trainer.test(module, datamodule=ThreeSources(), verbose=False)[0]) == {"test/accuracy", "test/loss"}
 
 

@@ -67,7 +67,7 @@ def test_both_predictors_start_apart_and_their_mean_logits_are_the_prediction() 
 def test_each_step_moves_only_its_own_networks(tmp_path: Path) -> None:
     seed_everything(1, verbose=False)
     module, moved = MCD(**PLAIN, extractor_steps=2), []
-    step = module.step
+    step = module.backward_and_step
 
     def noted(names: Any, loss: Tensor) -> None:
         before = {name: value.clone() for name, value in module.state_dict().items()}
@@ -77,7 +77,7 @@ def test_each_step_moves_only_its_own_networks(tmp_path: Path) -> None:
             sorted({name.split(".")[0] for name, value in before.items() if not torch.equal(value, after[name])})
         )
 
-    module.step = noted  # type: ignore[method-assign]
+    module.backward_and_step = noted  # type: ignore[method-assign]
     fit(module, tmp_path, TwoDomains(steps=1), epochs=1)
     assert moved == [["extractor", "label_predictor"], ["label_predictor"], ["extractor"], ["extractor"]]
 

@@ -134,7 +134,7 @@ ASKED_FOR: dict[str, Callable[[Path], object]] = {
     "the VQVAE of a prior": lambda path: CodePrior(vqvae=str(path)),
     "an ensemble of classifiers": lambda path: ImageClassifier.ensemble([path, path]),
     "an ensemble that answers questions": lambda path: BertQuestionAnswering.ensemble([path, path]),
-    "DANN's start_from": lambda path: DANN(num_classes=2, image_size=(32, 32), channels=3).take_weights(str(path)),
+    "DANN's start_from": lambda path: DANN(num_classes=2, image_size=32, channels=3).load_initial_weights(str(path)),
     "a classifier loaded by its class": lambda path: ImageClassifier.load_from_checkpoint(path),
 }
 

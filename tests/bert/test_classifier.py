@@ -176,10 +176,10 @@ def test_sequences_longer_than_the_encoder_are_an_error_before_training(
 
 
 def test_the_headline_is_the_first_metric(folder: Path) -> None:
-    assert BertClassifier().headline_metric == ("val/accuracy", "max")
-    assert BertClassifier(metrics=("matthews", "accuracy")).headline_metric == ("val/matthews", "max")
-    assert BertClassifier(regression=True).headline_metric == ("val/pearson", "max")
-    assert BertClassifier(regression=True, metrics=("mse",)).headline_metric == ("val/mse", "min")
+    assert BertClassifier().monitor == ("val/accuracy", "max")
+    assert BertClassifier(metrics=("matthews", "accuracy")).monitor == ("val/matthews", "max")
+    assert BertClassifier(regression=True).monitor == ("val/pearson", "max")
+    assert BertClassifier(regression=True, metrics=("mse",)).monitor == ("val/mse", "min")
 
 
 # --- what else it does ------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from lhy_lightning.bert import encoder as encoder_module
-from lhy_lightning.bert.depth import encoder_layers, freeze, parameter_depths
 from lhy_lightning.bert.encoder import (
     HEADS,
     build_encoder,
@@ -20,6 +19,7 @@ from lhy_lightning.bert.encoder import (
     parameters_of,
     small_settings,
 )
+from lhy_lightning.bert.layer_depth import encoder_layers, freeze, parameter_depths
 from lhy_lightning.bert.lora import add_lora, without_lora
 from lhy_lightning.bert.optimization import layer_groups
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer

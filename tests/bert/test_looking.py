@@ -9,9 +9,9 @@ from lightning.pytorch import seed_everything
 from lightning.pytorch.loggers import CSVLogger
 from PIL import Image
 
+from lhy_lightning.bert.attention_maps import attention_maps, attention_of, encoded, word_similarity, word_vectors
 from lhy_lightning.bert.classifier import BertClassifier
-from lhy_lightning.bert.looking import attention_maps, attention_of, encoded, word_similarity, word_vectors
-from lhy_lightning.bert.pictures import attention_figure
+from lhy_lightning.bert.plots import attention_figure
 from lhy_lightning.callbacks.images import figure_to_array
 from lhy_lightning.data.labelled_texts.text_data import TextDataModule
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer

@@ -43,7 +43,7 @@ def test_it_learns_entities_and_reports_them(trained: Trained) -> None:
     module, _, figures = trained
     assert {"val/loss", "val/accuracy", "val/precision", "val/recall", "val/f1"} <= set(figures)
     assert figures["val/f1"] > 0.95
-    assert module.headline_metric == ("val/f1", "max")
+    assert module.monitor == ("val/f1", "max")
     assert module.tag(SENTENCES[:1]) == [["O", "B-PER", "I-PER", "O", "B-PER"]]
 
 
@@ -111,7 +111,7 @@ def test_tags_of_words_have_accuracy_as_their_headline(tmp_path: Path) -> None:
     module, data = BertTagger(**TINY), TaggingDataModule(str(tmp_path / "t.bio"), vocab_size=60)
     fitting = trainer(tmp_path, max_epochs=1)
     fitting.fit(module, data)
-    assert module.headline_metric == ("val/accuracy", "max")
+    assert module.monitor == ("val/accuracy", "max")
     assert "val/f1" not in fitting.callback_metrics
 
 

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 
-from lhy_lightning.callbacks import glyphs
-from lhy_lightning.callbacks.glyphs import fonts_with, installed_fonts, use_installed_fonts, with_code_points
+from lhy_lightning.callbacks import fonts
+from lhy_lightning.callbacks.fonts import fonts_with, installed_fonts, use_installed_fonts, with_code_points
 from lhy_lightning.callbacks.images import figure_to_array
 
 KLINGON = "\uf8d0"  # private use: no font of the system has it by chance
@@ -20,12 +20,12 @@ KLINGON = "\uf8d0"  # private use: no font of the system has it by chance
 
 @pytest.fixture(autouse=True)
 def forget() -> Iterator[None]:
-    for cached in (fonts_with, installed_fonts, glyphs.say_once):
+    for cached in (fonts_with, installed_fonts, fonts.say_once):
         cached.cache_clear()
     before = list(fontManager.ttflist)
     yield
     fontManager.ttflist[:] = before
-    for cached in (fonts_with, installed_fonts, glyphs.say_once):
+    for cached in (fonts_with, installed_fonts, fonts.say_once):
         cached.cache_clear()
 
 
@@ -74,7 +74,7 @@ def test_only_characters_that_no_font_has_become_code_points_and_it_is_said_once
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     own = tuple(font for font in installed_fonts() if font[0].startswith("DejaVu"))
-    monkeypatch.setattr(glyphs, "installed_fonts", lambda: own)
+    monkeypatch.setattr(fonts, "installed_fonts", lambda: own)
     figure = labelled(["▁warning", "▁年a", "日本"], title="年 of 2022")
     with pytest.warns(UserWarning, match=r"no installed font has Chinese.* Install Noto Sans CJK") as said:
         figure_to_array(figure)
@@ -100,7 +100,7 @@ def test_a_font_file_that_is_none_has_no_characters(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", lambda: [str(tmp_path / "broken.ttf")])
     with pytest.warns(UserWarning, match="some characters|Chinese"):
         use_installed_fonts(labelled(["\uf8d1"]))
-    assert glyphs.characters_of(str(tmp_path / "broken.ttf")) == frozenset()
+    assert fonts.characters_of(str(tmp_path / "broken.ttf")) == frozenset()
 
 
 def test_code_points_stand_apart_from_what_is_drawn() -> None:

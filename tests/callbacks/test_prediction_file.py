@@ -10,8 +10,8 @@ from lightning.pytorch import Trainer
 
 from lhy_lightning.autoencoders.anomaly.homework import AnomalyTable, Homework8Csv
 from lhy_lightning.autoencoders.predictions import ErrorsCsv
-from lhy_lightning.callbacks.class_table import PredictionsCsv
 from lhy_lightning.callbacks.prediction_file import UNREADABLE, PredictionFile
+from lhy_lightning.callbacks.prediction_tables import PredictionsCsv
 from lhy_lightning.cnn.predictions import Homework3Csv
 from lhy_lightning.seq2seq import predictions
 from lhy_lightning.seq2seq.predictions import Homework5Txt, TranslationsFile

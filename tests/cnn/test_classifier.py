@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from lhy_lightning import FixMatchClassifier, ImageClassifier, PseudoLabelClassifier
 from lhy_lightning.cnn.ensemble import ProbabilityAverage
-from lhy_lightning.cnn.pictures import confusion_figure, per_class_rows, prediction_grid
-from lhy_lightning.cnn.views import views
+from lhy_lightning.cnn.plots import confusion_figure, per_class_rows, prediction_grid
+from lhy_lightning.cnn.test_time_augmentation import views
 from tests.cnn.pictures_to_fit import BrightOrDark, fit, silent_trainer
 
 TINY: dict[str, Any] = {"network": "vgg", "depth": 3, "width": 4, "lr": 0.05}

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lhy_lightning.cli.errors import message_for_user
-from lhy_lightning.core.atomic_files import PARTIAL, csv_text, remove_partials, whole_file, write_whole
+from lhy_lightning.core.atomic_files import PARTIAL, atomic_open, atomic_write, csv_text, remove_partials
 from lhy_lightning.data.images.image_store import cache_file
 from lhy_lightning.data.sequences.ragged import write_table
 from lhy_lightning.training.checkpoints import WholeFileCheckpointIO, read_checkpoint
@@ -21,9 +21,9 @@ from tests.processes import run_forked
 
 def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "results.json"
-    write_whole(path, "old")
+    atomic_write(path, "old")
     with patch("os.replace", side_effect=OSError("No space left on device")), pytest.raises(OSError, match="No space"):
-        write_whole(path, "new")
+        atomic_write(path, "new")
     assert path.read_text() == "old"
     assert [file.name for file in path.parent.iterdir()] == ["results.json"]
 
@@ -36,7 +36,7 @@ def test_commas_are_quoted_and_lines_end_alike_everywhere() -> None:
 
 
 def zipped(path: Path) -> None:
-    with whole_file(path) as file:
+    with atomic_open(path) as file:
         np.savez(file, values=np.zeros(50_000))
 
 
@@ -47,7 +47,7 @@ def cached(path: Path) -> None:
 
 WRITERS: dict[str, Callable[[Path], object]] = {
     "checkpoint": lambda path: WholeFileCheckpointIO().save_checkpoint({"state_dict": {"w": torch.ones(50_000)}}, path),
-    "text": lambda path: write_whole(path, "x" * 400_000),
+    "text": lambda path: atomic_write(path, "x" * 400_000),
     "arrays": zipped,
     "pictures' cache": cached,
     "texts' cache": lambda path: write_table(pa.table({"number": pa.array(range(50_000))}), path, "key"),
@@ -59,7 +59,7 @@ def test_a_full_disk_is_called_so_with_the_bytes_that_lack_and_the_old_file_stay
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file"
-    write_whole(path, "y" * 300_000)
+    atomic_write(path, "y" * 300_000)
     full, usual = os.open("/dev/full", os.O_WRONLY), os.open
     with monkeypatch.context() as patched:
         patched.setattr(os, "open", lambda *given, **named: full if given[1] & os.O_EXCL else usual(*given, **named))
@@ -111,7 +111,7 @@ def killed_while_it_writes(path: Path) -> str:
     """Leaves half a file. Returns its name."""
 
     def write() -> None:
-        with whole_file(path) as file:
+        with atomic_open(path) as file:
             file.write(b"half")
             file.flush()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -126,7 +126,7 @@ def test_what_a_killed_writer_left_is_removed_and_what_a_live_one_writes_is_not(
     for path in foreign:
         path.touch()
     killed_while_it_writes(tmp_path / "last.ckpt")
-    with whole_file(tmp_path / "best.ckpt") as file:
+    with atomic_open(tmp_path / "best.ckpt") as file:
         file.write(b"whole")
         assert run_forked(remove_partials, tmp_path) == [0]
     assert {path.name for path in tmp_path.iterdir()} == {"best.ckpt", *(path.name for path in foreign)}
@@ -135,5 +135,5 @@ def test_what_a_killed_writer_left_is_removed_and_what_a_live_one_writes_is_not(
 
 def test_the_first_file_written_into_a_folder_removes_what_killed_writers_left(tmp_path: Path) -> None:
     killed_while_it_writes(tmp_path / "a.npy")
-    write_whole(tmp_path / "b.npy", "whole")
+    atomic_write(tmp_path / "b.npy", "whole")
     assert [path.name for path in tmp_path.iterdir()] == ["b.npy"]

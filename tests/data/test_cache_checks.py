@@ -12,7 +12,7 @@ import torch
 
 from lhy_lightning.data import cache_checks
 from lhy_lightning.data.cache_checks import BLOCK, BlockSums, chosen_blocks, same_bytes
-from lhy_lightning.data.images.image_store import PictureStore, read_headers
+from lhy_lightning.data.images.image_store import ImageStore, read_headers
 from lhy_lightning.data.images.reading.readers import FilePictures
 from lhy_lightning.data.texts.encoded_texts import EncodedTexts
 from lhy_lightning.data.tokenizers.encoder_choice import TokenizerChoice
@@ -29,7 +29,7 @@ TEXTS = [f"a b c d{row % 7} e{row}" for row in range(300)]
 
 def pictures(folder: Path, cache: Path) -> Any:
     found = FilePictures(folder, [f"{row}.png" for row in range(10)])
-    store = PictureStore(found, size=(6, 8), channels=3, resize="stretch", folder=cache, keep=True)
+    store = ImageStore(found, size=(6, 8), channels=3, resize="stretch", folder=cache, keep=True)
     return [store.take(np.arange(10)).tolist(), store.content.tolist(), read_headers(found, cache).tolist()]
 
 

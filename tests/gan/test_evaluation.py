@@ -73,8 +73,8 @@ def test_copies_of_real_pictures_pass_and_the_controls_fail(classifier: Path, tm
 
 def test_validation_logs_the_distance_by_which_the_best_epoch_is_chosen(classifier: Path, tmp_path: Path) -> None:
     module = GAN(width=4, latent=3, features=str(classifier), samples=200, picture_every=0)
-    assert module.headline_metric == ("val/frechet_classifier", "min")
-    assert GAN(width=4).headline_metric == ("step", "max")
+    assert module.monitor == ("val/frechet_classifier", "min")
+    assert GAN(width=4).monitor == ("step", "max")
     trainer = silent_trainer(tmp_path, max_steps=2, max_epochs=-1, limit_train_batches=2)
     trainer.fit(module, datamodule=ImageDataModule(**DIGITS))
     logged = {name for name in trainer.callback_metrics if name.startswith("val/")}

@@ -25,9 +25,9 @@ class Watched(GAN):
         super().__init__(**arguments)
         self.drawn, self.steps = 0, {"discriminator": 0, "generator": 0}
 
-    def draw_fakes(self, labels: Tensor | None, count: int) -> Tensor:
+    def generate_fakes(self, labels: Tensor | None, count: int) -> Tensor:
         self.drawn += 1
-        return super().draw_fakes(labels, count)
+        return super().generate_fakes(labels, count)
 
     def on_network_step(self, name: str) -> None:
         super().on_network_step(name)

@@ -6,7 +6,7 @@ import torch
 
 from lhy_lightning.callbacks.images import picture_grid, with_column_names
 from lhy_lightning.gan.gan import GAN
-from lhy_lightning.gan.pictures import slerp
+from lhy_lightning.gan.plots import slerp
 from tests.cnn.pictures_to_fit import BrightOrDark, silent_trainer
 
 

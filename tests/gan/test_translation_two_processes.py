@@ -113,9 +113,9 @@ class Watched:
 
     seen: list[tuple[int, str, float]]
 
-    def step(self: Any, names: str, loss: Tensor) -> None:
+    def backward_and_step(self: Any, names: str, loss: Tensor) -> None:
         self.seen.append((self.trainer.global_step, names, float(loss.detach())))
-        super().step(names, loss)  # type: ignore[misc]
+        super().backward_and_step(names, loss)  # type: ignore[misc]
 
 
 class WatchedCycleGAN(Watched, CycleGAN):  # type: ignore[misc]

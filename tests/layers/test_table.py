@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from lhy_lightning.cnn.networks import VGG, HomeworkNet, ResNet
 from lhy_lightning.layers.memory_format import to_channels_last
+from lhy_lightning.layers.model_summary import layer_rows, layer_table
 from lhy_lightning.layers.norms import norm_layer
-from lhy_lightning.layers.table import layer_rows, layer_table
 
 
 class Dilated(nn.Module):

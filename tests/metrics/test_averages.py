@@ -13,7 +13,7 @@ from torchmetrics.aggregation import BaseAggregator
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 import lhy_lightning
-from lhy_lightning.adaptation.selection.evaluated_rows import EvaluatedRows
+from lhy_lightning.adaptation.selection.feature_buffer import EvaluatedRows
 from lhy_lightning.autoencoders.vqvae import CodeCounts
 from lhy_lightning.metrics.anomalies import CountedAUROC
 from lhy_lightning.metrics.averages import Mean, Sum

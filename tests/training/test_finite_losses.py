@@ -27,7 +27,7 @@ from lhy_lightning.training.finite_losses import (
     StopAtNonFiniteLoss,
 )
 from lhy_lightning.training.module import CourseModule
-from lhy_lightning.training.multi_optimizer import SeveralOptimizers
+from lhy_lightning.training.multi_optimizer import MultiOptimizerModule
 from tests.processes import run_forked, torchrun_environments
 from tests.smallest_modules import public_modules, smallest
 from tests.two_networks import float16, trainer
@@ -109,11 +109,11 @@ def test_every_public_module_stops_at_the_first_loss_that_is_not_finite(
 
     def training_step(batch: Any, batch_idx: int) -> Tensor | None:
         steps.append(batch_idx)
-        if not isinstance(module, SeveralOptimizers):
+        if not isinstance(module, MultiOptimizerModule):
             return loss_of(module.parameters())
         for network in module.networks():
-            with module.updating(network):
-                module.step(network, loss_of(module._parameters_of(network)))
+            with module.toggled(network):
+                module.backward_and_step(network, loss_of(module._parameters_of(network)))
         return None
 
     if name == "DIRTT":

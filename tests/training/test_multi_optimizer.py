@@ -127,9 +127,9 @@ def test_a_network_that_is_frozen_stays_frozen() -> None:
 def test_two_networks_can_step_on_one_loss() -> None:
     class Joint(TwoNetworks):
         def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-            with self.updating("discriminator", "generator"):
+            with self.toggled("discriminator", "generator"):
                 loss = self.discriminator(self.generator(batch["noise"])).mean()
-                self.step(("discriminator", "generator"), loss)
+                self.backward_and_step(("discriminator", "generator"), loss)
 
     module = Joint()
     before = weights(module)
@@ -153,11 +153,11 @@ def test_accumulated_batches_train_as_one_large_batch(rows: int, n_critic: int) 
         """Neither loss asks the other network, which a group of batches meets before its step and after."""
 
         def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-            with self.updating("discriminator"):
-                self.step("discriminator", softplus(self.discriminator(batch["real"])).mean())
-            if self.turn(self.n_critic):
-                with self.updating("generator"):
-                    self.step("generator", self.generator(batch["noise"]).square().mean())
+            with self.toggled("discriminator"):
+                self.backward_and_step("discriminator", softplus(self.discriminator(batch["real"])).mean())
+            if self.every_n_steps(self.n_critic):
+                with self.toggled("generator"):
+                    self.backward_and_step("generator", self.generator(batch["noise"]).square().mean())
 
     small, large = Apart(accumulate=4, n_critic=n_critic), Apart(n_critic=n_critic)
     trainer().fit(small, loader(2))
@@ -215,7 +215,7 @@ def test_a_trainer_whose_fit_failed_fits_again() -> None:
 def test_a_step_outside_of_updating_is_an_error() -> None:
     class Careless(TwoNetworks):
         def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-            self.step("discriminator", self.discriminator(batch["real"]).mean())
+            self.backward_and_step("discriminator", self.discriminator(batch["real"]).mean())
 
     with pytest.raises(RuntimeError, match=r"step\('discriminator'\) stands outside"):
         fitted(Careless())
@@ -224,7 +224,7 @@ def test_a_step_outside_of_updating_is_an_error() -> None:
 def test_an_unknown_network_is_named() -> None:
     class Misspelt(TwoNetworks):
         def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-            with self.updating("critic"):
+            with self.toggled("critic"):
                 pass
 
     with pytest.raises(ValueError, match="no network 'critic', only discriminator, generator"):
@@ -235,8 +235,8 @@ def test_a_network_steps_twice_a_batch_only_without_accumulation() -> None:
     class Twice(TwoNetworks):
         def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
             for _ in range(2):
-                with self.updating("discriminator"):
-                    self.step("discriminator", softplus(self.discriminator(batch["real"])).mean())
+                with self.toggled("discriminator"):
+                    self.backward_and_step("discriminator", softplus(self.discriminator(batch["real"])).mean())
 
     module = Twice()
     assert fitted(module).global_step == 20

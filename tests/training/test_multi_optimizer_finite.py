@@ -46,12 +46,12 @@ def test_gradients_that_a_network_still_gathers_follow_the_scale(n_batches: int)
     # the mean output: the gradient of each bias is 1, whatever was scaled by what.
     class Mean(TwoNetworks):
         def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-            with self.updating("discriminator"):
-                self.step(
+            with self.toggled("discriminator"):
+                self.backward_and_step(
                     "discriminator", self.discriminator(batch["real"]).mean().float() * (1e38 if batch_idx else 1)
                 )
-            with self.updating("generator"):
-                self.step("generator", self.generator(batch["noise"]).sum(1).mean().float())
+            with self.toggled("generator"):
+                self.backward_and_step("generator", self.generator(batch["noise"]).sum(1).mean().float())
 
         def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
             super().on_before_optimizer_step(optimizer)

@@ -62,8 +62,8 @@ class ClusterAssumption(AdaptationModule):
         finally:
             self._in_use.pop()
 
-    def take_weights(self, path: str) -> set[str]:
-        taken = super().take_weights(path)
+    def load_initial_weights(self, path: str) -> set[str]:
+        taken = super().load_initial_weights(path)
         assert self.averaged is not None
         if not {name for name in self.state_dict() if name.startswith("averaged.")} <= taken:
             self.averaged = AveragedWeights(nn.Sequential(*self.built()), self.ema_decay)  # a new average starts here

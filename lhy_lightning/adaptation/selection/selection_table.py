@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from lhy_lightning.adaptation.selection.evaluated_rows import Rows
+from lhy_lightning.adaptation.selection.feature_buffer import Rows
 from lhy_lightning.adaptation.selection.model_selection import (
     density_ratio,
     importance_weighted_mean,

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from lhy_lightning.adaptation.selection.evaluated_rows import Rows, accuracy_of
+from lhy_lightning.adaptation.selection.feature_buffer import Rows, accuracy_of
 
 
 def target_figures(rows: Rows, *, oracle: bool) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from lhy_lightning.autoencoders.anomaly.anomaly_networks import (
     encoder_and_decoder,
     latent_numbers,
 )
-from lhy_lightning.autoencoders.anomaly.anomaly_pictures import HeatMapPictures
+from lhy_lightning.autoencoders.anomaly.anomaly_plots import HeatMapPictures
 from lhy_lightning.autoencoders.anomaly.anomaly_scores import (
     activations,
     classifier_score,
@@ -31,9 +31,9 @@ from lhy_lightning.autoencoders.anomaly.anomaly_scores import (
     smoothed,
 )
 from lhy_lightning.autoencoders.anomaly.homework import AnomalyTable
-from lhy_lightning.autoencoders.anomaly.made_anomalies import (
+from lhy_lightning.autoencoders.anomaly.synthetic_anomalies import (
     MADE,
-    Made,
+    SyntheticBatch,
     fit_for_moves,
     make_anomalies,
     moved,
@@ -64,7 +64,7 @@ class AnomalyDetector(ReconstructionModule):
     What a score is, by name (`anomaly_scores.py`): the error of the reconstruction, of the whole picture ("pixel"), of
     its worst square ("patch") or of the encoder's activations ("feature"); the Mahalanobis distance of its latent from
     the training pictures' ("latent"); or how unsure an extra classifier is that it was not made an anomaly of
-    ("classifier"). The anomalies made for it, by name (`made_anomalies.py`): "noise", "patches" pasted in, other
+    ("classifier"). The anomalies made for it, by name (`synthetic_anomalies.py`): "noise", "patches" pasted in, other
     "latents", and the moves "rotations" and "shifts", which it has to tell from each other, too.
 
     Args:
@@ -166,7 +166,7 @@ class AnomalyDetector(ReconstructionModule):
         pictures: Tensor = self.built()(images)
         return pictures
 
-    def made(self, images: Tensor, generator: torch.Generator | None = None) -> Made:
+    def made(self, images: Tensor, generator: torch.Generator | None = None) -> SyntheticBatch:
         """Normal pictures (N, C, H, W), some of which are made anomalies."""
         network = self.built()
 

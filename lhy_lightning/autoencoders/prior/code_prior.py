@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from lhy_lightning.autoencoders.prior.code_transformer import CodeTransformer
 from lhy_lightning.autoencoders.prior.frozen_vqvae import open_vqvae, require_checkpoint
 from lhy_lightning.autoencoders.prior.pixelcnn import GatedPixelCNN
-from lhy_lightning.autoencoders.prior.prior_pictures import DrawnPictures
-from lhy_lightning.callbacks.sampled_pictures import SampledPictures
+from lhy_lightning.autoencoders.prior.prior_plots import DrawnPictures
+from lhy_lightning.callbacks.sampled_images import SampledPictures
 from lhy_lightning.core.argument_ranges import COUNT, ranges
 from lhy_lightning.core.distributed import rank_and_world, sum_over_ranks
 from lhy_lightning.core.seeding import derive_seed, run_seed
@@ -154,7 +154,7 @@ class CodePrior(SingleOptimizerModule):
         if size is not None and (channels, *size) != self.vqvae.shape:
             raise ValueError(f"pictures are {(channels, *size)}, the VQVAE was trained on {self.vqvae.shape}")
         if self.conditional:
-            self.learn_from_data(("num_classes",), equal=("num_classes",))
+            self.infer_from_datamodule(("num_classes",), equal=("num_classes",))
             if not self.num_classes:
                 raise ValueError("conditional: true needs labelled pictures, the data has no labels")
         self.build_once()
@@ -229,7 +229,7 @@ class CodePrior(SingleOptimizerModule):
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         loss = self.nats_of(batch)[1].mean()
-        if self.logs_now(batch_idx):
+        if self.should_log(batch_idx):
             self.log_dict({"train/loss": loss.detach(), "train/bits_per_code": loss.detach() / log(2)}, prog_bar=True)
         return loss
 

@@ -8,7 +8,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.autoencoders.quantizers.code_use import code_perplexity, usage
+from lhy_lightning.autoencoders.quantizers.codebook_usage import code_perplexity, usage
 from lhy_lightning.autoencoders.quantizers.straight_through import straight_through
 from lhy_lightning.autoencoders.quantizers.vector_quantizer import Quantized
 from lhy_lightning.core.distributed import sum_over_ranks
@@ -68,7 +68,7 @@ class FiniteScalarQuantizer(nn.Module):
         half = (self.scales / 2).floor()
         return (codes[..., None] // self.basis % self.scales.long() - half) / half
 
-    def figures(self) -> dict[str, Tensor]:
+    def metrics(self) -> dict[str, Tensor]:
         """Of the last training step, all ranks: perplexity, share of codes used."""
         counts = self.step_counts
         return {} if counts is None else {"perplexity": code_perplexity(counts), "codes_used": usage(counts)}

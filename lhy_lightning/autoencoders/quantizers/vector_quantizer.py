@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lhy_lightning.autoencoders.quantizers.code_use import code_perplexity, usage
+from lhy_lightning.autoencoders.quantizers.codebook_usage import code_perplexity, usage
 from lhy_lightning.autoencoders.quantizers.kmeans import drawn_vectors, kmeans, sums_by_code
 from lhy_lightning.autoencoders.quantizers.nearest_codes import nearest_codes
 from lhy_lightning.autoencoders.quantizers.straight_through import rotation_trick, straight_through
@@ -217,7 +217,7 @@ class VectorQuantizer(nn.Module):
         self.codebook.copy_(torch.where(dead[:, None], vectors[:, 1:], self.codebook))
         self.restarts += dead.sum()
 
-    def figures(self) -> dict[str, Tensor]:
+    def metrics(self) -> dict[str, Tensor]:
         """Of the last training step, all ranks: perplexity, share of codes used; restarts since the beginning."""
         if self.step_counts is None:
             return {}

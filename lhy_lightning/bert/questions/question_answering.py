@@ -65,7 +65,7 @@ class BertQuestionAnswering(BertModule):
         window=COUNT, window_overlap=NOT_NEGATIVE,
     )  # fmt: skip
 
-    headline_metric: tuple[str, Literal["max", "min"]] = ("val/exact_match", "max")
+    monitor: tuple[str, Literal["max", "min"]] = ("val/exact_match", "max")
     head = "question_answering"
     data_modules = ("QuestionAnsweringDataModule",)
     learned = ("max_length", "max_question", "window", "window_overlap", "metric")
@@ -110,9 +110,9 @@ class BertQuestionAnswering(BertModule):
     def setup(self, stage: str) -> None:
         data = getattr(self.trainer, "datamodule", None)
         if data is not None and self.window_score is None:
-            self.note("window_score", "span_minus_null" if data.null_windows else "span")
+            self.set_hparam("window_score", "span_minus_null" if data.null_windows else "span")
         if data is not None and self.null_threshold is None and data.unanswerable:
-            self.note("null_threshold", 0.0)
+            self.set_hparam("null_threshold", 0.0)
         super().setup(stage)
         if data is not None and data.metric != self.scores.definition:  # another language's test questions
             self.scores = AnswerScores(data.metric).to(self.device)
@@ -218,7 +218,7 @@ class BertQuestionAnswering(BertModule):
             )
         return data
 
-    def figures(self, split: EvaluatedSplit) -> dict[str, Tensor]:
+    def computed_metrics(self, split: EvaluatedSplit) -> dict[str, Tensor]:
         loss, windows, scores = self.loss_sum.compute(), self.loss_windows.compute(), self.scores.compute()
         for metric in (self.loss_sum, self.loss_windows, self.scores):
             metric.reset()

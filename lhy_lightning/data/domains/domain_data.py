@@ -134,7 +134,7 @@ class DomainDataModule(MovedImages):
     ) -> None:
         super().__init__(**arguments)
         check_domain_arguments(dict(self.hparams))
-        self._sources = DomainSources(self._given, self._report)
+        self._sources = DomainSources(self._args, self._warn_once)
         self.domain_names, self.source_domains = self._sources.names, len(self._sources.places)
         self._domain_of_row: dict[str, Tensor] = {}
 
@@ -147,13 +147,13 @@ class DomainDataModule(MovedImages):
 
     def setup(self, stage: str | None = None) -> None:
         """Makes the splits; without a trainer, call it yourself (`prepare_data` need not be called)."""
-        stage, given = stage or "fit", self._given
+        stage, given = stage or "fit", self._args
         if stage in self._stages:
             return
         sources, target = self._domains(stage)
         labelled = [*sources, target] if given.target_labelled else sources
         chosen = {domain.name: domain.sets for domain in labelled}
-        self.class_names = common_classes(chosen, given.classes, self._report) if chosen else tuple(given.classes)
+        self.class_names = common_classes(chosen, given.classes, self._warn_once) if chosen else tuple(given.classes)
         self.num_classes = len(self.class_names)
         pools = self._read([*sources, target])
         if stage in ("fit", "validate"):
@@ -169,23 +169,23 @@ class DomainDataModule(MovedImages):
             self._tell_what_was_read(sources, target)
 
     def _tell_what_was_read(self, sources: list[Domain], target: Domain) -> None:
-        given = self._given
-        tell_of_sources([domain.sets for domain in [*sources, target]], self._tell, self._report)
+        given = self._args
+        tell_of_sources([domain.sets for domain in [*sources, target]], self._tell, self._warn_once)
         told = describe_domains(self._splits, sources, target, self.domain_names, transductive=given.transductive)
         for sentence in told:
             self._tell(sentence)
         truth = self._splits[self._labelled_split].truth
-        tell_of_classes(self.class_names, truth, self._tell, self._report)
+        tell_of_classes(self.class_names, truth, self._tell, self._warn_once)
         if given.source_transform == given.target_transform == "none":
-            tell_of_common_rows(self._splits, self._report)
+            tell_of_common_rows(self._splits, self._warn_once)
 
     def _domains(self, stage: str) -> tuple[list[Domain], Domain]:
         """What a stage reads; test and prediction leave the sources alone once the classes are known."""
-        needed = stage in ("fit", "validate") or self._given.classes is None
+        needed = stage in ("fit", "validate") or self._args.classes is None
         return self._sources.sources() if needed else [], self._sources.target(stage)
 
     def _read(self, domains: list[Domain]) -> list[Pool]:
-        given = self._given
+        given = self._args
         pools = read_alike(domains, given.image_size, given.channels, given.resize, given.cache_limit_gb)
         self.image_size, self.channels = pools[0].stores[0].size, pools[0].stores[0].channels
         for crop in (given.crop, given.target_crop):
@@ -194,13 +194,13 @@ class DomainDataModule(MovedImages):
         return pools
 
     def _divide_sources(self, sources: list[Domain], pools: list[Pool]) -> None:
-        given, found = self._given, []
+        given, found = self._args, []
         for domain, pool in zip(sources, pools, strict=True):
             labels = labels_in(domain.sets, domain.roles, self.class_names)
             splits = source_splits(
-                domain.sets, domain.roles, pool, labels, given.val_fraction, given.split_seed, self._report
+                domain.sets, domain.roles, pool, labels, given.val_fraction, given.split_seed, self._warn_once
             )
-            report_duplicates(splits, self._report)
+            report_duplicates(splits, self._warn_once)
             found.append(splits)
         whole = Pool([store for pool in pools for store in pool.stores])
         starts = np.cumsum([0, *(len(pool.bad) for pool in pools)])[:-1].tolist()
@@ -211,11 +211,11 @@ class DomainDataModule(MovedImages):
             self._domain_of_row[f"source_{name}"] = numbers
 
     def _divide_target(self, target: Domain, pool: Pool, stage: str) -> None:
-        given, labels = self._given, np.full(len(pool.bad), UNLABELLED)
+        given, labels = self._args, np.full(len(pool.bad), UNLABELLED)
         if given.target_labelled:
             labels = labels_in(target.sets, target.roles, self.class_names)
         how = settings_of(TargetDivision, given)
-        found = target_splits(target.sets, target.roles, pool, labels, stage, how, self._report)
+        found = target_splits(target.sets, target.roles, pool, labels, stage, how, self._warn_once)
         for name, split in found.items():
             self._splits[name if name in ("test", "predict") else f"target_{name}"] = split
 
@@ -231,13 +231,13 @@ class DomainDataModule(MovedImages):
 
     def labels(self, split: str) -> Tensor | None:
         """(N,) int64, or None where unknown; those of the target's training rows only where they are trained on."""
-        if split == "target_train" and self._given.train_on != "target":
+        if split == "target_train" and self._args.train_on != "target":
             return None
         return self._split(split).labels
 
     @property
     def _labelled_split(self) -> str:
-        return "target_train" if self._given.train_on == "target" else "source_train"
+        return "target_train" if self._args.train_on == "target" else "source_train"
 
     @property
     def class_counts(self) -> tuple[int, ...]:
@@ -246,7 +246,7 @@ class DomainDataModule(MovedImages):
     # --- loaders ---------------------------------------------------------------------------------------------------
 
     def train_dataloader(self) -> ResumableLoader[dict[str, Tensor]]:
-        given, source, target = self._given, self._split("source_train"), self._split("target_train")
+        given, source, target = self._args, self._split("source_train"), self._split("target_train")
         if given.train_on == "target":
             assert target.labels is not None
             dataset: Dataset[dict[str, Tensor]] = TrainPictures(
@@ -277,7 +277,7 @@ class DomainDataModule(MovedImages):
         )
         return self.train_loader(dataset, sampler, num_workers=given.num_workers)
 
-    def _rows_once(self, name: str) -> DataLoader[dict[str, Tensor]]:
+    def _evaluation_loader(self, name: str) -> DataLoader[dict[str, Tensor]]:
         split, (_, world) = self._split(name), rank_and_world()
         if len(split) < world:
             of = ", ".join(self.domain_names[:-1] if name == "source_val" else self.domain_names[-1:])
@@ -290,10 +290,10 @@ class DomainDataModule(MovedImages):
 
     def val_dataloader(self) -> list[DataLoader[dict[str, Tensor]]]:
         """Of the source's validation rows, and of the target's."""
-        return [self._rows_once("source_val"), self._rows_once("target_val")]
+        return [self._evaluation_loader("source_val"), self._evaluation_loader("target_val")]
 
     # --- batches ---------------------------------------------------------------------------------------------------
 
     def prepare_batch(self, batch: dict[str, Tensor], *, training: bool) -> dict[str, Tensor]:
-        """As in `PictureDataModule`: to `DomainBatch` or `ImageBatch`, in training each side in its own way."""
+        """As in `ImageDataModuleBase`: to `DomainBatch` or `ImageBatch`, in training each side in its own way."""
         return self._changes(batch, training=training)

@@ -10,7 +10,7 @@ from lhy_lightning.data.domains.domain_arguments import names_of_places
 from lhy_lightning.data.domains.domain_transforms import Change, changed
 from lhy_lightning.data.image_pairs.two_sides import Side
 from lhy_lightning.data.images.arguments import kept_and_cut
-from lhy_lightning.data.images.image_sets import ImageSets
+from lhy_lightning.data.images.image_sets import ImageSplitSources
 from lhy_lightning.data.images.reading.readers import Resize
 from lhy_lightning.data.images.store_pool import Pool
 from lhy_lightning.data.sources.folders import Role
@@ -23,7 +23,7 @@ class Domain:
     """One domain, and what a stage reads of it."""
 
     name: str
-    sets: ImageSets
+    sets: ImageSplitSources
     change: Change
     roles: tuple[Role, ...]
 
@@ -44,8 +44,8 @@ class DomainSources:
         self.places: list[str] = [given.source] if isinstance(given.source, str) else list(given.source)
         ends = [] if given.target is None else [given.target]
         self.names = (*names_of_places([*self.places, *ends]), *([] if ends else ["test pictures"]))
-        self._opened: dict[tuple[Side, bool], ImageSets] = {}
-        self._changed: dict[tuple[ImageSets, str], ImageSets] = {}
+        self._opened: dict[tuple[Side, bool], ImageSplitSources] = {}
+        self._changed: dict[tuple[ImageSplitSources, str], ImageSplitSources] = {}
 
     def sources(self) -> list[Domain]:
         """The source domains.
@@ -78,7 +78,7 @@ class DomainSources:
         whole = self.given.transductive or stage in ("fit", "validate") or "test" not in sets.roles
         return Domain(self.names[-1], self._change(sets, change), change, sets.roles if whole else ("test",))
 
-    def _target(self) -> ImageSets:
+    def _target(self) -> ImageSplitSources:
         given = self.given
         side = PHOTO_DIGITS if given.target == PHOTO_DIGITS.source else Side(given.target)
         side = side if given.target_test is None else replace(side, test_source=given.target_test)
@@ -97,7 +97,7 @@ class DomainSources:
             )
         return sets
 
-    def _own_target(self) -> ImageSets:
+    def _own_target(self) -> ImageSplitSources:
         """The source's unlabelled test pictures as a domain of their own."""
         [place] = self.places
         source = self._open(Side(place), labels=True)
@@ -113,10 +113,10 @@ class DomainSources:
             self._opened[key] = source.with_splits({"train": source.by_role[own]})
         return self._opened[key]
 
-    def _open(self, side: Side, *, labels: bool) -> ImageSets:
+    def _open(self, side: Side, *, labels: bool) -> ImageSplitSources:
         if (side, labels) not in self._opened:
             given = self.given
-            self._opened[side, labels] = ImageSets(
+            self._opened[side, labels] = ImageSplitSources(
                 side.source,
                 val_source=side.val_source,
                 test_source=side.test_source,
@@ -128,7 +128,7 @@ class DomainSources:
             )
         return self._opened[side, labels]
 
-    def _change(self, sets: ImageSets, change: Change) -> ImageSets:
+    def _change(self, sets: ImageSplitSources, change: Change) -> ImageSplitSources:
         if (sets, change) not in self._changed:
             canny = tuple(self.given.canny)
             self._changed[sets, change] = sets.with_splits(

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from lhy_lightning.core.messages import first_of
-from lhy_lightning.data.images.image_sets import ImageSets
+from lhy_lightning.data.images.image_sets import ImageSplitSources
 from lhy_lightning.data.images.image_splits import Split, report_duplicates, report_unreadable
 from lhy_lightning.data.images.store_pool import Pool
 from lhy_lightning.data.sources.folders import Role
@@ -37,7 +37,7 @@ class TargetDivision:
 # --- classes ----------------------------------------------------------------------------------------------------------
 
 
-def pictures_of_classes(sets: ImageSets) -> dict[str, int]:
+def pictures_of_classes(sets: ImageSplitSources) -> dict[str, int]:
     """How many pictures a labelled domain has of each class that it has any of, in the order of its numbers."""
     names, roles = sets.classes(None, None), [role for role in sets.roles if sets.labelled(role)]
     labels = sets.labels_of(roles, names, strict=False) if roles else np.zeros(0, dtype=np.int64)
@@ -45,7 +45,9 @@ def pictures_of_classes(sets: ImageSets) -> dict[str, int]:
     return {name: count for name, count in zip(names, counts, strict=True) if count}
 
 
-def common_classes(domains: dict[str, ImageSets], given: Sequence[str] | None, report: Report) -> tuple[str, ...]:
+def common_classes(
+    domains: dict[str, ImageSplitSources], given: Sequence[str] | None, report: Report
+) -> tuple[str, ...]:
     """The classes of all labelled domains.
 
     Args:
@@ -85,7 +87,7 @@ def common_classes(domains: dict[str, ImageSets], given: Sequence[str] | None, r
     return classes
 
 
-def labels_in(sets: ImageSets, roles: Sequence[Role], classes: Sequence[str]) -> np.ndarray:
+def labels_in(sets: ImageSplitSources, roles: Sequence[Role], classes: Sequence[str]) -> np.ndarray:
     """Places in `classes` of all rows of the roles, -1 for those of other classes and without a label: (N,) int64."""
     own = sets.classes(None, None)
     place = np.array([classes.index(name) if name in classes else UNLABELLED for name in own] + [UNLABELLED])
@@ -97,7 +99,13 @@ def labels_in(sets: ImageSets, roles: Sequence[Role], classes: Sequence[str]) ->
 
 
 def source_splits(
-    sets: ImageSets, roles: Sequence[Role], pool: Pool, labels: np.ndarray, fraction: float, seed: int, report: Report
+    sets: ImageSplitSources,
+    roles: Sequence[Role],
+    pool: Pool,
+    labels: np.ndarray,
+    fraction: float,
+    seed: int,
+    report: Report,
 ) -> dict[str, Split]:
     """`train` and `val` of a source domain: validation rows as handed out, or held out of the training rows.
 
@@ -122,7 +130,7 @@ def source_splits(
 
 
 def target_splits(
-    sets: ImageSets,
+    sets: ImageSplitSources,
     roles: Sequence[Role],
     pool: Pool,
     labels: np.ndarray,
@@ -163,7 +171,7 @@ def target_splits(
 
 
 def _divided(
-    sets: ImageSets, roles: Sequence[Role], pool: Pool, labels: np.ndarray, how: TargetDivision, report: Report
+    sets: ImageSplitSources, roles: Sequence[Role], pool: Pool, labels: np.ndarray, how: TargetDivision, report: Report
 ) -> dict[str, Split]:
     """Training, validation and test rows; with labels, only labelled rows are trained on."""
     known = bool((labels >= 0).any())
@@ -222,7 +230,7 @@ def joined(parts: Sequence[Split], pool: Pool, starts: Sequence[int]) -> Split:
     return Split(pool, rows, truth)
 
 
-def report_doubts(sets: ImageSets, pool: Pool, rows: np.ndarray, report: Report) -> None:
+def report_doubts(sets: ImageSplitSources, pool: Pool, rows: np.ndarray, report: Report) -> None:
     """Tells of training images that are hardly what was meant: equal, of one colour, nearly black."""
     for sentence in pool.doubts(rows):
         report(f"{sets.source}: {sentence}.")

@@ -7,7 +7,7 @@ from typing import Any
 from lhy_lightning.core.signatures import settings_of
 from lhy_lightning.data.augmentation.augmentation import Augmentation
 from lhy_lightning.data.images.arguments import check_fractions, kept_and_cut
-from lhy_lightning.data.images.base import PictureArguments, PictureDataModule
+from lhy_lightning.data.images.base import ImageDataModuleBase, PictureArguments
 from lhy_lightning.data.images.image_splits import Division
 
 
@@ -18,7 +18,7 @@ class TwoSidedArguments(PictureArguments, total=False):
     test_fraction: float
 
 
-class TwoSidedImages(PictureDataModule):
+class TwoSidedImages(ImageDataModuleBase):
     """Base of those that translate images of one side to the other.
 
     Args:
@@ -39,14 +39,14 @@ class TwoSidedImages(PictureDataModule):
         **arguments: Any,
     ) -> None:
         super().__init__(batch_size=batch_size, **arguments)
-        check_fractions(self._given.val_fraction, test_fraction)
+        check_fractions(self._args.val_fraction, test_fraction)
         kept_and_cut(load_size, arguments.get("image_size"))
 
     def _division(self) -> Division:
-        return settings_of(Division, self._given)
+        return settings_of(Division, self._args)
 
     def _random_changes(self, size: tuple[int, int]) -> Augmentation:
-        flips = self._given.horizontal_flip, self._given.vertical_flip
+        flips = self._args.horizontal_flip, self._args.vertical_flip
         return Augmentation(size, horizontal_flip=flips[0], vertical_flip=flips[1])
 
     def _read(self, stage: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from lhy_lightning.core.messages import first_of
-from lhy_lightning.data.images.image_sets import ImageSets
+from lhy_lightning.data.images.image_sets import ImageSplitSources
 from lhy_lightning.data.images.image_store import read_headers
 from lhy_lightning.data.images.reading.bit_depth import DeepImage
 from lhy_lightning.data.images.reading.readers import FilePictures, PictureSet
@@ -76,7 +76,7 @@ class PairedPool(Pool):
         return [f"{sentence} ({name})" for name, sentences in named.items() for sentence in sentences]
 
 
-def cut_in_halves(whole: ImageSets) -> tuple[ImageSets, ImageSets]:
+def cut_in_halves(whole: ImageSplitSources) -> tuple[ImageSplitSources, ImageSplitSources]:
     """Left and right halves of all pictures.
 
     Raises:
@@ -100,7 +100,7 @@ def cut_in_halves(whole: ImageSets) -> tuple[ImageSets, ImageSets]:
     return left, right
 
 
-def looks_single(halves: ImageSets) -> str | None:
+def looks_single(halves: ImageSplitSources) -> str | None:
     """Name of a picture whose halves are tall and narrow, as those of a square picture are; None where none is."""
     for split in halves.splits(halves.roles):
         headers = read_headers(split.pictures, halves.cache)
@@ -110,7 +110,7 @@ def looks_single(halves: ImageSets) -> str | None:
     return None
 
 
-def matched(inputs: ImageSets, targets: ImageSets) -> ImageSets:
+def matched(inputs: ImageSplitSources, targets: ImageSplitSources) -> ImageSplitSources:
     """The targets in the order of their inputs: by file name without its ending, or by row where they are no files.
 
     Raises:

@@ -22,7 +22,7 @@ from lhy_lightning.data.image_pairs.pair_readers import PairedPool, cut_in_halve
 from lhy_lightning.data.image_pairs.two_sides import Side, find_sides
 from lhy_lightning.data.images.arguments import kept_and_cut
 from lhy_lightning.data.images.image_report import describe_splits, tell_of_sources
-from lhy_lightning.data.images.image_sets import ImageSets, common_range
+from lhy_lightning.data.images.image_sets import ImageSplitSources, common_range
 from lhy_lightning.data.images.image_splits import Split
 from lhy_lightning.data.images.stages import roles_of_stage, splits_of_stage
 from lhy_lightning.data.images.store_pool import Pool
@@ -49,7 +49,7 @@ class PairedImageDataModule(TwoSidedImages):
         input_transform: compute the input from the picture: its "edges", or a "grey" version.
         input_channels: 1 (grey) or 3 (colour); as in the source if not given.
         target_channels: the same of the targets.
-        arguments: as `PictureDataModule` and `TwoSidedImages`; flips are the same draw for both pictures of a pair.
+        arguments: as `ImageDataModuleBase` and `TwoSidedImages`; flips are the same draw for both pictures of a pair.
 
     Attributes:
         image_size: (height, width), after `setup`.
@@ -84,35 +84,35 @@ class PairedImageDataModule(TwoSidedImages):
             raise ValueError("target_source without input_source: give both, or one place as source.")
         self.transform = "edges" if source == DIGIT_EDGES and input_source is None else input_transform
         self._read_side, self._computed = ("target", "input") if direction == "AtoB" else ("input", "target")
-        self._sets: dict[str, ImageSets] = {}
+        self._sets: dict[str, ImageSplitSources] = {}
 
     # --- setup -----------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str | None = None) -> None:
         """Makes the splits; without a trainer, call it yourself (`prepare_data` need not be called)."""
-        stage, given = stage or "fit", self._given
+        stage, given = stage or "fit", self._args
         if stage in self._stages:
             return
         pools, known = self._read(stage), next(iter(self._sets.values()))
         pool = PairedPool(pools["input"], pools["target"]) if len(pools) == 2 else next(iter(pools.values()))
         roles = roles_of_stage(known, stage, given.test_fraction)
-        found = splits_of_stage(known, roles, pool, stage, self._division(), self._report)
+        found = splits_of_stage(known, roles, pool, stage, self._division(), self._warn_once)
         self._splits.update(found)
         self._stages.add(stage)
         self.has_test = "test" in known.roles or given.test_fraction > 0
         given.image_size = self.image_size
         given.value_range = common_range(given.value_range, list(self._sets.values()))
         if stage == "fit":
-            tell_of_sources(self._sets.values(), self._tell, self._report)
+            tell_of_sources(self._sets.values(), self._tell, self._warn_once)
             self._tell(describe_splits(" and ".join(sets.source for sets in self._sets.values()), found, known.roles))
         given.input_channels, given.target_channels = self.input_channels, self.target_channels
 
-    def _open(self) -> dict[str, ImageSets]:
+    def _open(self) -> dict[str, ImageSplitSources]:
         """`input` and `target`; one of them where it is alone, or where the other is computed from it."""
-        given = self._given
+        given = self._args
 
-        def opened(side: Side) -> ImageSets:
-            return ImageSets(
+        def opened(side: Side) -> ImageSplitSources:
+            return ImageSplitSources(
                 side.source,
                 val_source=side.val_source,
                 test_source=side.test_source,
@@ -138,7 +138,7 @@ class PairedImageDataModule(TwoSidedImages):
             first, second = cut_in_halves(opened(Side(given.source)))
             single = looks_single(first)
             if single is not None:
-                self._report(
+                self._warn_once(
                     f"{single} is taken for two pictures side by side, each tall and narrow. If it is one, set "
                     "--data.input_transform, or give --data.input_source and --data.target_source."
                 )
@@ -148,7 +148,7 @@ class PairedImageDataModule(TwoSidedImages):
 
     def _read(self, stage: str) -> dict[str, Pool]:
         """The pictures that this stage reads, of inputs and targets, at one size."""
-        given = self._given
+        given = self._args
         if given.input_source is not None and given.target_source is None and stage != "predict":
             raise ValueError(f"input_source={given.input_source!r} without target_source: what are they to become?")
         if not self._sets:
@@ -203,11 +203,11 @@ class PairedImageDataModule(TwoSidedImages):
         return PairPictures({next(iter(self._sets)): split.pool}, split.rows, index=index)
 
     def train_dataloader(self) -> ResumableLoader[dict[str, Tensor]]:
-        given, pictures = self._given, self._pictures("train", index=False)
+        given, pictures = self._args, self._pictures("train", index=False)
         sampler = TrainBatches(len(pictures), given.batch_size, steps=given.steps_per_epoch)
         return self.train_loader(pictures, sampler, num_workers=given.num_workers)
 
-    def _rows_once(self, name: str) -> DataLoader[dict[str, Tensor]]:
+    def _evaluation_loader(self, name: str) -> DataLoader[dict[str, Tensor]]:
         return self._once(self._pictures(name, index=True))
 
     # --- batches ---------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from lhy_lightning.data.image_pairs.two_sides import Side, find_sides
 from lhy_lightning.data.images.arguments import kept_and_cut
 from lhy_lightning.data.images.base import LabelledArguments, LabelledImages
 from lhy_lightning.data.images.image_report import describe_splits, tell_of_sources
-from lhy_lightning.data.images.image_sets import ImageSets, common_range
+from lhy_lightning.data.images.image_sets import ImageSplitSources, common_range
 from lhy_lightning.data.images.image_splits import Split
 from lhy_lightning.data.images.stages import roles_of_stage, splits_of_stage
 from lhy_lightning.data.images.store_pool import Pool
@@ -44,7 +44,7 @@ class UnpairedImageDataModule(TwoSidedImages, LabelledImages):
         source_a: domain A, anything that `ImageDataModule` takes; with `source_b` in place of `source`. In prediction
             one of both will do.
         source_b: domain B.
-        arguments: as `PictureDataModule`, `TwoSidedImages` and `LabelledImages`. Nothing trains on labels, evaluation
+        arguments: as `ImageDataModuleBase`, `TwoSidedImages` and `LabelledImages`. Nothing trains on labels, evaluation
             batches carry them; both domains have 3 channels where not given and either is in colour; flips are drawn
             for each picture of each domain.
 
@@ -69,17 +69,17 @@ class UnpairedImageDataModule(TwoSidedImages, LabelledImages):
         **arguments: Unpack[UnpairedArguments],
     ) -> None:
         super().__init__(**arguments)
-        self._sets: dict[str, ImageSets] = {}
+        self._sets: dict[str, ImageSplitSources] = {}
 
     # --- setup -----------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str | None = None) -> None:
         """Makes the splits; without a trainer, call it yourself (`prepare_data` need not be called)."""
-        stage, given = stage or "fit", self._given
+        stage, given = stage or "fit", self._args
         if stage in self._stages:
             return
         for side, (roles, pool) in self._read(stage).items():
-            found = splits_of_stage(self._sets[side], roles, pool, stage, self._division(), self._report)
+            found = splits_of_stage(self._sets[side], roles, pool, stage, self._division(), self._warn_once)
             for name, split in found.items():
                 self._splits.setdefault(name, {})[side] = split
         self._stages.add(stage)
@@ -87,14 +87,14 @@ class UnpairedImageDataModule(TwoSidedImages, LabelledImages):
         given.image_size, given.channels = self.image_size, self.channels
         given.value_range = common_range(given.value_range, list(self._sets.values()))
         if stage == "fit":
-            tell_of_sources(self._sets.values(), self._tell, self._report)
+            tell_of_sources(self._sets.values(), self._tell, self._warn_once)
             for side, sets in self._sets.items():
                 splits = {name: parts[side] for name, parts in self._splits.items()}
                 self._tell(f"domain {side.upper()}, {describe_splits(sets.source, splits, sets.roles)}")
             self._compare_domains()
 
     def _sides(self, stage: str) -> dict[str, Side]:
-        given = self._given
+        given = self._args
         apart = {side: place for side in SIDES if (place := given[f"source_{side}"]) is not None}
         if apart:
             if len(apart) == 1 and stage != "predict":
@@ -120,12 +120,12 @@ class UnpairedImageDataModule(TwoSidedImages, LabelledImages):
 
     def _read(self, stage: str) -> dict[str, tuple[tuple[Role, ...], Pool]]:
         """What of each domain this stage reads, at one size and number of channels for both."""
-        given = self._given
+        given = self._args
         sides = self._sides(stage)
         self.domain_names = tuple(side.name for side in sides.values())
         for side, place in sides.items():
             if side not in self._sets:
-                self._sets[side] = ImageSets(
+                self._sets[side] = ImageSplitSources(
                     place.source,
                     val_source=place.val_source,
                     test_source=place.test_source,
@@ -154,13 +154,13 @@ class UnpairedImageDataModule(TwoSidedImages, LabelledImages):
         first, second = (self._splits["train"][side] for side in SIDES)
         small, large = sorted((len(first), len(second)))
         if large > UNEVEN * small:
-            self._report(
+            self._warn_once(
                 f"domain A has {len(first):,} training pictures, B has {len(second):,}: an epoch shows those of the "
                 f"smaller domain {large / small:.0f} times, and its discriminator may learn them by heart."
             )
         common = int(duplicates_between(first.content, second.content).sum())
         if common:
-            self._report(f"{common:,} training pictures of domain B are in domain A too, pixel by pixel.")
+            self._warn_once(f"{common:,} training pictures of domain B are in domain A too, pixel by pixel.")
 
     def _split(self, name: str) -> dict[str, Split]:
         self._make(name)
@@ -174,12 +174,12 @@ class UnpairedImageDataModule(TwoSidedImages, LabelledImages):
     # --- loaders ---------------------------------------------------------------------------------------------------
 
     def train_dataloader(self) -> ResumableLoader[dict[str, Tensor]]:
-        given, splits = self._given, self._split("train")
+        given, splits = self._args, self._split("train")
         rows = (len(splits["a"]), len(splits["b"]))
         sampler = UnpairedBatches(rows, given.batch_size, steps=given.steps_per_epoch)
         return self.train_loader(UnpairedPictures(splits), sampler, num_workers=given.num_workers)
 
-    def _rows_once(self, name: str) -> DataLoader[dict[str, Tensor]]:
+    def _evaluation_loader(self, name: str) -> DataLoader[dict[str, Tensor]]:
         return self._once(EvalUnpairedPictures(self._split(name)))
 
     # --- batches ---------------------------------------------------------------------------------------------------

@@ -48,29 +48,29 @@ class AnomalyDataModule(ImageDataModule):
         chosen = {name: self._normal_or_not(split) for name, split in splits.items()}
         for name in {"train", "val"} & chosen.keys():
             split = chosen[name]
-            if name == "train" or not self._given.val_anomalies:
+            if name == "train" or not self._args.val_anomalies:
                 # -1: pictures to train on that have no label are normal by what this task is
                 kept = split.truth != ANOMALY
                 split = chosen[name] = Split(split.pool, split.rows[kept], np.full(int(kept.sum()), NORMAL))
             if not (split.truth == NORMAL).any():
-                raise ValueError(f"the {name} split has no picture of the class {self._given.normal_class!r}.")
+                raise ValueError(f"the {name} split has no picture of the class {self._args.normal_class!r}.")
         if "unlabelled" in chosen:
             chosen["unlabelled"] = Split(splits["unlabelled"].pool, np.zeros(0, dtype=np.int64), np.zeros(0, np.int64))
         return chosen
 
     def _check_normal_class(self, *, training: bool) -> None:
-        normal = self._given.normal_class
+        normal = self._args.normal_class
         if self.class_names and normal not in self.class_names:
             names = ", ".join(self.class_names)
             raise ValueError(f"normal_class={normal!r} is none of the classes {names}: which of them is normal?")
         if training and not self.class_names and normal is not None:
             raise ValueError(
-                f"normal_class={normal!r}, but {self._given.source} has no classes: if all its images are normal, set "
+                f"normal_class={normal!r}, but {self._args.source} has no classes: if all its images are normal, set "
                 "--data.normal_class null."
             )
 
     def _tell_classes(self) -> None:
-        normal, test = self._given.normal_class, self._splits.get("test")
+        normal, test = self._args.normal_class, self._splits.get("test")
         told = f"normal is class {normal}; training sees no other" if self.class_names else "all are taken as normal"
         if test is not None and (test.truth >= 0).any():
             told += f"; test: {int((test.truth == NORMAL).sum()):,} normal, {int((test.truth == ANOMALY).sum()):,} not"
@@ -80,6 +80,6 @@ class AnomalyDataModule(ImageDataModule):
         known = split.truth >= 0
         if not known.any():
             return split
-        normal = self._given.normal_class
+        normal = self._args.normal_class
         strange = (split.truth != self.class_names.index(normal)).astype(np.int64)
         return Split(split.pool, split.rows, np.where(known, strange, -1))

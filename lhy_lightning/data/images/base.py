@@ -15,7 +15,7 @@ from lhy_lightning.data.images.reading.readers import Resize
 
 
 class PictureArguments(TypedDict, total=False):
-    """Arguments of `PictureDataModule`, for the `**arguments` of those built on it."""
+    """Arguments of `ImageDataModuleBase`, for the `**arguments` of those built on it."""
 
     image_column: str | None
     value_range: tuple[float, float] | None
@@ -33,7 +33,7 @@ class PictureArguments(TypedDict, total=False):
     vertical_flip: float
 
 
-class PictureDataModule(CourseDataModule):
+class ImageDataModuleBase(CourseDataModule):
     """Base of those whose loaders give pictures as bytes, which a batch at a time become what is trained on.
 
     A subclass has `prepare_batch`, which a plain loop can call as well, and says how rows of a split come once.
@@ -86,13 +86,13 @@ class PictureDataModule(CourseDataModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
-        self._given.image_size = height_and_width(image_size)
+        self._args.image_size = height_and_width(image_size)
         check_value_range(value_range)
         self._stages: set[str] = set()
         self._splits = {}
 
     @property
-    def _given(self) -> Any:  # the arguments, completed by setup
+    def _args(self) -> Any:  # the arguments, completed by setup
         return self.hparams
 
     def prepare_batch(self, batch: dict[str, Tensor], *, training: bool) -> dict[str, Tensor]:
@@ -114,23 +114,23 @@ class PictureDataModule(CourseDataModule):
                 raise RuntimeError(f"no {name} split yet: call setup first.")
             self.setup(name)
 
-    def _rows_once(self, name: str) -> DataLoader[dict[str, Tensor]]:
+    def _evaluation_loader(self, name: str) -> DataLoader[dict[str, Tensor]]:
         """The rows of a split, each once over all ranks."""
         raise NotImplementedError(f"{type(self).__name__} does not say how its rows come")
 
     def _once(self, dataset: Dataset[dict[str, Tensor]]) -> DataLoader[dict[str, Tensor]]:
         """Every row of a dataset once over all ranks, in batches of evaluation."""
-        size = self._given.eval_batch_size or self._given.batch_size
-        return self.eval_loader(dataset, size, num_workers=self._given.num_workers)
+        size = self._args.eval_batch_size or self._args.batch_size
+        return self.eval_loader(dataset, size, num_workers=self._args.num_workers)
 
     def val_dataloader(self) -> Any:
-        return self._rows_once("val")
+        return self._evaluation_loader("val")
 
     def test_dataloader(self) -> DataLoader[dict[str, Tensor]]:
-        return self._rows_once("test")
+        return self._evaluation_loader("test")
 
     def predict_dataloader(self) -> DataLoader[dict[str, Tensor]]:
-        return self._rows_once("predict")
+        return self._evaluation_loader("predict")
 
     def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
         if self.trainer is None:
@@ -148,13 +148,13 @@ class LabelledArguments(PictureArguments, total=False):
     channels: Literal[1, 3] | None
 
 
-class LabelledImages(PictureDataModule):
+class LabelledImages(ImageDataModuleBase):
     """Base of those whose images may have labels, and all have the same number of channels.
 
     Args:
         label_column: column of the labels in a table; found by name if not given.
         channels: 1 (grey) or 3 (colour); as in the source if not given.
-        arguments: as `PictureDataModule`.
+        arguments: as `ImageDataModuleBase`.
     """
 
     argument_ranges = ranges(channels=GREY_OR_COLOUR)

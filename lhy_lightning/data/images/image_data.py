@@ -23,7 +23,7 @@ from lhy_lightning.data.images.image_report import (
     tell_of_sources,
     tell_of_unlabelled,
 )
-from lhy_lightning.data.images.image_sets import ImageSets
+from lhy_lightning.data.images.image_sets import ImageSplitSources
 from lhy_lightning.data.images.image_splits import Division, Split
 from lhy_lightning.data.images.missing_labels import missing_labels
 from lhy_lightning.data.images.stages import roles_of_stage, splits_of_stage
@@ -63,7 +63,7 @@ class ImageDataModule(MovedImages):
         erasing: probability of filling a random rectangle.
         mixup: alpha of mixup's Beta distribution; 0 for none.
         cutmix: alpha of cutmix's Beta distribution; 0 for none.
-        arguments: as `MovedImages`, `LabelledImages` and `PictureDataModule`: moves, labels, reading and loaders.
+        arguments: as `MovedImages`, `LabelledImages` and `ImageDataModuleBase`: moves, labels, reading and loaders.
 
     Attributes:
         num_classes, class_names: after `setup`; 0 and none without labels.
@@ -126,9 +126,9 @@ class ImageDataModule(MovedImages):
         if fold is not None and folds is not None and fold >= folds:
             raise ValueError(f"fold={fold} is out of range: folds={folds} has 0 to {folds - 1}.")
         super().__init__(**arguments)
-        check_fractions(self._given.val_fraction, test_fraction)
+        check_fractions(self._args.val_fraction, test_fraction)
         kept_and_cut(load_size, arguments.get("image_size"))
-        self._sets: dict[tuple[str, ...], ImageSets] = {}
+        self._sets: dict[tuple[str, ...], ImageSplitSources] = {}
 
     # --- setup -----------------------------------------------------------------------------------------------------
 
@@ -140,7 +140,7 @@ class ImageDataModule(MovedImages):
 
     def setup(self, stage: str | None = None) -> None:
         """Makes the splits; without a trainer, call it yourself (`prepare_data` need not be called)."""
-        stage, given = stage or "fit", self._given
+        stage, given = stage or "fit", self._args
         if stage in self._stages:
             return
         sets = self._open_sets(stage)
@@ -156,7 +156,7 @@ class ImageDataModule(MovedImages):
                 + missing_labels(str(given.source), given.label_column)
             )
         how = settings_of(Division, given)
-        found = self.choose(splits_of_stage(sets, roles, pool, stage, how, self._report, labels))
+        found = self.choose(splits_of_stage(sets, roles, pool, stage, how, self._warn_once, labels))
         self._splits.update(found)
         pseudo = given.unlabelled_per_batch and given.unlabelled == "pseudo"
         if "unlabelled" in found and pseudo and self._pseudo_labels is None:
@@ -170,40 +170,40 @@ class ImageDataModule(MovedImages):
         if stage == "fit":
             self._tell_what_was_read(sets)
 
-    def _tell_what_was_read(self, sets: ImageSets) -> None:
-        tell_of_sources([sets], self._tell, self._report)
-        handed = () if self._given.folds is not None else sets.roles
+    def _tell_what_was_read(self, sets: ImageSplitSources) -> None:
+        tell_of_sources([sets], self._tell, self._warn_once)
+        handed = () if self._args.folds is not None else sets.roles
         self._tell(describe_splits(sets.source, self._splits, handed))
         self._tell_classes()
-        tell_of_unlabelled(self._splits, self.class_names, self._report)
+        tell_of_unlabelled(self._splits, self.class_names, self._warn_once)
         if (sentence := enlargement(self._splits["train"], self.image_size)) is not None:
-            self._report(f"{sentence}.")
+            self._warn_once(f"{sentence}.")
 
     def _tell_classes(self) -> None:
-        tell_of_classes(self.class_names, self._splits["train"].truth, self._tell, self._report)
+        tell_of_classes(self.class_names, self._splits["train"].truth, self._tell, self._warn_once)
 
     def choose(self, splits: dict[str, Split]) -> dict[str, Split]:
         """The splits that are used of those that a stage found. Override it to leave rows out or to label them anew."""
         return splits
 
-    def _open_sets(self, stage: str) -> ImageSets:
+    def _open_sets(self, stage: str) -> ImageSplitSources:
         """Prediction looks at the source and at test pictures from elsewhere; the others may be gone by then."""
         names: tuple[str, ...] = ("test_source", "image_column", "label_column", "value_range", "cache_dir")
         names += () if stage == "predict" else ("val_source", "unlabelled_source")
         if names not in self._sets:
-            self._sets[names] = ImageSets(self._given.source, **{name: self._given[name] for name in names})
+            self._sets[names] = ImageSplitSources(self._args.source, **{name: self._args[name] for name in names})
         return self._sets[names]
 
-    def _roles(self, sets: ImageSets, stage: str) -> tuple[Role, ...]:
+    def _roles(self, sets: ImageSplitSources, stage: str) -> tuple[Role, ...]:
         """Which of the splits that the source hands out this stage reads."""
-        given = self._given
+        given = self._args
         return roles_of_stage(
             sets, stage, given.test_fraction, unlabelled=given.unlabelled_per_batch > 0, folds=given.folds is not None,
             hint=": set --data.test_source.",
         )  # fmt: skip
 
-    def _read(self, sets: ImageSets, roles: tuple[Role, ...]) -> Pool:
-        given = self._given
+    def _read(self, sets: ImageSplitSources, roles: tuple[Role, ...]) -> Pool:
+        given = self._args
         kept, cut = kept_and_cut(given.load_size, given.image_size)
         size, channels = sets.shape(roles, kept, given.channels)
         self.image_size, self.channels = cut or size, channels
@@ -216,7 +216,7 @@ class ImageDataModule(MovedImages):
     def missing_labels(self) -> str | None:
         if self._split("train").labels is not None:
             return None
-        return missing_labels(str(self._given.source), self._given.label_column)
+        return missing_labels(str(self._args.source), self._args.label_column)
 
     def control(self, split: str) -> Control | None:
         helps = "train longer (--trainer.max_epochs), try another --model.lr, or look whether the labels fit the images"
@@ -253,7 +253,7 @@ class ImageDataModule(MovedImages):
     # --- loaders ---------------------------------------------------------------------------------------------------
 
     def train_dataloader(self) -> ResumableLoader[dict[str, Tensor]]:
-        given, split, others = self._given, self._split("train"), self._split("unlabelled")
+        given, split, others = self._args, self._split("train"), self._split("unlabelled")
         labels, weights = split.labels, None
         if given.class_balanced:
             if labels is None:
@@ -273,7 +273,7 @@ class ImageDataModule(MovedImages):
         split = self._split("unlabelled")
         return self._once(EvalPictures(split.pool, split.rows, None, self.image_size))
 
-    def _rows_once(self, name: str) -> DataLoader[dict[str, Tensor]]:
+    def _evaluation_loader(self, name: str) -> DataLoader[dict[str, Tensor]]:
         split = self._split(name)
         return self._once(EvalPictures(split.pool, split.rows, split.labels))
 

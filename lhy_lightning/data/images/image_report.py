@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from lhy_lightning.data.class_counts import describe_classes, doubtful_classes
-from lhy_lightning.data.images.image_sets import ImageSets
+from lhy_lightning.data.images.image_sets import ImageSplitSources
 from lhy_lightning.data.images.image_splits import Split
 
 Say = Callable[[str], None]
@@ -15,7 +15,7 @@ LOOKED_AT = 32
 ENLARGED = 2  # times the side
 
 
-def tell_of_sources(sets: Iterable[ImageSets], tell: Say, report: Say) -> None:
+def tell_of_sources(sets: Iterable[ImageSplitSources], tell: Say, report: Say) -> None:
     """Passes on what was noted while sources were opened."""
     for one in sets:
         if one.unused_range:

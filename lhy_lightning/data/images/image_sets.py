@@ -5,7 +5,7 @@ from copy import copy
 
 import numpy as np
 
-from lhy_lightning.data.images.image_store import PictureStore, read_headers
+from lhy_lightning.data.images.image_store import ImageStore, read_headers
 from lhy_lightning.data.images.reading.bit_depth import range_in_use
 from lhy_lightning.data.images.reading.image_labels import LONGEST_NUMBER, places_of
 from lhy_lightning.data.images.reading.image_sources import OpenedSplit, cache_folder, open_source
@@ -18,7 +18,7 @@ from lhy_lightning.metrics.classification import check_number_of_classes
 ORDER: tuple[Role, ...] = ("train", "val", "test", "unlabelled")
 
 
-class ImageSets:
+class ImageSplitSources:
     """Opens a data module's sources.
 
     Args:
@@ -77,7 +77,7 @@ class ImageSets:
         for role, splits in self.by_role.items():
             if not sum(len(split.pictures) for split in splits):
                 raise ValueError(f"the {role} split of {source} is empty.")
-        self._stores: dict[tuple[int, tuple[object, ...]], PictureStore] = {}
+        self._stores: dict[tuple[int, tuple[object, ...]], ImageStore] = {}
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -89,11 +89,11 @@ class ImageSets:
     def labelled(self, role: Role) -> bool:
         return role in self.by_role and all(split.labels is not None for split in self.by_role[role])
 
-    def with_pictures(self, pictures: dict[Role, PictureSet]) -> "ImageSets":
+    def with_pictures(self, pictures: dict[Role, PictureSet]) -> "ImageSplitSources":
         """The same splits of other pictures, such as one half of each; without labels."""
         return self.with_splits({role: [OpenedSplit(found, None, None)] for role, found in pictures.items()})
 
-    def with_splits(self, by_role: dict[Role, list[OpenedSplit]]) -> "ImageSets":
+    def with_splits(self, by_role: dict[Role, list[OpenedSplit]]) -> "ImageSplitSources":
         """The same source and cache with other splits."""
         other = copy(self)
         other.by_role, other._stores = by_role, {}
@@ -236,7 +236,7 @@ class ImageSets:
         for split in splits:
             key = (id(split), (size, channels, resize, keep))
             if key not in self._stores:
-                self._stores[key] = PictureStore(
+                self._stores[key] = ImageStore(
                     split.pictures, size=size, channels=channels, resize=resize, folder=self.cache, keep=keep
                 )
             stores.append(self._stores[key])
@@ -278,7 +278,7 @@ class ImageSets:
         return np.array(sorted(range(len(names)), key=names.__getitem__))
 
 
-def common_range(given: tuple[float, float] | None, sets: Sequence[ImageSets]) -> tuple[float, float] | None:
+def common_range(given: tuple[float, float] | None, sets: Sequence[ImageSplitSources]) -> tuple[float, float] | None:
     """The one range that was stated or evident in all sets with images of more than 8 bits; `given` without one."""
     found = {(float(one.value_range[0]), float(one.value_range[1])) for one in sets if one.value_range is not None}
     return found.pop() if len(found) == 1 else given

@@ -22,7 +22,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from lhy_lightning.core.atomic_files import whole_file
+from lhy_lightning.core.atomic_files import atomic_open
 from lhy_lightning.data.augmentation.transforms import GREY
 from lhy_lightning.data.cache_checks import BlockSums, same_bytes, tell_damage
 from lhy_lightning.data.images.image_facts import ImageFacts
@@ -48,7 +48,7 @@ def cache_file(path: Path) -> Iterator[BinaryIO]:
     Written front to back and not as a memory map, on which a full disk would kill the process.
     """
     try:
-        with whole_file(path) as file:
+        with atomic_open(path) as file:
             yield file
     except OSError as error:
         raise OSError(
@@ -90,7 +90,7 @@ def read_headers(pictures: PictureSet, folder: Path) -> np.ndarray:
     return headers
 
 
-class PictureStore:
+class ImageStore:
     """One set of pictures at one size, indexed a batch at a time.
 
     Args:

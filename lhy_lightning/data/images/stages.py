@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lhy_lightning.data.images.image_sets import ImageSets
+from lhy_lightning.data.images.image_sets import ImageSplitSources
 from lhy_lightning.data.images.image_splits import Division, Split, divide, report_duplicates, report_unreadable
 from lhy_lightning.data.images.store_pool import Pool
 from lhy_lightning.data.sources.folders import Role
 
 
 def roles_of_stage(
-    sets: ImageSets,
+    sets: ImageSplitSources,
     stage: str,
     test_fraction: float,
     *,
@@ -50,7 +50,7 @@ def roles_of_stage(
 
 
 def splits_of_stage(
-    sets: ImageSets,
+    sets: ImageSplitSources,
     roles: tuple[Role, ...],
     pool: Pool,
     stage: str,

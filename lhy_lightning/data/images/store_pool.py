@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lhy_lightning.data.images.image_facts import ImageFacts, doubtful_images
-from lhy_lightning.data.images.image_store import PictureStore
+from lhy_lightning.data.images.image_store import ImageStore
 from lhy_lightning.data.images.reading.readers import PictureSet
 
 
@@ -18,7 +18,7 @@ class Pool:
         stores: all of one size and channel count.
     """
 
-    def __init__(self, stores: list[PictureStore]) -> None:
+    def __init__(self, stores: list[ImageStore]) -> None:
         self.stores = stores
         self.first = np.cumsum([0, *map(len, stores)])
         self.content = np.concatenate([store.content for store in stores])

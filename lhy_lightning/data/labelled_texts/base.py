@@ -56,7 +56,7 @@ class LabelledTextDataModule(EncoderTextDataModule, Generic[Text, Batches]):
 
     def __init__(self, source: str, **arguments: Unpack[AllEncoderTextArguments]) -> None:
         super().__init__(source, **arguments)
-        self.max_length: int = self._given.max_length
+        self.max_length: int = self._args.max_length
         self._source: dict[Split, Text] | None = None
         self._texts: dict[Split, Text] | None = None
         self._rows: dict[SplitName, Rows[Text, Batches]] = {}
@@ -151,7 +151,7 @@ class LabelledTextDataModule(EncoderTextDataModule, Generic[Text, Batches]):
             return texts
         texts = hold_out({**texts, "train": self.trained_on(texts["train"])}, self.together, self._reading)
         shared = shared_with_training(texts, self.compared)
-        self._said += [f"{count:,} {role} {self.unit} also occur in training." for role, count in shared]
+        self._summary += [f"{count:,} {role} {self.unit} also occur in training." for role, count in shared]
         return texts
 
     @property
@@ -175,10 +175,10 @@ class LabelledTextDataModule(EncoderTextDataModule, Generic[Text, Batches]):
     def train_dataloader(self) -> ResumableLoader[dict[str, Tensor]]:
         batches = self._open("train").batches
         sampler = length_batches(batches.lengths, **asdict(self.settings_of(Filling)))
-        return self.train_loader(batches, sampler, num_workers=self._given.num_workers)
+        return self.train_loader(batches, sampler, num_workers=self._args.num_workers)
 
-    def rows_once(self, name: SplitName) -> DataLoader[dict[str, Tensor]]:
-        given, batches = self._given, self._open(name).batches
+    def evaluation_loader(self, name: SplitName) -> DataLoader[dict[str, Tensor]]:
+        given, batches = self._args, self._open(name).batches
         sampler = LengthEvalBatches(
             batches.lengths,
             given.eval_batch_size,

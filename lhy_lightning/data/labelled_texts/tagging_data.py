@@ -76,7 +76,7 @@ class TaggingDataModule(LabelledTextDataModule[TaggedText, TagBatches]):
         self.tag_names = None if names is None else tuple(map(str, names))
 
     def open_source(self, source: str) -> dict[Split, TaggedText]:
-        return open_tagged_text(source, tag_column=self._given.tag_column)
+        return open_tagged_text(source, tag_column=self._args.tag_column)
 
     def open_to_predict(self, path: Path) -> TaggedText:
         return open_words(path)
@@ -121,10 +121,10 @@ class TaggingDataModule(LabelledTextDataModule[TaggedText, TagBatches]):
         ordered = [counts[name] for name in self.tag_names]
         self._tell(f"{train.origin}: {describe_classes(self.tag_names, ordered, unit='training words')}.")
         for doubt in doubtful_classes(self.tag_names, ordered):
-            self._report(f"{train.origin}: {doubt}.")
+            self._warn_once(f"{train.origin}: {doubt}.")
         other = next((name for name in self.tag_names if not are_entity_tags(("B-X", name))), None)
         if other is not None and any(name.startswith("B-") for name in self.tag_names):
-            self._report(
+            self._warn_once(
                 f"{train.origin}: some tags mark entities (B-…), but {other!r} is neither O nor begins with B-, I-, E- "
                 "or S-: the score is accuracy over words, not F1 over entities."
             )
@@ -147,12 +147,12 @@ class TaggingDataModule(LabelledTextDataModule[TaggedText, TagBatches]):
         pieces = pieces_of_words(text.words, stored.ids, stored.ends, self.tokenizer.unk_id)
         batches = TagBatches(
             pieces, tags, self.tokenizer, max_length=self.max_length,
-            pad_to_multiple=self._given.pad_to_multiple, index=name != "train",
+            pad_to_multiple=self._args.pad_to_multiple, index=name != "train",
         )  # fmt: skip
         cut = len(batches) - sum(map(bool, text.words))
         unknown = unknown_share(pieces.ids, self.tokenizer)
         self.check_unknown(name, unknown)
-        self._said.append(
+        self._summary.append(
             f"{len(text):,} {name} sentences, {len(pieces.word_ends) - 1:,} words, {len(pieces.ids):,} pieces, "
             f"{unknown:.2%} unknown" + (f", {cut:,} more rows for what is above {self.max_length}." if cut else ".")
         )

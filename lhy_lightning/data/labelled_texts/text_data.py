@@ -108,7 +108,7 @@ class TextDataModule(LabelledTextDataModule[LabelledText, TextBatches]):
         return None if names is None else tuple(map(str, names))
 
     def open_source(self, source: str) -> dict[Split, LabelledText]:
-        given = self._given
+        given = self._args
         columns = (given.text_column, given.pair_column, given.label_column)
         return open_labelled_text(source, task=given.task, columns=columns)
 
@@ -118,7 +118,7 @@ class TextDataModule(LabelledTextDataModule[LabelledText, TextBatches]):
             texts = {role: read_as_training(text, train) for role, text in texts.items()}
             self._classes = None if self.regression else class_names_of(train)
         classes = self._known_classes() or self._classes
-        return {role: with_gold(text, role, classes, self._report) for role, text in texts.items()}
+        return {role: with_gold(text, role, classes, self._warn_once) for role, text in texts.items()}
 
     def check_all(self) -> None:
         """Finds what can be seen in the files before training, in every split, and tells of the labels.
@@ -144,7 +144,7 @@ class TextDataModule(LabelledTextDataModule[LabelledText, TextBatches]):
             if self.class_names is not None and (twofold := told_twofold(train, labels)):
                 doubts.append(twofold)
             for doubt in doubts:
-                self._report(f"{train.origin}: {doubt}.")
+                self._warn_once(f"{train.origin}: {doubt}.")
 
     def together(self, text: LabelledText) -> tuple[list[str], list[str] | None]:
         return (text.first, text.second) if text.groups is None else (text.groups, None)
@@ -159,7 +159,7 @@ class TextDataModule(LabelledTextDataModule[LabelledText, TextBatches]):
             return train
         if not full:
             raise ValueError(f"{train.origin}: every text is empty.")
-        self._said.append(f"{len(train) - len(full):,} training rows without text left out.")
+        self._summary.append(f"{len(train) - len(full):,} training rows without text left out.")
         return train.take(full)
 
     def training_texts(self) -> list[str]:
@@ -170,7 +170,7 @@ class TextDataModule(LabelledTextDataModule[LabelledText, TextBatches]):
 
     def open_to_predict(self, path: Path) -> LabelledText:
         """Texts alone; a text file of one column or, for pairs, two is read as that and not as text and label."""
-        columns: tuple[str | None, str | None, None] = (self._given.text_column, self._given.pair_column, None)
+        columns: tuple[str | None, str | None, None] = (self._args.text_column, self._args.pair_column, None)
         tabbed = Path(path.name.removesuffix(".gz")).suffix.lower() in TABBED
         if columns == (None, None, None) and tabbed and usual_width(tabbed_rows(path)) == 1 + bool(self.pairs):
             columns = ("0", "1" if self.pairs else None, None)
@@ -194,12 +194,12 @@ class TextDataModule(LabelledTextDataModule[LabelledText, TextBatches]):
         second = None if text.second is None else np.array([place[value] for value in text.second], dtype=np.int64)
         batches = TextBatches(
             stored.ids, first, second, labels, self.tokenizer, max_length=self.max_length,
-            pad_to_multiple=self._given.pad_to_multiple, index=name != "train",
+            pad_to_multiple=self._args.pad_to_multiple, index=name != "train",
         )  # fmt: skip
         unknown = unknown_share(stored.ids.values, self.tokenizer)
         self.check_unknown(name, unknown)
         told = f" ({text.told})" if text.told else ""
-        self._said.append(
+        self._summary.append(
             f"{len(text):,} {name} rows{told}, {batches.lengths.mean():.1f} tokens a row, {unknown:.2%} unknown"
             + (f", {batches.cut:,} cut to {self.max_length}." if batches.cut else ".")
         )

@@ -104,14 +104,14 @@ class QuestionAnsweringDataModule(EncoderTextDataModule):
             source, vocab_size=vocab_size, max_length=max_length, batch_size=batch_size,
             eval_batch_size=eval_batch_size or batch_size, **arguments,
         )  # fmt: skip
-        given = self._given
+        given = self._args
         if given.max_tokens is not None and given.max_tokens < max_length:
             raise ValueError(f"max_tokens={given.max_tokens} is less than a sequence of max_length={max_length}.")
         self.max_length, self.max_question = max_length, max_question
         self.window, self.window_overlap = window, window_overlap
         self.unanswerable, self.null_windows = unanswerable, unanswerable or no_answer_share > 0
         self.settings = self.settings_of(WindowSettings)
-        self._splits = QuestionSplits(self.settings_of(QuestionReading), self._said.append)
+        self._splits = QuestionSplits(self.settings_of(QuestionReading), self._summary.append)
         self._opened: dict[str, OpenedQuestions] = {}
         self._in_use: str | None = None  # JSON of the tokenizer
 
@@ -131,7 +131,7 @@ class QuestionAnsweringDataModule(EncoderTextDataModule):
             self.tokenizer, self._in_use = tokenizer, tokenizer.to_json()
             self._opened.clear()
         names = SPLITS[stage or "fit"]
-        self.metric = self._given.metric or self._splits.split(names[0]).kind
+        self.metric = self._args.metric or self._splits.split(names[0]).kind
         for name in names:
             self._open(name)
         if stage in (None, "fit"):
@@ -140,7 +140,7 @@ class QuestionAnsweringDataModule(EncoderTextDataModule):
 
     def _read_from(self, names: tuple[SplitName, ...]) -> str:
         """The sources of the splits that a stage reads, the training one first."""
-        given = self._given
+        given = self._args
         apart = {"val": given.val_source, "test": given.test_source, "predict": given.predict_source}
         return ", ".join(dict.fromkeys(str(apart.get(name) or given.source) for name in names))
 
@@ -160,7 +160,7 @@ class QuestionAnsweringDataModule(EncoderTextDataModule):
                 np.array([question.paragraph for question in questions.questions], dtype=np.int64),
                 self.tokenizer,
                 self.settings,
-                pad_to_multiple=self._given.pad_to_multiple,
+                pad_to_multiple=self._args.pad_to_multiple,
             )
             answers = answer_tokens(questions, paragraphs.starts, paragraphs.ends)
             self._opened[name] = OpenedQuestions(questions, paragraphs, maker, answers)
@@ -168,8 +168,8 @@ class QuestionAnsweringDataModule(EncoderTextDataModule):
                 unknown = unknown_share(part.ids.values, self.tokenizer)
                 self.check_unknown(name, unknown)
             if ends := questions.wrong_ends():
-                self._said.append(f"{name}: {ends}.")
-            self._said += self._told(name, self._opened[name])
+                self._summary.append(f"{name}: {ends}.")
+            self._summary += self._told(name, self._opened[name])
         return self._opened[name]
 
     def _told(self, name: SplitName, opened: OpenedQuestions) -> list[str]:
@@ -179,7 +179,7 @@ class QuestionAnsweringDataModule(EncoderTextDataModule):
             opened,
             self._sampler(opened),
             self.settings,
-            no_answer_share=self._given.no_answer_share,
+            no_answer_share=self._args.no_answer_share,
             unanswerable=self.unanswerable,
         )
 
@@ -200,7 +200,7 @@ class QuestionAnsweringDataModule(EncoderTextDataModule):
     # --- loaders ---------------------------------------------------------------------------------------------------
 
     def _sampler(self, opened: OpenedQuestions) -> QuestionBatches:
-        given = self._given
+        given = self._args
         self._check_some_answer(opened)
         return QuestionBatches(
             opened.maker,
@@ -224,10 +224,10 @@ class QuestionAnsweringDataModule(EncoderTextDataModule):
     def train_dataloader(self) -> ResumableLoader[QuestionBatch]:
         opened = self._open("train")
         windows = TrainingWindows(opened.maker, opened.answers)
-        return self.train_loader(windows, self._sampler(opened), num_workers=self._given.num_workers)
+        return self.train_loader(windows, self._sampler(opened), num_workers=self._args.num_workers)
 
-    def rows_once(self, name: SplitName) -> DataLoader[AnswerBatch]:
-        given, opened = self._given, self._open(name)
+    def evaluation_loader(self, name: SplitName) -> DataLoader[AnswerBatch]:
+        given, opened = self._args, self._open(name)
         at_once = given.eval_batch_size or given.batch_size
         windows = EvaluationWindows(
             opened.maker,

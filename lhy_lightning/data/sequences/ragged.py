@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lhy_lightning.core.atomic_files import whole_file
+from lhy_lightning.core.atomic_files import atomic_open
 from lhy_lightning.data.cache_checks import BLOCK, same_blocks, tell_damage
 
 
@@ -124,7 +124,7 @@ def write_table(table: Any, path: Path, key: str) -> None:
     try:
         table = table.combine_chunks()
         told = {"key": key, "sums": json.dumps(_sums(table))}
-        with whole_file(path) as file, pa.ipc.new_file(file, table.schema.with_metadata(told)) as writer:
+        with atomic_open(path) as file, pa.ipc.new_file(file, table.schema.with_metadata(told)) as writer:
             for batch in table.to_batches():
                 writer.write_batch(batch)
     except OSError as error:

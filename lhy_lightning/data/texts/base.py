@@ -57,7 +57,7 @@ class AllTextArguments(TextArguments, total=False):
 
 
 class CourseTextDataModule(CourseDataModule):
-    """Base of the data modules of text; a subclass tokenises in `setup` and says how a split is read in `rows_once`.
+    """Base of text data modules; a subclass tokenises in `setup` and reads a split in `evaluation_loader`.
 
     Args:
         source: where rows come from; a subclass says in which forms.
@@ -108,14 +108,14 @@ class CourseTextDataModule(CourseDataModule):
         check_fractions(val_fraction, test_fraction)
         self._reading = self.settings_of(TextReading)
         self._folder = text_cache_folder(cache_dir)
-        self._said: list[str] = []
+        self._summary: list[str] = []
 
     def settings_of(self, kind: type[Settings]) -> Settings:
         """The arguments that a dataclass has fields of."""
-        return settings_of(kind, self._given)
+        return settings_of(kind, self._args)
 
     @property
-    def _given(self) -> Any:
+    def _args(self) -> Any:
         """The arguments, each by its name."""
         return self.hparams
 
@@ -134,19 +134,19 @@ class CourseTextDataModule(CourseDataModule):
         Args:
             of: what it was found in.
         """
-        if self._said:
-            rank_zero_print(f"{of}: " + " ".join(self._said))
-            self._said.clear()
+        if self._summary:
+            rank_zero_print(f"{of}: " + " ".join(self._summary))
+            self._summary.clear()
 
-    def rows_once(self, name: SplitName) -> DataLoader[Mapping[str, object]]:
+    def evaluation_loader(self, name: SplitName) -> DataLoader[Mapping[str, object]]:
         """Every row of a split once over all ranks."""
         raise NotImplementedError(f"{type(self).__name__} does not say how a split is read")
 
     def val_dataloader(self) -> DataLoader[Mapping[str, object]]:
-        return self.rows_once("val")
+        return self.evaluation_loader("val")
 
     def test_dataloader(self) -> DataLoader[Mapping[str, object]]:
-        return self.rows_once("test")
+        return self.evaluation_loader("test")
 
     def predict_dataloader(self) -> DataLoader[Mapping[str, object]]:
-        return self.rows_once("predict")
+        return self.evaluation_loader("predict")

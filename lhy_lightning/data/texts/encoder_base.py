@@ -63,7 +63,7 @@ class EncoderTextDataModule(CourseTextDataModule):
         **arguments: Unpack[AllTextArguments],
     ) -> None:
         super().__init__(source, **arguments)
-        given = self._given
+        given = self._args
         self._choice = TokenizerChoice(given.tokenizer_file, given.vocab_size, lowercase, self.keep_words)
 
     def training_texts(self) -> list[str]:
@@ -85,7 +85,7 @@ class EncoderTextDataModule(CourseTextDataModule):
         if share <= UNKNOWN or (trained_here and name != "train"):  # held-out texts have new characters at any size
             return
         if not trained_here:
-            self._report(
+            self._warn_once(
                 f"{share:.1%} of the pieces of the {name} texts are unknown to the tokenizer of "
                 f"{choice.tokenizer_file or encoder}: is it of their language? Set --model.encoder or "
                 "--data.tokenizer_file to one that is."
@@ -93,7 +93,7 @@ class EncoderTextDataModule(CourseTextDataModule):
             return
         characters = len(set().union(*self.training_texts()))
         size = (characters * (1 + choice.keep_words) + choice.vocab_size + 999) // 1000 * 1000
-        self._report(
+        self._warn_once(
             f"{share:.1%} of the pieces of the training texts are unknown to a vocabulary of {choice.vocab_size:,} "
             f"(the texts have {characters:,} different characters): set --data.vocab_size {size}."
         )

@@ -84,7 +84,7 @@ class ParallelTextDataModule(CourseTextDataModule):
         """The texts of the sources, which are read when they are asked for, each once."""
         if self._texts is None:
             how = replace(self.settings_of(Reading), cleaning=self.cleaning)
-            self._texts = TranslationTexts(how, self._said.append)
+            self._texts = TranslationTexts(how, self._summary.append)
         return self._texts
 
     @property

@@ -119,7 +119,7 @@ class TranslationDataModule(ParallelTextDataModule):
             self._open(name)
         if stage in (None, "fit"):
             texts.check_all()
-        self.say(f"{self.source_lang} → {self.target_lang}, {self._given.source}")
+        self.say(f"{self.source_lang} → {self.target_lang}, {self._args.source}")
 
     # --- tokenizers ------------------------------------------------------------------------------------------------
 
@@ -130,7 +130,7 @@ class TranslationDataModule(ParallelTextDataModule):
             self._use_tokenizers(*self._vocabularies.checked(*from_json(*brought)))
             self._brought = True
         elif self._in_use is None:
-            train = texts.split("train") if self._given.tokenizer_file is None else None
+            train = texts.split("train") if self._args.tokenizer_file is None else None
             source, target = (train.source, train.target or []) if train is not None else ([], [])
             self._use_tokenizers(*self._vocabularies.train(source, target, self._folder))
 
@@ -155,12 +155,12 @@ class TranslationDataModule(ParallelTextDataModule):
             self.source_tokenizer,
             self.target_tokenizer,
             folder=self._folder,
-            copying=self._given.copying,
+            copying=self._args.copying,
             tagged_from=tagged_from,
         )
 
     def _open_train(self, text: TextSplit) -> Rows:
-        given, texts = self._given, self._read()
+        given, texts = self._args, self._read()
         synthetic = None if given.back_translated is None else texts.synthetic(given.back_translated)
         source, target, real = text.source, text.target or [], len(text)
         if given.tokenizer_file is not None or self._brought:  # one trained on these very rows knows what it may
@@ -179,26 +179,26 @@ class TranslationDataModule(ParallelTextDataModule):
                 f"on a side (the shortest has {int(longer[:real].min())})."
             )
         if dropped := len(store) - len(rows):
-            self._said.append(f"{dropped:,} training rows above {given.max_length} tokens dropped.")
+            self._summary.append(f"{dropped:,} training rows above {given.max_length} tokens dropped.")
         pairs = TokenPairs(store, rows=rows, pad_to_multiple=given.pad_to_multiple)
-        self._said.append(f"{len(rows) - self._synthetic:,} training rows, {self._described(store)}.")
+        self._summary.append(f"{len(rows) - self._synthetic:,} training rows, {self._described(store)}.")
         if synthetic is not None:
             drawn = synthetic_per_epoch(len(rows) - self._synthetic, self._synthetic, given.back_translation_ratio)
-            self._said.append(f"{self._synthetic:,} back-translated rows, {drawn:,} of them an epoch.")
+            self._summary.append(f"{self._synthetic:,} back-translated rows, {drawn:,} of them an epoch.")
         return Rows(text.take(rows[rows < real].tolist()) if dropped else text, pairs)
 
     def _open_evaluated(self, name: SplitName, text: TextSplit) -> Rows:
-        store, limit = self._store(text.source, text.target), self._given.max_length
+        store, limit = self._store(text.source, text.target), self._args.max_length
         longer = (
             store.source.lengths if store.target is None else np.maximum(store.source.lengths, store.target.lengths)
         )
         cut = np.flatnonzero(longer > limit)
         references = "" if text.references is not None else " without references"
-        self._said.append(f"{len(text):,} {name} rows{references}, {self._described(store)}.")
+        self._summary.append(f"{len(text):,} {name} rows{references}, {self._described(store)}.")
         if len(cut):
             named = first_of([str(row) for row in cut[:6].tolist()], 5)
-            self._said.append(f"{len(cut):,} {name} rows cut to {limit} tokens: {named}.")
-        return Rows(text, TokenPairs(store, max_length=limit, pad_to_multiple=self._given.pad_to_multiple, index=True))
+            self._summary.append(f"{len(cut):,} {name} rows cut to {limit} tokens: {named}.")
+        return Rows(text, TokenPairs(store, max_length=limit, pad_to_multiple=self._args.pad_to_multiple, index=True))
 
     def _described(self, store: TokenStore) -> str:
         """Tokens a row and the share of unknown ones."""
@@ -243,7 +243,7 @@ class TranslationDataModule(ParallelTextDataModule):
     # --- loaders ---------------------------------------------------------------------------------------------------
 
     def train_dataloader(self) -> ResumableLoader[TranslationBatch]:
-        given, pairs = self._given, self._open("train").pairs
+        given, pairs = self._args, self._open("train").pairs
         assert pairs.target_lengths is not None
         sampler = TokenBatches(
             pairs.source_lengths,
@@ -258,8 +258,8 @@ class TranslationDataModule(ParallelTextDataModule):
         )
         return self.train_loader(pairs, sampler, num_workers=given.num_workers)
 
-    def rows_once(self, name: SplitName) -> DataLoader[TranslationBatch]:
-        given, pairs = self._given, self._open(name).pairs
+    def evaluation_loader(self, name: SplitName) -> DataLoader[TranslationBatch]:
+        given, pairs = self._args, self._open(name).pairs
         sampler = TokenEvalBatches(
             pairs.source_lengths,
             pairs.target_lengths,

@@ -15,7 +15,7 @@ from lhy_lightning.data.batches import UnpairedImageBatch
 from lhy_lightning.gan.adversarial import Loss, Norm
 from lhy_lightning.gan.image_translation.directions import BACK, SIDES, Direction
 from lhy_lightning.gan.image_translation.image_pool import ImagePool, fill_pools, pictures_of_all_ranks
-from lhy_lightning.gan.image_translation.translated_pictures import TranslatedPictures
+from lhy_lightning.gan.image_translation.translated_images import TranslatedPictures
 from lhy_lightning.gan.image_translation.translation import TranslationArguments, TranslationModule, difference
 from lhy_lightning.gan.image_translation.translation_evaluation import TranslationEvaluation
 from lhy_lightning.gan.image_translation.translation_networks import CycleGANGenerator
@@ -123,7 +123,7 @@ class CycleGAN(TranslationModule):
         self.weight_clip, self.n_critic, self.channels = weight_clip, n_critic, channels
         self.label_classifier, self.domain_classifier = label_classifier, domain_classifier
         if domain_classifier is not None:  # the way back is best where pictures are copied, and says nothing
-            self.headline_metric = ("val/target_domain" if label_classifier is None else "val/translated", "max")
+            self.monitor = ("val/target_domain" if label_classifier is None else "val/translated", "max")
         self.generators, self.discriminators, self.averaged = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         self.pools = {side: ImagePool(pool_size) for side in ("a", "b")}
         self.cycle_l1 = nn.ModuleDict({side: Mean() for side in ("a", "b")})
@@ -201,26 +201,26 @@ class CycleGAN(TranslationModule):
 
     def training_step(self, batch: UnpairedImageBatch, batch_idx: int) -> None:
         real = {"a": batch["a"], "b": batch["b"]}
-        generators_step = self.turn(self.n_critic)
+        generators_step = self.every_n_steps(self.n_critic)
         with torch.set_grad_enabled(generators_step):
             fake = {to: self.generators[way](real[of]) for way, (of, to) in SIDES.items()}
 
-        with self.updating("discriminator"):
+        with self.toggled("discriminator"):
             loss = self.discriminator_loss(real, {side: self.pools[side](fake[side]) for side in fake})
-            self.step("discriminator", loss)
+            self.backward_and_step("discriminator", loss)
         figures = {"discriminator_loss": loss}
         if generators_step:
-            with self.updating("generator"):
+            with self.toggled("generator"):
                 loss, parts = self.generator_loss(real, fake)
-                self.step("generator", loss)
+                self.backward_and_step("generator", loss)
             figures |= parts
         self.log_losses(figures)
 
     def discriminator_loss(self, real: dict[str, Tensor], fake: dict[str, Tensor]) -> Tensor:
         """The sum of both discriminators' losses, on outputs without a graph; keys are `a` and `b`."""
         losses = [
-            discriminator_loss(self.loss_name, judge(real[side]), judge(fake[side]))
-            for side, judge in self.discriminators.items()
+            discriminator_loss(self.loss_name, discriminator(real[side]), discriminator(fake[side]))
+            for side, discriminator in self.discriminators.items()
         ]
         return torch.stack(losses).sum()
 

@@ -14,7 +14,7 @@ from lhy_lightning.core.argument_ranges import Range, ranges
 from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.batches import PairedImageBatch
 from lhy_lightning.gan.adversarial import OnePair
-from lhy_lightning.gan.image_translation.translated_pictures import TranslatedPictures, as_channels
+from lhy_lightning.gan.image_translation.translated_images import TranslatedPictures, as_channels
 from lhy_lightning.gan.image_translation.translation import TranslationArguments, TranslationModule, difference
 from lhy_lightning.gan.losses import discriminator_loss, generator_loss
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
@@ -60,7 +60,7 @@ class Pix2Pix(TranslationModule, OnePair):
 
     argument_ranges = ranges(l1_weight=Range(at_least=0, said="0 for the adversarial loss alone, or more"))
 
-    headline_metric: tuple[str, Literal["max", "min"]] = ("val/l1", "min")
+    monitor: tuple[str, Literal["max", "min"]] = ("val/l1", "min")
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Pix2Pix(TranslationModule, OnePair):
 
     # --- training --------------------------------------------------------------------------------------------------
 
-    def judge(self, pictures: Tensor, inputs: Tensor) -> Tensor:
+    def discriminate(self, pictures: Tensor, inputs: Tensor) -> Tensor:
         """Scores (N, 1, h, w) of targets or outputs (N, D, H, W) beside their inputs (N, C, H, W)."""
         assert self.discriminator is not None
         scores: Tensor = self.discriminator(self.layout(pictures), self.layout(inputs))
@@ -118,22 +118,24 @@ class Pix2Pix(TranslationModule, OnePair):
         inputs, targets = batch["input"], batch["target"]
         assert self.generator is not None
         outputs = self.generator(self.layout(inputs))
-        with self.updating("discriminator"):
+        with self.toggled("discriminator"):
             loss = self.discriminator_loss(inputs, targets, outputs.detach())
-            self.step("discriminator", loss)
+            self.backward_and_step("discriminator", loss)
         figures = {"discriminator_loss": loss}
-        with self.updating("generator"):
+        with self.toggled("generator"):
             loss, parts = self.generator_loss(inputs, targets, outputs)
-            self.step("generator", loss)
+            self.backward_and_step("generator", loss)
         self.log_losses({**figures, **parts})
 
     def discriminator_loss(self, inputs: Tensor, targets: Tensor, outputs: Tensor) -> Tensor:
         """The discriminator's loss on outputs without a graph."""
-        return discriminator_loss(self.loss_name, self.judge(targets, inputs), self.judge(outputs, inputs))
+        return discriminator_loss(
+            self.loss_name, self.discriminate(targets, inputs), self.discriminate(outputs, inputs)
+        )
 
     def generator_loss(self, inputs: Tensor, targets: Tensor, outputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The generator's loss on outputs that keep their graph, and its parts."""
-        adversarial = generator_loss(self.loss_name, self.judge(outputs, inputs))
+        adversarial = generator_loss(self.loss_name, self.discriminate(outputs, inputs))
         l1 = difference(outputs, targets)
         return adversarial + self.l1_weight * l1, {"adversarial_loss": adversarial, "l1": l1}
 

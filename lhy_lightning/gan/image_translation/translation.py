@@ -11,7 +11,7 @@ from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, r
 from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.gan.adversarial import AdversarialArguments, AdversarialModule, Norm
 from lhy_lightning.gan.image_translation.patch_discriminator import PatchDiscriminator
-from lhy_lightning.gan.image_translation.translated_pictures import TranslationPictures
+from lhy_lightning.gan.image_translation.translated_images import TranslationPictures
 from lhy_lightning.gan.image_translation.unet import UNet
 
 

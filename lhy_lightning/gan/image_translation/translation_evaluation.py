@@ -62,7 +62,7 @@ class TranslationEvaluation(Callback):
                 for of in ("outputs", *CONTROLS):
                     self.means[figure, way, of] = Mean().to(device)
 
-    def judge(self, batch: dict[str, Tensor], outputs: dict[str, Tensor], *, controls: bool) -> None:
+    def update_metrics(self, batch: dict[str, Tensor], outputs: dict[str, Tensor], *, controls: bool) -> None:
         """Adds a batch: what became of its pictures, and in a test these and the targets themselves."""
         for way, (of, to) in SIDES.items():
             seen = [("outputs", outputs.get(way), of)]
@@ -121,7 +121,7 @@ class TranslationEvaluation(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self.judge(batch, outputs, controls=False)
+        self.update_metrics(batch, outputs, controls=False)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         figures = self.collect(controls=False)["outputs"]
@@ -136,7 +136,7 @@ class TranslationEvaluation(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self.judge(batch, outputs, controls=True)
+        self.update_metrics(batch, outputs, controls=True)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         found = self.collect(controls=True)

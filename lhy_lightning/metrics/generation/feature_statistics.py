@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lhy_lightning.core.atomic_files import whole_file
+from lhy_lightning.core.atomic_files import atomic_open
 from lhy_lightning.core.checksums import made_anew
 from lhy_lightning.core.distributed import rank_and_world
 
@@ -54,7 +54,7 @@ class FeatureStatistics:
 
     def save(self, path: Path) -> None:
         """Writes an npz file, whole or not at all."""
-        with whole_file(path) as file:
+        with atomic_open(path) as file:
             np.savez(file, mean=self.mean.cpu(), covariance=self.covariance.cpu(), count=np.int64(self.count))
 
     @classmethod

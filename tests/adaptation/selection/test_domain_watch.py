@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from lhy_lightning.adaptation.domain_pictures import draw_domains
-from lhy_lightning.adaptation.domain_pictures import features_in_the_plane as in_the_plane
-from lhy_lightning.adaptation.selection.domain_watch import DomainWatch
+from lhy_lightning.adaptation.domain_plots import draw_domains
+from lhy_lightning.adaptation.domain_plots import features_in_the_plane as in_the_plane
+from lhy_lightning.adaptation.selection.domain_classifier_monitor import DomainWatch
 from lhy_lightning.callbacks.images import figure_to_array
 
 

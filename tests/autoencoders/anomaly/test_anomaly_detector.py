@@ -91,7 +91,7 @@ def test_the_threshold_is_the_score_that_a_stated_share_of_normal_pictures_excee
 def test_training_and_its_headline_know_no_anomaly_label(tmp_path: Path) -> None:
     plain = fitted(tmp_path)
     assert not [name for name in plain.callback_metrics if "auroc" in name]
-    assert AnomalyDetector.headline_metric == ("val/loss", "min")
+    assert AnomalyDetector.monitor == ("val/loss", "min")
     told = fitted(tmp_path, data=digits(val_anomalies=True))
     assert 0 <= float(told.callback_metrics["val/auroc"]) <= 1
     assert float(told.callback_metrics["val/loss"]) == pytest.approx(float(plain.callback_metrics["val/loss"]))

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lhy_lightning.autoencoders.anomaly.made_anomalies import (
+from lhy_lightning.autoencoders.anomaly.synthetic_anomalies import (
     fit_for_moves,
     make_anomalies,
     moved,

@@ -16,7 +16,7 @@ from torch import nn
 from lhy_lightning import VQVAE, CodePrior
 from lhy_lightning.autoencoders.prior.code_transformer import CodeTransformer
 from lhy_lightning.autoencoders.prior.pixelcnn import GatedPixelCNN
-from lhy_lightning.autoencoders.prior.prior_pictures import DrawnPictures
+from lhy_lightning.autoencoders.prior.prior_plots import DrawnPictures
 from lhy_lightning.core.distributed import rank_and_world
 from tests.cnn.pictures_to_fit import BrightOrDark, bright_or_dark, fit, silent_trainer
 from tests.processes import run_forked, torchrun_environments

@@ -7,8 +7,8 @@ from math import exp
 import pytest
 import torch
 
-from lhy_lightning.autoencoders.quantizers.code_use import code_perplexity as perplexity
-from lhy_lightning.autoencoders.quantizers.code_use import collapse_warning, usage
+from lhy_lightning.autoencoders.quantizers.codebook_usage import code_perplexity as perplexity
+from lhy_lightning.autoencoders.quantizers.codebook_usage import collapse_warning, usage
 from lhy_lightning.autoencoders.quantizers.discrete_codes import BinaryCodes, OneHotCodes, gumbel_temperature
 
 

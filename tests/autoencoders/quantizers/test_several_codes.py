@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lhy_lightning.autoencoders.quantizers.finite_scalar import FiniteScalarQuantizer
-from lhy_lightning.autoencoders.quantizers.several_codes import GroupedQuantizer, ResidualQuantizer
+from lhy_lightning.autoencoders.quantizers.residual_quantizer import GroupedQuantizer, ResidualQuantizer
 from lhy_lightning.autoencoders.quantizers.vector_quantizer import VectorQuantizer
 
 SIZE, DIM = 8, 4
@@ -63,7 +63,7 @@ def test_grouped_codes_are_those_of_the_parts() -> None:
     torch.testing.assert_close(module.decode(result.codes), result.vectors)
     whole = 0.25 * (result.vectors - vectors).square().mean()
     torch.testing.assert_close(result.loss, whole)
-    assert set(module.train().figures()) == {
+    assert set(module.train().metrics()) == {
         f"{name}_{g}" for g in (0, 1) for name in ("perplexity", "codes_used", "restarts")
     }
 
@@ -130,4 +130,4 @@ def test_all_quantizers_answer_alike() -> None:
         assert result.codes.shape == (2, 9, *places)
         assert result.loss.shape == ()
         assert module.decode(result.codes).shape == vectors.shape
-        assert any(name.startswith("perplexity") for name in module.figures())
+        assert any(name.startswith("perplexity") for name in module.metrics())

@@ -206,11 +206,11 @@ def test_codes_and_averages_are_float32_under_autocast(update: Any) -> None:
 
 def test_figures_are_of_the_step_and_restarts_of_the_whole_run() -> None:
     module = quantizer().train()
-    assert module.figures() == {}
+    assert module.metrics() == {}
     codes = module(some_vectors(40)).codes
     counts = torch.bincount(codes, minlength=SIZE).double()
     share = counts[counts > 0] / 40
-    figures = module.figures()
+    figures = module.metrics()
     assert float(figures["perplexity"]) == pytest.approx(float((-(share * share.log()).sum()).exp()), rel=1e-5)
     assert float(figures["codes_used"]) == pytest.approx(float((counts > 0).float().mean()))
 

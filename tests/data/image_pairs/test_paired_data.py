@@ -211,7 +211,7 @@ def test_prediction_does_with_inputs_alone_in_path_order(two_folders: Path) -> N
 def test_hyperparameters_are_the_signature_and_build_the_same_module(two_folders: Path) -> None:
     data = ready(two_folders)
     assert set(data.hparams) == set(constructor_arguments(PairedImageDataModule))
-    assert PairedImageDataModule(**data.hparams)._given.image_size == (10, 12)
+    assert PairedImageDataModule(**data.hparams)._args.image_size == (10, 12)
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------

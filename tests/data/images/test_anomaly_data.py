@@ -20,7 +20,7 @@ def ready(*stages: str, **arguments: object) -> AnomalyDataModule:
 
 
 def labels_of(data: AnomalyDataModule, split: str) -> torch.Tensor:
-    return torch.cat([batch["label"] for batch in data._rows_once(split)])
+    return torch.cat([batch["label"] for batch in data._evaluation_loader(split)])
 
 
 @pytest.fixture

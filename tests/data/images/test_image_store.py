@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from lhy_lightning.data.images import image_store as picture_store
-from lhy_lightning.data.images.image_store import PictureStore, read_headers
+from lhy_lightning.data.images.image_store import ImageStore, read_headers
 from lhy_lightning.data.images.reading.readers import FilePictures, decode
 from lhy_lightning.data.images.store_pool import Pool
 
@@ -25,9 +25,9 @@ def files(tmp_path: Path, write_picture: Writer) -> FilePictures:
     return FilePictures(tmp_path / "set", [f"{i}.png" for i in range(10)])
 
 
-def store_of(pictures: FilePictures, folder: Path, **other: Any) -> PictureStore:
+def store_of(pictures: FilePictures, folder: Path, **other: Any) -> ImageStore:
     options = {"size": (6, 8), "channels": 3, "resize": "stretch", "folder": folder, "keep": True} | other
-    return PictureStore(pictures, **options)
+    return ImageStore(pictures, **options)
 
 
 def test_decoded_once_and_reused(files: FilePictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
 from lhy_lightning.core.signatures import constructor_arguments
 from lhy_lightning.gan.image_translation.cyclegan import CycleGAN
-from lhy_lightning.gan.image_translation.translated_pictures import file_names
+from lhy_lightning.gan.image_translation.translated_images import file_names
 from lhy_lightning.gan.image_translation.translation_evaluation import TranslationEvaluation
 from tests.cnn.pictures_to_fit import silent_trainer
 from tests.gan.translators_to_fit import DarkAndBright, Kill, KilledError, domain
@@ -247,10 +247,10 @@ def test_a_picture_is_translated_where_both_its_label_is_kept_and_the_domain_rea
 
 
 def test_the_best_epoch_is_one_that_translates_not_one_that_copies() -> None:
-    assert CycleGAN().headline_metric == ("step", "max")
-    assert CycleGAN(label_classifier="l.ckpt").headline_metric == ("step", "max")
-    assert CycleGAN(domain_classifier="d.ckpt").headline_metric == ("val/target_domain", "max")
-    assert CycleGAN(label_classifier="l.ckpt", domain_classifier="d.ckpt").headline_metric == ("val/translated", "max")
+    assert CycleGAN().monitor == ("step", "max")
+    assert CycleGAN(label_classifier="l.ckpt").monitor == ("step", "max")
+    assert CycleGAN(domain_classifier="d.ckpt").monitor == ("val/target_domain", "max")
+    assert CycleGAN(label_classifier="l.ckpt", domain_classifier="d.ckpt").monitor == ("val/translated", "max")
 
 
 def test_a_missing_classifier_is_named(tmp_path: Path) -> None:

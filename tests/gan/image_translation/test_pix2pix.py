@@ -58,8 +58,8 @@ def test_the_discriminator_judges_a_target_beside_its_own_input() -> None:
     torch.manual_seed(0)
     module = Pix2Pix(**SIZES, **TINY)
     inputs, targets = (torch.rand(2, 1, 16, 16) for _ in range(2))
-    assert module.judge(targets, inputs).shape == (2, 1, 6, 6)
-    assert not module.judge(targets, inputs).allclose(module.judge(targets, inputs.flip(0)))
+    assert module.discriminate(targets, inputs).shape == (2, 1, 6, 6)
+    assert not module.discriminate(targets, inputs).allclose(module.discriminate(targets, inputs.flip(0)))
 
 
 def test_each_network_steps_on_every_batch_and_the_other_has_no_gradient_meanwhile(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_the_headline_is_the_mean_difference_over_all_validation_rows(tmp_path: 
     module = fitted(Pix2Pix(**TINY), tmp_path, limit_val_batches=1.0, max_steps=4)
     batch = Negatives.held_out[list(range(7))]
     expected = (module.eval()(batch["input"]) - batch["target"]).abs().mean()
-    assert Pix2Pix.headline_metric == ("val/l1", "min")
+    assert Pix2Pix.monitor == ("val/l1", "min")
     torch.testing.assert_close(module.trainer.callback_metrics["val/l1"], expected)
 
 

@@ -14,7 +14,7 @@ import lhy_lightning
 from lhy_lightning import GAN, ImageClassifier, ImageDataModule
 from lhy_lightning.cli.runs.asked_settings import LEARNT
 from lhy_lightning.data.base import CourseDataModule
-from lhy_lightning.data.images.base import PictureDataModule
+from lhy_lightning.data.images.base import ImageDataModuleBase
 from lhy_lightning.training.checks.resumed_settings import INITIAL, check_data, same_value, settings_that_act
 
 DATA_MODULES = [getattr(lhy_lightning, name) for name in lhy_lightning.__all__ if name.endswith("DataModule")]
@@ -50,7 +50,7 @@ def test_every_argument_of_a_data_module_is_of_one_kind(cls: type[CourseDataModu
     assert {"source", "val_fraction", "split_seed"} <= set(cls.split_settings)
 
 
-@pytest.mark.parametrize("cls", [cls for cls in DATA_MODULES if issubclass(cls, PictureDataModule)])
+@pytest.mark.parametrize("cls", [cls for cls in DATA_MODULES if issubclass(cls, ImageDataModuleBase)])
 def test_what_a_data_module_learns_from_its_data_is_known_as_such(cls: type[CourseDataModule]) -> None:
     data = cls()
     before = dict(data.hparams)

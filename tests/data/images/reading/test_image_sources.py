@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lhy_lightning.data.images.image_store import PictureStore
+from lhy_lightning.data.images.image_store import ImageStore
 from lhy_lightning.data.images.reading.image_sources import open_source
 
 Writer = Callable[..., Path]
@@ -156,7 +156,7 @@ def test_pictures_that_changed_are_read_anew_whatever_names_them(
 
     def pixels() -> tuple[np.ndarray, int]:
         found = open_source(str(source))["train"].pictures
-        store = PictureStore(found, size=(5, 4), channels=3, resize="stretch", folder=tmp_path / "cache", keep=True)
+        store = ImageStore(found, size=(5, 4), channels=3, resize="stretch", folder=tmp_path / "cache", keep=True)
         return store.take(np.arange(6)).numpy(), int(store.bad.sum())
 
     before, missing = pixels()

@@ -16,7 +16,7 @@ def numbered(quantizers: nn.ModuleList) -> dict[str, Tensor]:
     return {
         f"{name}_{number}": value
         for number, quantizer in enumerate(quantizers)
-        for name, value in quantizer.figures().items()  # type: ignore[operator]
+        for name, value in quantizer.metrics().items()  # type: ignore[operator]
     }
 
 
@@ -60,7 +60,7 @@ class ResidualQuantizer(nn.Module):
         parts = [quantizer.decode(codes[..., q]) for q, quantizer in enumerate(self.quantizers[: codes.shape[-1]])]  # type: ignore[operator]
         return torch.stack(parts).sum(0)
 
-    def figures(self) -> dict[str, Tensor]:
+    def metrics(self) -> dict[str, Tensor]:
         return numbered(self.quantizers)
 
 
@@ -102,5 +102,5 @@ class GroupedQuantizer(nn.Module):
         """Codes (..., G) to vectors (..., D)."""
         return torch.cat([quantizer.decode(codes[..., g]) for g, quantizer in enumerate(self.quantizers)], -1)  # type: ignore[operator]
 
-    def figures(self) -> dict[str, Tensor]:
+    def metrics(self) -> dict[str, Tensor]:
         return numbered(self.quantizers)

@@ -15,8 +15,8 @@ from rich.table import Table
 from torch import Tensor
 
 from lhy_lightning.callbacks.images import save_picture
-from lhy_lightning.core.atomic_files import csv_text, write_whole
-from lhy_lightning.layers.table import layer_table
+from lhy_lightning.core.atomic_files import atomic_write, csv_text
+from lhy_lightning.layers.model_summary import layer_table
 from lhy_lightning.training.run_directory import leaves_files, run_directory
 
 MOST_PICTURES = 24
@@ -143,7 +143,7 @@ class ClassificationPictures(Callback):
         rows = per_class_rows(confusion, names)
         table_rows = [("class", "rows", "accuracy"), *((name, count, f"{share:.4f}") for name, count, share in rows)]
         if leaves_files(trainer):
-            write_whole(run_directory(trainer) / "per_class.csv", csv_text(table_rows))
+            atomic_write(run_directory(trainer) / "per_class.csv", csv_text(table_rows))
         if trainer.progress_bar_callback is not None:
             table = Table("class", "rows", "accuracy", title="test accuracy by class")
             for name, count, accuracy in rows:

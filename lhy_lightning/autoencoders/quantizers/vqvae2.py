@@ -81,10 +81,10 @@ class TwoLevelNetwork(nn.Module):
         found = self.quantize(images)
         return self.draw(*(level.vectors for level in found)), found
 
-    def figures(self) -> dict[str, Tensor]:
+    def metrics(self) -> dict[str, Tensor]:
         """Of the last training step, by level."""
         return {
             f"{name}_{level}": value
             for level, quantizer in zip(("top", "bottom"), self.quantizers, strict=True)
-            for name, value in quantizer.figures().items()  # type: ignore[operator]
+            for name, value in quantizer.metrics().items()  # type: ignore[operator]
         }

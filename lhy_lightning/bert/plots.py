@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lhy_lightning.bert.looking import attention_maps
+from lhy_lightning.bert.attention_maps import attention_maps
 from lhy_lightning.callbacks.images import save_picture
 
 LONGEST = 32  # tokens that are drawn

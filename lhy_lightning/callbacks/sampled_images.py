@@ -6,7 +6,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from lhy_lightning.callbacks.images import picture_file, to_bytes
-from lhy_lightning.core.atomic_files import write_whole
+from lhy_lightning.core.atomic_files import atomic_write
 from lhy_lightning.core.seeding import run_seed
 from lhy_lightning.training.run_directory import run_directory
 
@@ -27,5 +27,5 @@ class SampledPictures(Callback):
         module: Any = pl_module
         folder = run_directory(trainer) / "pictures"
         for number, picture in enumerate(to_bytes(module.sample(self.count, seed=run_seed())), 1):
-            write_whole(folder / f"{number}.png", picture_file(picture))
+            atomic_write(folder / f"{number}.png", picture_file(picture))
         print(f"{folder}: {self.count} pictures")

@@ -10,9 +10,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from lhy_lightning.callbacks.drawn_every import DrawnEvery
 from lhy_lightning.callbacks.images import picture_file, picture_grid, save_picture, to_bytes
-from lhy_lightning.core.atomic_files import write_whole
+from lhy_lightning.callbacks.periodic_plot import DrawnEvery
+from lhy_lightning.core.atomic_files import atomic_write
 from lhy_lightning.data.augmentation.edges import grey
 from lhy_lightning.training.run_directory import run_directory
 
@@ -89,7 +89,7 @@ class TranslatedPictures(Callback):
                 paths = data.paths("predict") if side is None else data.paths("predict", side)
                 self.names[folder] = file_names(paths)
             for row, picture in zip(index.tolist(), to_bytes(outputs[folder]), strict=True):
-                write_whole(run_directory(trainer) / folder / self.names[folder][row], picture_file(picture))
+                atomic_write(run_directory(trainer) / folder / self.names[folder][row], picture_file(picture))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:

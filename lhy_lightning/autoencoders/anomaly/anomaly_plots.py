@@ -9,8 +9,8 @@ from lightning.pytorch import Trainer
 from matplotlib import colormaps
 from torch import Tensor
 
-from lhy_lightning.autoencoders.anomaly.made_anomalies import pasted_by_row
-from lhy_lightning.autoencoders.pictures import ValidationPictures
+from lhy_lightning.autoencoders.anomaly.synthetic_anomalies import pasted_by_row
+from lhy_lightning.autoencoders.plots import ValidationPictures
 from lhy_lightning.callbacks.images import picture_grid, save_picture
 
 COLUMNS = 8

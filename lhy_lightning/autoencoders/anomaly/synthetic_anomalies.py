@@ -129,7 +129,7 @@ def shuffled_latents(latents: Tensor, generator: torch.Generator | None = None) 
 
 
 @dataclass(frozen=True)
-class Made:
+class SyntheticBatch:
     """A batch some of which is changed.
 
     Attributes:
@@ -149,7 +149,7 @@ def make_anomalies(
     generator: torch.Generator | None = None,
     *,
     redraw: Callable[[Callable[[Tensor], Tensor]], Tensor] | None = None,
-) -> Made:
+) -> SyntheticBatch:
     """Changes a random part of a batch.
 
     Of moved pictures every kind is about as frequent, and what was moved is to be given back as it is. Otherwise half
@@ -172,14 +172,14 @@ def make_anomalies(
         for number, move in enumerate(moves):
             rows = (kind == number).nonzero().flatten()
             seen[rows] = moved(images[rows], move)
-        return Made(seen, kind, seen)
+        return SyntheticBatch(seen, kind, seen)
     if name == "latents":
         assert redraw is not None
         changed = redraw(lambda latents: shuffled_latents(latents, generator))
     else:
         changed = noise(images, generator) if name == "noise" else pasted(images, generator)[0]
     seen = torch.where((kind == 1)[:, None, None, None], changed, images)
-    return Made(seen, kind, seen if name == "latents" else images)
+    return SyntheticBatch(seen, kind, seen if name == "latents" else images)
 
 
 def _uniform(like: Tensor, generator: torch.Generator | None) -> Tensor:

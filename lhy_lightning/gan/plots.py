@@ -6,8 +6,8 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from lhy_lightning.callbacks.drawn_every import DrawnEvery
 from lhy_lightning.callbacks.images import picture_grid, save_picture, with_column_names
+from lhy_lightning.callbacks.periodic_plot import DrawnEvery
 from lhy_lightning.core.seeding import derive_seed, run_seed
 
 COLUMNS = 8

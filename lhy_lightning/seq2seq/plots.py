@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 from matplotlib.figure import Figure
 
 from lhy_lightning.callbacks.images import save_picture
-from lhy_lightning.core.atomic_files import write_whole
+from lhy_lightning.core.atomic_files import atomic_write
 from lhy_lightning.training.run_directory import leaves_files, run_directory
 
 
@@ -53,7 +53,7 @@ class TranslationPictures(Callback):
             f"{source}\n    {best.text}\n    {references[row] if references else ''}  (reference)\n"
             for row, (source, best) in enumerate(zip(sources, found, strict=True))
         )
-        write_whole(run_directory(trainer) / "samples" / "translations.txt", text)
+        atomic_write(run_directory(trainer) / "samples" / "translations.txt", text)
         drawn = []
         for best in found[:3]:
             if best.attention is not None and best.attention.numel():
