@@ -89,7 +89,7 @@ def settings_of(level: str, given: list[str]) -> dict[str, Any]:
 
 def detector(level: str, data: AnomalyDataModule, seed: int, steps: int, given: list[str]) -> dict[str, float]:
     seed_everything(seed, verbose=False)
-    module = AnomalyDetector(**settings_of(level, given), picture_every=0)
+    module = AnomalyDetector(**settings_of(level, given), plot_every_n_validations=0)
     with tempfile.TemporaryDirectory() as folder:
         best = BestCheckpoint(folder=folder)
         trainer = Trainer(

@@ -157,8 +157,8 @@ def module_of(job: Job) -> GAN:
     kind, settings = LOSSES[job.loss]
     pl.seed_everything(job.seed, verbose=False)
     return kind(
-        image_size=(SIZE, SIZE), channels=3, width=WIDTH, latent=100, discriminator_lr=job.rate, generator_lr=job.rate,
-        ema_decay=EMA, picture_every=0, **settings,
+        image_size=(SIZE, SIZE), channels=3, width=WIDTH, latent_dim=100, discriminator_lr=job.rate,
+        generator_lr=job.rate, ema_decay=EMA, plot_every_n_steps=0, **settings,
     )  # fmt: skip
 
 

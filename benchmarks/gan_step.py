@@ -55,7 +55,7 @@ def notebook(size: Size, *, detached: bool) -> Callable[[Side], None]:
     """The loop of homework 6; `detached` says whether the discriminator's backward stops at the fakes."""
 
     def loop(side: Side) -> None:
-        generator = DCGANGenerator(latent=LATENT, width=size.width, image_size=size.image_size)
+        generator = DCGANGenerator(latent_dim=LATENT, width=size.width, image_size=size.image_size)
         discriminator = DCGANDiscriminator(width=size.width, image_size=size.image_size)
         criterion = nn.BCELoss()
         discriminator_adam = torch.optim.Adam(discriminator.parameters(), lr=LR, betas=BETAS)
@@ -91,7 +91,7 @@ def ours(size: Size, folder: Path, **settings: Any) -> Callable[[Side], None]:
 
     def loop(side: Side) -> None:
         module = GAN(
-            width=size.width, latent=LATENT, image_size=(size.image_size, size.image_size), channels=3,
+            width=size.width, latent_dim=LATENT, image_size=(size.image_size, size.image_size), channels=3,
             discriminator_lr=LR, generator_lr=LR, betas=BETAS, **settings,
         )  # fmt: skip
         trainer = default_trainer(folder / side.name, InTurns(side), max_epochs=-1)

@@ -71,7 +71,7 @@ def vectors_of(size: Size, seed: int) -> Tensor:
 
 def ours(size: Size) -> tuple[Callable[[Tensor], Tensor], Any]:
     module = VectorQuantizer(
-        size.codes, size.dim, beta=BETA, decay=DECAY, restart_below=RESTART_BELOW, start="random"
+        size.codes, size.dim, beta=BETA, decay=DECAY, restart_below=RESTART_BELOW, codebook_init="random"
     ).train()
     module.codebook.copy_(codebook_of(size))
     module.sums.copy_(module.codebook)

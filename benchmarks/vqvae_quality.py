@@ -63,7 +63,7 @@ def network_of(side: str, channels: int, seed: int, options: Any) -> VQVAENetwor
     quantizer: nn.Module = Theirs(options.codes, options.dim)
     if side == "ours":
         quantizer = VectorQuantizer(
-            options.codes, options.dim, beta=BETA, decay=DECAY, restart_below=RESTART_BELOW, start="kmeans"
+            options.codes, options.dim, beta=BETA, decay=DECAY, restart_below=RESTART_BELOW, codebook_init="kmeans"
         )
     return VQVAENetwork(encoder, quantizer, decoder)
 

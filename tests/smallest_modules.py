@@ -19,7 +19,7 @@ SIZES: dict[str, Any] = {"image_size": (8, 8), "channels": 1}
 CODES: dict[str, Any] = {"codebook_size": 4, "dim": 2, "width": 4, "residual_width": 2, "downsamplings": 1}
 DOMAINS: dict[str, Any] = {**SIZES, "num_classes": 3, "width": 4, "label_hidden": (8,), "projection": "none"}
 BERT: dict[str, Any] = {"layers": 1, "width": 8, "heads": 2, "feedforward": 8, "max_length": 16}
-GANS: dict[str, Any] = {**SIZES, "width": 2, "picture_every": 0}
+GANS: dict[str, Any] = {**SIZES, "width": 2, "plot_every_n_steps": 0}
 TRANSLATORS: dict[str, Any] = {"layers": 1, "width": 8, "heads": 2, "feedforward": 8, "embedding": 8}
 
 
@@ -43,15 +43,15 @@ SETTINGS: dict[str, Callable[[], dict[str, Any]]] = {
         ("CDAN", "DANN", "DIRTT", "MCC", "MCD", "MomentMatching", "SourceOnly", "VADA"), lambda: DOMAINS
     ),
     "DomainGeneralization": lambda: {**DOMAINS, "source_domains": 2},
-    **dict.fromkeys(("GAN", "SNGAN", "WGAN", "WGANGP"), lambda: {**GANS, "latent": 2}),
+    **dict.fromkeys(("GAN", "SNGAN", "WGAN", "WGANGP"), lambda: {**GANS, "latent_dim": 2}),
     "Pix2Pix": lambda: {
         "image_size": (16, 16), "input_channels": 1, "target_channels": 1, "width": 2, "discriminator_width": 2,
-        "discriminator_layers": 1, "picture_every": 0,
+        "discriminator_layers": 1, "plot_every_n_steps": 0,
     },
-    "CycleGAN": lambda: {**GANS, "blocks": 1, "halvings": 1, "discriminator_width": 2, "discriminator_layers": 1},
+    "CycleGAN": lambda: {**GANS, "blocks": 1, "downsamplings": 1, "discriminator_width": 2, "discriminator_layers": 1},
     "VQVAE": lambda: {**CODES, **SIZES},
-    "AutoEncoder": lambda: {**SIZES, "latent": 2, "width": 4, "downsamplings": 1},
-    "AnomalyDetector": lambda: {**SIZES, "latent": 2, "width": 4, "downsamplings": 1},
+    "AutoEncoder": lambda: {**SIZES, "latent_dim": 2, "width": 4, "downsamplings": 1},
+    "AnomalyDetector": lambda: {**SIZES, "latent_dim": 2, "width": 4, "downsamplings": 1},
     "CodePrior": lambda: {"vqvae_config": vqvae_config(), "width": 8, "layers": 1, "heads": 2},
     "BertClassifier": lambda: {
         **BERT, "tokenizer": pieces(), "class_names": ("a", "b"), "regression": False, "pairs": False,

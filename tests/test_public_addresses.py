@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Callback
 import lhy_lightning
 from lhy_lightning import GAN, VQVAE, CodePrior, ImageClassifier
 from lhy_lightning.cli.__main__ import main
-from lhy_lightning.core.trusted_classes import class_from_file, find_class, public_address, with_public_addresses
+from lhy_lightning.core.trusted_classes import class_from_file, find_class, public_address, with_names_of_today
 from lhy_lightning.training.checkpoints import class_path, load_modules, read_checkpoint
 from tests.public_names import CLASSES, MODULES
 from tests.smallest_modules import smallest
@@ -65,7 +65,7 @@ def test_classes_outside_the_package_and_those_that_are_not_public_keep_their_pa
 
 def test_settings_are_rewritten_wherever_a_class_is_named() -> None:
     settings = {"model": f"{GONE}.GAN", "n": 3, "callbacks": [{"class_path": f"{GONE}.Homework3Csv", "init_args": {}}]}
-    assert with_public_addresses(settings) == {
+    assert with_names_of_today(settings) == {
         "model": "lhy_lightning.GAN",
         "n": 3,
         "callbacks": [{"class_path": "lhy_lightning.Homework3Csv", "init_args": {}}],

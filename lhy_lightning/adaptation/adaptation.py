@@ -23,8 +23,8 @@ from lhy_lightning.adaptation.selection.selection_table import (
 )
 from lhy_lightning.adaptation.selection.target_figures import target_figures
 from lhy_lightning.callbacks.prediction_tables import PredictionsCsv
-from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, SHARE, SHARE_OF_STEPS, Names, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import NOT_NEGATIVE, SHARE, SHARE_OF_STEPS, Names, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import DomainBatch, EvaluatedDomainBatch
 from lhy_lightning.training.module import EvaluatedSplit
 from lhy_lightning.training.single_optimizer import OptimizerSettings, ScheduleSettings

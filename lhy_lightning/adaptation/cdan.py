@@ -7,8 +7,8 @@ from torch import Tensor
 
 from lhy_lightning.adaptation.dann import DANN, DANNArguments
 from lhy_lightning.adaptation.losses.conditional_adversarial import conditional_map, entropy_weights
-from lhy_lightning.core.argument_ranges import COUNT, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import COUNT, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 
 
 class CDAN(DANN):

@@ -16,8 +16,8 @@ from lhy_lightning.adaptation.schedules import reversal_coefficient
 from lhy_lightning.adaptation.selection.domain_classifier_monitor import DomainWatch
 from lhy_lightning.adaptation.selection.feature_buffer import Rows
 from lhy_lightning.adaptation.selection.proxy_distance import fresh_domain_accuracy, proxy_a_distance
-from lhy_lightning.core.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import CLIP, COUNT, NOT_NEGATIVE, POSITIVE, Range, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import DomainBatch
 from lhy_lightning.layers.gradient_reversal import GradientReversal
 

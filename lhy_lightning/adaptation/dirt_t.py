@@ -9,8 +9,8 @@ from lhy_lightning.adaptation.adaptation import AdaptationArguments
 from lhy_lightning.adaptation.losses.cluster_assumption import ClusterAssumption, frozen_copy
 from lhy_lightning.adaptation.losses.entropy import conditional_entropy
 from lhy_lightning.adaptation.losses.virtual_adversarial import divergence
-from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import COUNT, NOT_NEGATIVE, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import DomainBatch
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lhy_lightning.adaptation.networks.by_name import feature_extractor, features_of, label_predictor
 from lhy_lightning.adaptation.networks.domain_batch_norm import tell_source_rows, with_domain_norms
-from lhy_lightning.core.argument_ranges import CLIP, COUNT, ranges
+from lhy_lightning.core.arguments.ranges import CLIP, COUNT, ranges
 from lhy_lightning.core.sizes import height_and_width
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last

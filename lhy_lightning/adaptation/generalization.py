@@ -11,8 +11,8 @@ from torch import Tensor
 from lhy_lightning.adaptation.adaptation import AdaptationArguments, AdaptationModule
 from lhy_lightning.adaptation.losses.generalization_losses import GroupDRO, irm_penalty, mixup_across_domains
 from lhy_lightning.adaptation.selection.feature_buffer import Rows
-from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, POSITIVE, Range, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import NOT_NEGATIVE, POSITIVE, Range, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import DomainBatch
 
 Method = Literal["erm", "group_dro", "irm", "mixup"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lhy_lightning.adaptation.adaptation import AdaptationArguments
 from lhy_lightning.adaptation.source_only import SourceOnly
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.signatures import Unpack
 
 
 class MCC(SourceOnly):

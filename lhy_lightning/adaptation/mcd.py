@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from lhy_lightning.adaptation.adaptation import AdaptationArguments, AdaptationModule
 from lhy_lightning.adaptation.losses.classifier_discrepancy import classifier_discrepancy
-from lhy_lightning.core.argument_ranges import CLIP, COUNT, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import CLIP, COUNT, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import DomainBatch
 
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from lhy_lightning.adaptation.adaptation import AdaptationArguments, AdaptationModule
 from lhy_lightning.adaptation.losses.moments import coral, mmd
-from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import NOT_NEGATIVE, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import DomainBatch
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from lhy_lightning.adaptation.dann import DANN, DANNArguments
 from lhy_lightning.adaptation.losses.cluster_assumption import ClusterAssumption
 from lhy_lightning.adaptation.losses.entropy import conditional_entropy
-from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import NOT_NEGATIVE, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 
 
 class VADA(ClusterAssumption, DANN):

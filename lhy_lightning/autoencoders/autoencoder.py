@@ -27,10 +27,10 @@ from lhy_lightning.autoencoders.reconstruction import (
     ReconstructionModule,
     picture_errors,
 )
-from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SIZES, ranges
+from lhy_lightning.core.arguments.ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SIZES, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.core.distributed import sum_over_ranks
 from lhy_lightning.core.seeding import derive_seed
-from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.batches import ImageBatch
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.generation.feature_statistics import FeatureStatistics
@@ -94,7 +94,7 @@ class AutoEncoder(ReconstructionModule):
     Args:
         network: "linear" (fully connected), "conv", or the course's own of homework 8: "homework", three convolutions,
             and "homework_batch_norm".
-        latent: numbers Z of the latent; the homework's convolutions have none, their latent is a map.
+        latent_dim: numbers Z of the latent; the homework's convolutions have none, their latent is a map.
         hidden: widths of the fully connected layers, the first next to the picture.
         width: channels of "conv".
         downsamplings: how often "conv" halves the sides.
@@ -108,7 +108,7 @@ class AutoEncoder(ReconstructionModule):
     """
 
     argument_ranges = ranges(
-        latent=COUNT, hidden=SIZES, downsamplings=COUNT, noise=NOT_NEGATIVE, masking=BELOW_ONE, beta=NOT_NEGATIVE
+        latent_dim=COUNT, hidden=SIZES, downsamplings=COUNT, noise=NOT_NEGATIVE, masking=BELOW_ONE, beta=NOT_NEGATIVE
     )  # fmt: skip
 
     network: Halves | None
@@ -119,7 +119,7 @@ class AutoEncoder(ReconstructionModule):
         self,
         *,
         network: Literal["linear", "conv", "homework", "homework_batch_norm"] = "conv",
-        latent: int = 32,
+        latent_dim: int = 32,
         hidden: tuple[int, ...] = (128, 64, 12),
         width: int = 64,
         downsamplings: int = 2,
@@ -131,10 +131,10 @@ class AutoEncoder(ReconstructionModule):
         super().__init__(**arguments)
         if beta and network in MAPS:
             raise ValueError(f"beta={beta}: network={network!r} has no latent vector; take conv or linear")
-        self.kind, self.latent, self.hidden, self.width = network, latent, tuple(hidden), width
+        self.kind, self.latent_dim, self.hidden, self.width = network, latent_dim, tuple(hidden), width
         self.downsamplings = 3 if network in MAPS else downsamplings
         self.noise, self.masking, self.beta = noise, masking, beta
-        numbers = 0 if network in MAPS else latent
+        numbers = 0 if network in MAPS else latent_dim
         self.register_buffer("latent_mean", torch.zeros(numbers))
         self.register_buffer("latent_factor", torch.eye(numbers))
         self.seen: Tensor | float = 0.0
@@ -144,7 +144,7 @@ class AutoEncoder(ReconstructionModule):
 
     def build_encoder(self) -> nn.Module:
         """Returns pictures (N, C, H, W) to latents (N, Z), (N, 2 Z) of a variational one. Override it."""
-        numbers = 2 * self.latent if self.beta else self.latent
+        numbers = 2 * self.latent_dim if self.beta else self.latent_dim
         if self.kind == "linear":
             return LinearEncoder(prod(self.shape), self.hidden, numbers)
         if self.kind in MAPS:
@@ -156,10 +156,10 @@ class AutoEncoder(ReconstructionModule):
     def build_decoder(self) -> nn.Module:
         """Returns latents (N, Z) to pictures (N, C, H, W). Override it for one of your own."""
         if self.kind == "linear":
-            return LinearDecoder(self.shape, self.hidden, self.latent)
+            return LinearDecoder(self.shape, self.hidden, self.latent_dim)
         if self.kind in MAPS:
             return HomeworkDecoder(self.shape[0], batch_norm=self.kind == "homework_batch_norm")
-        unfold = nn.Sequential(nn.Linear(self.latent, prod(self.inner_shape)), nn.Unflatten(1, self.inner_shape))
+        unfold = nn.Sequential(nn.Linear(self.latent_dim, prod(self.inner_shape)), nn.Unflatten(1, self.inner_shape))
         convolutions = ConvDecoder(
             self.shape[0], self.inner_shape[0], width=self.width, downsamplings=self.downsamplings
         )
@@ -211,7 +211,7 @@ class AutoEncoder(ReconstructionModule):
         if self.kind in MAPS:
             raise ValueError(f"network={self.kind!r} has no latent vector to draw: take conv or linear")
         generator = None if seed is None else torch.Generator().manual_seed(seed)
-        noise = torch.randn(count, self.latent, generator=generator).to(self.device)
+        noise = torch.randn(count, self.latent_dim, generator=generator).to(self.device)
         latents = noise if self.beta else self.latent_mean + noise.to(self.latent_factor) @ self.latent_factor.T
         with evaluation_mode(self):
             return self.decode(latents)
@@ -271,7 +271,7 @@ class AutoEncoder(ReconstructionModule):
                 moments = FeatureStatistics.from_sums(seen[0, 1:], seen[1:, 1:], int(seen[0, 0]))
                 self.latent_mean.copy_(moments.mean)
                 # a latent that never moves has no variance: a little of it keeps the factor defined
-                covariance = moments.covariance + 1e-6 * torch.eye(self.latent, device=seen.device)
+                covariance = moments.covariance + 1e-6 * torch.eye(self.latent_dim, device=seen.device)
                 self.latent_factor.copy_(torch.linalg.cholesky(covariance))
 
     def predict_step(self, batch: ImageBatch, batch_idx: int) -> dict[str, Tensor]:
@@ -284,8 +284,8 @@ class AutoEncoder(ReconstructionModule):
 
     def configure_callbacks(self) -> list[Callback]:
         drawn = super().configure_callbacks()
-        if self.picture_every and (self.noise or self.masking):
-            drawn.append(DenoisedPictures(self.picture_every))
-        if self.picture_every and self.kind not in MAPS:
+        if self.plot_every_n_validations and (self.noise or self.masking):
+            drawn.append(DenoisedPictures(self.plot_every_n_validations))
+        if self.plot_every_n_validations and self.kind not in MAPS:
             drawn.append(LatentPictures())
         return drawn

@@ -116,11 +116,11 @@ class LinearEncoder(nn.Sequential):
     Args:
         pixels: C * H * W.
         hidden: widths of the layers before the last one.
-        latent: Z.
+        latent_dim: Z.
     """
 
-    def __init__(self, pixels: int, hidden: tuple[int, ...], latent: int) -> None:
-        sizes = (pixels, *hidden, latent)
+    def __init__(self, pixels: int, hidden: tuple[int, ...], latent_dim: int) -> None:
+        sizes = (pixels, *hidden, latent_dim)
         layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
         super().__init__(nn.Flatten(), *layers[:-1])
 
@@ -128,8 +128,8 @@ class LinearEncoder(nn.Sequential):
 class LinearDecoder(nn.Sequential):
     """(N, Z) to (N, C, H, W) in [-1, 1] by the same layers backwards and a tanh."""
 
-    def __init__(self, shape: tuple[int, int, int], hidden: tuple[int, ...], latent: int) -> None:
-        sizes = (latent, *reversed(hidden), prod(shape))
+    def __init__(self, shape: tuple[int, int, int], hidden: tuple[int, ...], latent_dim: int) -> None:
+        sizes = (latent_dim, *reversed(hidden), prod(shape))
         layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
         super().__init__(*layers[:-1], nn.Tanh(), nn.Unflatten(1, shape))
 

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from lhy_lightning.core.arguments.renamed import RenamedArguments
 from lhy_lightning.core.sizes import height_and_width
 
 
-class PrincipalComponents(nn.Module):
+class PrincipalComponents(nn.Module, metaclass=RenamedArguments):
     """Encodes a picture by its coordinates along the directions of largest variance (Pearson 1901).
 
     The same methods as `AutoEncoder`; of all linear encoders and decoders with Z numbers this one has the smallest
@@ -20,7 +21,7 @@ class PrincipalComponents(nn.Module):
         baseline.fit(batch["image"] for batch in loader)
 
     Args:
-        latent: numbers Z.
+        latent_dim: numbers Z.
         image_size: side, or (height, width), of a picture.
         channels: of a picture.
 
@@ -32,17 +33,19 @@ class PrincipalComponents(nn.Module):
     components: Tensor
     variances: Tensor
 
-    def __init__(self, latent: int, *, image_size: int | tuple[int, int], channels: int) -> None:
+    def __init__(self, latent_dim: int, *, image_size: int | tuple[int, int], channels: int) -> None:
         super().__init__()
         height, width = height_and_width(image_size)
         self.shape = (channels, height, width)
         elements = channels * height * width
-        if not 1 <= latent <= elements:
-            raise ValueError(f"latent={latent}: pictures of {elements} elements have 1 to {elements} components")
-        self.latent = latent
+        if not 1 <= latent_dim <= elements:
+            raise ValueError(
+                f"latent_dim={latent_dim}: pictures of {elements} elements have 1 to {elements} components"
+            )
+        self.latent_dim = latent_dim
         self.register_buffer("mean", torch.zeros(elements))
-        self.register_buffer("components", torch.eye(latent, elements))
-        self.register_buffer("variances", torch.zeros(latent))
+        self.register_buffer("components", torch.eye(latent_dim, elements))
+        self.register_buffer("variances", torch.zeros(latent_dim))
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Tensor]) -> PrincipalComponents:
@@ -64,8 +67,8 @@ class PrincipalComponents(nn.Module):
         mean = total / count
         variances, directions = torch.linalg.eigh((outer - count * torch.outer(mean, mean)) / (count - 1))
         self.mean.copy_(mean)
-        self.components.copy_(directions.flip(1)[:, : self.latent].T)
-        self.variances.copy_(variances.flip(0)[: self.latent])
+        self.components.copy_(directions.flip(1)[:, : self.latent_dim].T)
+        self.variances.copy_(variances.flip(0)[: self.latent_dim])
         return self
 
     def encode(self, images: Tensor) -> Tensor:
@@ -91,5 +94,5 @@ class PrincipalComponents(nn.Module):
     def sample(self, count: int, *, seed: int | None = None) -> Tensor:
         """Pictures of latents drawn from a normal distribution of the components' variances, (N, C, H, W)."""
         generator = None if seed is None else torch.Generator().manual_seed(seed)
-        noise = torch.randn(count, self.latent, generator=generator).to(self.mean.device)
+        noise = torch.randn(count, self.latent_dim, generator=generator).to(self.mean.device)
         return self.decode(noise * self.variances.sqrt())

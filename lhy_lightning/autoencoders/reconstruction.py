@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lhy_lightning.autoencoders.plots import ReconstructionPictures
 from lhy_lightning.autoencoders.predictions import ErrorsCsv, PredictedPictures
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.core.sizes import height_and_width
 from lhy_lightning.data.batches import ImageBatch
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
@@ -30,7 +30,7 @@ def psnr(errors: Tensor) -> Tensor:
 class ReconstructionArguments(SingleOptimizerArguments, total=False):
     """Arguments of `ReconstructionModule`, for the `**arguments` of those built on it."""
 
-    picture_every: int
+    plot_every_n_validations: int
     image_size: int | tuple[int, int] | None
     channels: int | None
 
@@ -39,7 +39,7 @@ class ReconstructionModule(SingleOptimizerModule):
     """Base of auto-encoders: a subclass builds its network and says what the losses of a batch are.
 
     Args:
-        picture_every: validations between two pictures; 0 for none.
+        plot_every_n_validations: validations between two pictures; 0 for none.
         image_size: side, or (height, width), of a picture; from the data if not given, as the next one.
         channels: 1 (grey) or 3 (colour).
         arguments: as in `SingleOptimizerModule`.
@@ -54,13 +54,13 @@ class ReconstructionModule(SingleOptimizerModule):
     def __init__(
         self,
         *,
-        picture_every: int = 1,
+        plot_every_n_validations: int = 1,
         image_size: int | tuple[int, int] | None = None,
         channels: int | None = None,
         **arguments: Unpack[SingleOptimizerArguments],
     ) -> None:
         super().__init__(**arguments)
-        self.picture_every = picture_every
+        self.plot_every_n_validations = plot_every_n_validations
         self.set_hparam("image_size", height_and_width(image_size))
         self.channels = channels
         self.network = None
@@ -149,5 +149,5 @@ class ReconstructionModule(SingleOptimizerModule):
         return [ErrorsCsv(), PredictedPictures()]
 
     def configure_callbacks(self) -> list[Callback]:
-        drawn = [ReconstructionPictures(self.picture_every)] if self.picture_every else []
+        drawn = [ReconstructionPictures(self.plot_every_n_validations)] if self.plot_every_n_validations else []
         return [*super().configure_callbacks(), *drawn]

@@ -19,8 +19,8 @@ from lhy_lightning.autoencoders.quantizers.codebook_usage import code_perplexity
 from lhy_lightning.autoencoders.quantizers.vector_quantizer import Quantized, QuantizerSettings, VectorQuantizer
 from lhy_lightning.autoencoders.quantizers.vqvae2 import TwoLevelNetwork
 from lhy_lightning.autoencoders.reconstruction import ReconstructionArguments, ReconstructionModule
-from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, Range, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, Range, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import ImageBatch
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.training.module import EvaluatedSplit
@@ -107,7 +107,7 @@ class VQVAE(ReconstructionModule):
         beta: weight of the commitment loss.
         codebook_update: by exponential "averages" or by "gradient".
         decay: of the averages.
-        start: of the codebook, "kmeans" on the first batch or "random".
+        codebook_init: of the codebook, "kmeans" on the first batch or "random".
         restart_below: a code whose average number of vectors a step is below this is restarted; 0 for never.
         cosine: vectors and codes of length one.
         gradient: that reaches the encoder, "straight_through" or by the "rotation" trick.
@@ -138,7 +138,7 @@ class VQVAE(ReconstructionModule):
         beta: float = 0.25,
         codebook_update: Literal["averages", "gradient"] = "averages",
         decay: float = 0.99,
-        start: Literal["kmeans", "random"] = "kmeans",
+        codebook_init: Literal["kmeans", "random"] = "kmeans",
         restart_below: float = 1.0,
         cosine: bool = False,
         gradient: Literal["straight_through", "rotation"] = "straight_through",
@@ -149,7 +149,7 @@ class VQVAE(ReconstructionModule):
         self.codebook_size, self.dim, self.downsamplings, self.levels = codebook_size, dim, downsamplings, levels
         self.network_settings = ConvSettings(width, residual_width, residual_blocks, downsamplings)
         self.quantizer_settings = QuantizerSettings(
-            beta, codebook_update, decay, start, restart_below, cosine, gradient
+            beta, codebook_update, decay, codebook_init, restart_below, cosine, gradient
         )
         # bad numbers are refused before any data is read
         VectorQuantizer(codebook_size, dim, **asdict(self.quantizer_settings))

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from lhy_lightning.bert.module import BertArguments, BertModule
 from lhy_lightning.bert.text_predictions import TextPredictionsCsv
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import TextBatch
 from lhy_lightning.data.labelled_texts.text_batches import TextBatches
 from lhy_lightning.data.sequences.ragged import ragged

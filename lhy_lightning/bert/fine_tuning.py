@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from lhy_lightning.bert.layer_depth import freeze
 from lhy_lightning.bert.lora import add_lora
 from lhy_lightning.bert.optimization import layer_groups
-from lhy_lightning.core.argument_ranges import BELOW_ONE, NOT_NEGATIVE, POSITIVE, SHARE_OF_STEPS, Range, ranges
+from lhy_lightning.core.arguments.ranges import BELOW_ONE, NOT_NEGATIVE, POSITIVE, SHARE_OF_STEPS, Range, ranges
 from lhy_lightning.training.single_optimizer import OptimizerSettings, Schedule, ScheduledModule, ScheduleSettings
 from lhy_lightning.training.token_normalization import TokenNormalization
 

@@ -25,7 +25,7 @@ from lhy_lightning.bert.encoder import (
 from lhy_lightning.bert.fine_tuning import FineTuningArguments, FineTuningModule
 from lhy_lightning.bert.plots import AttentionPictures
 from lhy_lightning.bert.saved_encoder import SavedEncoder
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer
 from lhy_lightning.training.module import EvaluatedSplit
 

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from lhy_lightning.bert.module import BertArguments, BertModule
 from lhy_lightning.bert.text_predictions import TagsCsv
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.core.messages import first_of
-from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.batches import TagBatch
 from lhy_lightning.data.labelled_texts.tag_batches import IGNORED, TagBatches
 from lhy_lightning.data.labelled_texts.word_pieces import joined, pieces_of_words

@@ -17,8 +17,9 @@ from lhy_lightning.cli.runs import run_folder
 from lhy_lightning.cli.runs.run_settings import check_run_settings
 from lhy_lightning.cli.step_recipes import filled, read_recipe, settings_of
 from lhy_lightning.cli.user_modules import import_for_user, import_named_classes
+from lhy_lightning.core.arguments.renamed import OLD_NAMES, with_new_names
 from lhy_lightning.core.plain_values import plain
-from lhy_lightning.core.trusted_classes import public_address, with_public_addresses
+from lhy_lightning.core.trusted_classes import find_class, public_address, with_names_of_today
 from lhy_lightning.core.writable import check_writable
 from lhy_lightning.training.checkpoints import read_checkpoint
 from lhy_lightning.training.checks.checkpoint_fit import check_resumable
@@ -126,6 +127,7 @@ def prepare(argv: list[str]) -> Command:
     else:
         raise ValueError(f"`lhy {subcommand}` needs --ckpt_path: best, last, a run folder or a checkpoint file.")
     check_writable(command.folder, ELSEWHERE)
+    flags = flags_of_today(flags, with_files)
     command.arguments += [part for file in with_files for part in ("--config", file)]
     command.arguments += ["--trainer.default_root_dir", str(root), *flags, *nodes(flags)]
     return command
@@ -152,8 +154,46 @@ def without_steps(recipe: str, argv: list[str], name: str | None) -> str:
     path = str(find_recipe(recipe))
     settings = read_recipe(path)
     if not settings.pop("before", None):
-        return path if settings == with_public_addresses(settings) else _as_file(settings)
+        today = with_names_of_today(settings)
+        return path if settings == today else _as_file(today)
     return _as_file(filled(settings, settings_of(argv, settings, name or run_folder.name_of_recipe(recipe))))
+
+
+def flags_of_today(flags: list[str], files: list[str]) -> list[str]:
+    """Flags of the model's and the data module's arguments by their names of today.
+
+    Args:
+        flags: of the command line.
+        files: recipes and settings before them, the last of which names the class where no flag does.
+    """
+    names = [flag.split("=")[0].rpartition(".")[2] for flag in flags if flag.startswith(("--model.", "--data."))]
+    if OLD_NAMES.isdisjoint(names):
+        return flags
+    kinds = {group: _class_of(group, flags, files) for group in ("model", "data")}
+
+    def today(flag: str) -> str:
+        name, equals, value = flag.partition("=")
+        group, _, argument = name.removeprefix("--").rpartition(".")
+        kind = kinds.get(group.removesuffix(".init_args"))
+        if not flag.startswith("--") or argument not in OLD_NAMES or kind is None:
+            return flag
+        return f"--{group}.{next(iter(with_new_names(kind, {argument: None})))}{equals}{value}"
+
+    return [today(flag) for flag in flags]
+
+
+def _class_of(group: str, flags: list[str], files: list[str]) -> type | None:
+    """The class of `model` or `data`: by the last flag that names it, else by the last file."""
+    for at in reversed(range(len(flags))):
+        name, equals, value = flags[at].partition("=")
+        if name in (f"--{group}", f"--{group}.class_path"):
+            return find_class(value if equals else flags[at + 1] if at + 1 < len(flags) else "")
+    for file in reversed(files):
+        said = read_recipe(file).get(group)
+        path = said.get("class_path") if isinstance(said, dict) else said
+        if isinstance(path, str):
+            return find_class(path)
+    return None
 
 
 def _other_source(flags: list[str]) -> bool:
@@ -161,7 +201,9 @@ def _other_source(flags: list[str]) -> bool:
 
 
 def _without(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    return {key: value for key, value in read_recipe(path).items() if key not in keys}
+    settings = {key: value for key, value in read_recipe(path).items() if key not in keys}
+    kept: dict[str, Any] = with_names_of_today(settings)
+    return kept
 
 
 def _as_file(settings: dict[str, Any]) -> str:
@@ -174,7 +216,7 @@ def _as_file(settings: dict[str, Any]) -> str:
     folder = tempfile.mkdtemp(prefix="lhy-")
     _temporary_folders.append(folder)
     file = Path(folder) / "settings.yaml"
-    file.write_text(yaml.safe_dump(with_public_addresses(settings)), "utf8")
+    file.write_text(yaml.safe_dump(with_names_of_today(settings)), "utf8")
     return str(file)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lhy_lightning.core.signatures import constructor_arguments
+from lhy_lightning.core.arguments.signatures import constructor_arguments
 from lhy_lightning.core.trusted_classes import PUBLIC_NAMES, find_class
 
 PACKAGE = Path(__file__).parents[1]

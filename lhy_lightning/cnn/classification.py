@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from lhy_lightning.cnn.backbone import TransformersClassifier, backbone_settings
 from lhy_lightning.cnn.networks import NETWORKS, network_by_name
-from lhy_lightning.core.argument_ranges import COUNT, Names, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import COUNT, Names, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.core.sizes import height_and_width
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.layers.memory_format import to_channels_last

@@ -19,8 +19,8 @@ from lhy_lightning.cnn.ensemble import ProbabilityAverage
 from lhy_lightning.cnn.losses import LOSSES, class_weight_tensor
 from lhy_lightning.cnn.plots import ClassificationPictures, LayerTable
 from lhy_lightning.cnn.test_time_augmentation import SHIFTS, averaged_probabilities
-from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, SHARE, Range, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import NOT_NEGATIVE, SHARE, Range, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import ImageBatch, MixedImageBatch
 from lhy_lightning.layers.batch_norm import batch_norm_over_ranks
 from lhy_lightning.metrics.averages import Mean

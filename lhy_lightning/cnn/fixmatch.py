@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lhy_lightning.cnn.classifier import ImageClassifier, ImageClassifierArguments
-from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, SHARE, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import NOT_NEGATIVE, SHARE, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import WeakStrongBatch
 from lhy_lightning.training.module import EvaluatedSplit
 

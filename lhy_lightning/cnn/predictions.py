@@ -6,7 +6,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from lhy_lightning.callbacks.prediction_tables import HomeworkTable
-from lhy_lightning.core.argument_ranges import check_name
+from lhy_lightning.core.arguments.ranges import check_name
 
 
 class Homework3Csv(HomeworkTable):

@@ -9,8 +9,8 @@ from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from lhy_lightning.cnn.classifier import ImageClassifier, ImageClassifierArguments
-from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, SHARE, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import COUNT, NOT_NEGATIVE, SHARE, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import PseudoLabelBatch
 from lhy_lightning.training.module import EvaluatedSplit
 

@@ -22,8 +22,9 @@ from typing import Any
 import yaml
 
 import lhy_lightning
+from lhy_lightning.core.arguments.renamed import OLD_NAMES, with_new_names
+from lhy_lightning.core.arguments.signatures import constructor_arguments
 from lhy_lightning.core.messages import short
-from lhy_lightning.core.signatures import constructor_arguments
 
 PUBLIC_NAMES: tuple[str, ...] = tuple(vars(lhy_lightning)["__all__"])
 """By vars, as type checkers read `__init__.pyi`, where each name stands once."""
@@ -48,12 +49,19 @@ def public_address(path: str) -> str:
     return f"lhy_lightning.{name}" if ours else path
 
 
-def with_public_addresses(value: Any) -> Any:
-    """Settings with each old path of a public class, wherever it stands as a text of its own, as its address."""
+def with_names_of_today(value: Any) -> Any:
+    """Settings with each old path of a public class, wherever it stands as a text, as its address, and its arguments
+    by the names that they have now.
+    """
     if isinstance(value, Mapping):
-        return {name: with_public_addresses(item) for name, item in value.items()}
+        value = {name: with_names_of_today(item) for name, item in value.items()}
+        given, path = value.get("init_args"), value.get("class_path")
+        if isinstance(given, dict) and isinstance(path, str) and not OLD_NAMES.isdisjoint(given):
+            kind = find_class(path)
+            value["init_args"] = given if kind is None else with_new_names(kind, given)
+        return value
     if isinstance(value, list):
-        return [with_public_addresses(item) for item in value]
+        return [with_names_of_today(item) for item in value]
     return public_address(value) if isinstance(value, str) else value
 
 

@@ -9,11 +9,12 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from lhy_lightning.core.argument_ranges import (
+from lhy_lightning.core.arguments.ranges import (
     Names,
     Range,
     check_arguments,
 )
+from lhy_lightning.core.arguments.renamed import RenamedArguments
 from lhy_lightning.core.seeding import reseed_for_batch
 from lhy_lightning.data.controls import Control
 from lhy_lightning.data.samplers import EvalBatches, TrainBatches
@@ -73,7 +74,7 @@ SOURCES = ("source", "target", "target_test", "source_a", "source_b")
 """Arguments that name where rows come from, beside those that end in `_source`."""
 
 
-class CourseDataModule(LightningDataModule):
+class CourseDataModule(LightningDataModule, metaclass=RenamedArguments):
     """Base of the course's data modules. Constructor arguments are plain data; `batch_size` is per process.
 
     A subclass calls `self.save_hyperparameters(logger=False)` (a key that model and data both have would raise in

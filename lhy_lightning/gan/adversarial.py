@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict
 
 from torch import nn
 
-from lhy_lightning.core.argument_ranges import CLIP, POSITIVE, ranges
+from lhy_lightning.core.arguments.ranges import CLIP, POSITIVE, ranges
 from lhy_lightning.core.sizes import height_and_width
 from lhy_lightning.gan.losses import loss_terms
 from lhy_lightning.gan.penalties import clip_weights_
@@ -35,7 +35,7 @@ class AdversarialArguments(TypedDict, total=False):
     discriminator_clip: float | None
     generator_clip: float | None
     ema_decay: float | None
-    picture_every: int
+    plot_every_n_steps: int
     image_size: int | tuple[int, int] | None
 
 
@@ -53,7 +53,7 @@ class AdversarialModule(MultiOptimizerModule):
         accumulate: batches whose gradients one step adds up; their mean is taken.
         discriminator_clip, generator_clip: largest gradient norm of each network; None for no limit.
         ema_decay: decay of the generator's averaged weights, which then make all pictures; None for the raw ones.
-        picture_every: discriminator steps between two pictures of the run; 0 for none.
+        plot_every_n_steps: discriminator steps between two pictures of the run; 0 for none.
         image_size: side, or (height, width), of a picture; from the data if not given.
 
     Raises:
@@ -86,13 +86,13 @@ class AdversarialModule(MultiOptimizerModule):
         discriminator_clip: float | None = None,
         generator_clip: float | None = None,
         ema_decay: float | None = None,
-        picture_every: int = 500,
+        plot_every_n_steps: int = 500,
         image_size: int | tuple[int, int] | None = None,
     ) -> None:
         super().__init__(accumulate=accumulate, clip={"discriminator": discriminator_clip, "generator": generator_clip})
         self.save_hyperparameters()
         loss_terms(loss)
-        self.loss_name, self.ema_decay, self.picture_every = loss, ema_decay, picture_every
+        self.loss_name, self.ema_decay, self.plot_every_n_steps = loss, ema_decay, plot_every_n_steps
         self.rates = {"discriminator": discriminator_lr, "generator": generator_lr}
         self.optimizer_settings = OptimizerSettings(optimizer, betas=betas, momentum=momentum)
         self.schedule_settings = ScheduleSettings(schedule, final_factor=final_lr_factor)

@@ -8,8 +8,8 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from lhy_lightning.core.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import CLIP, COUNT, NOT_NEGATIVE, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import ImageBatch
 from lhy_lightning.gan.adversarial import Norm
 from lhy_lightning.gan.augmentation import augment, policy_changes
@@ -117,7 +117,7 @@ class GAN(NoiseModule):
     def build_generator(self) -> nn.Module:
         """Returns noise (N, Z) and labels (N,) or None to pictures (N, C, H, W). Override it for one of your own."""
         norm = self.norms["generator"]
-        return generator_by_name(self.network_name, latent=self.latent, norm=norm, **self.network_numbers())
+        return generator_by_name(self.network_name, latent_dim=self.latent_dim, norm=norm, **self.network_numbers())
 
     def build_discriminator(self) -> nn.Module:
         """Returns pictures (N, C, H, W) and labels (N,) or None to scores (N,). Override it for one of your own.

@@ -9,9 +9,9 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from lhy_lightning.callbacks.sampled_images import SampledPictures
-from lhy_lightning.core.argument_ranges import COUNT, Range, ranges
+from lhy_lightning.core.arguments.ranges import COUNT, Range, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.core.seeding import run_seed
-from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.batches import ImageBatch
 from lhy_lightning.gan.adversarial import AdversarialArguments, OnePair
 from lhy_lightning.gan.evaluation import FIGURES, INCEPTION, SampleEvaluation
@@ -28,7 +28,7 @@ GENERATED_AT_ONCE = 250
 class NoiseArguments(AdversarialArguments, total=False):
     """Arguments of `NoiseModule`, for the `**arguments` of those built on it."""
 
-    latent: int
+    latent_dim: int
     condition: Condition
     features: str | None
     samples: int
@@ -42,7 +42,7 @@ class NoiseModule(OnePair):
     """Base: a generator that draws pictures from noise, of a class if it is asked for one.
 
     Args:
-        latent: length Z of the noise.
+        latent_dim: length Z of the noise.
         condition: how both networks know the class: "none", "concat", "projection" or "auxiliary".
         ema_decay: decay of the generator's averaged weights, which draw all samples; None for the raw ones.
         features: compares samples with real pictures in validation and test: a checkpoint of an `ImageClassifier`, or
@@ -58,12 +58,12 @@ class NoiseModule(OnePair):
         ValueError: a name or number that does not exist or does not fit another.
     """
 
-    argument_ranges = ranges(latent=COUNT, samples=Range(at_least=2))
+    argument_ranges = ranges(latent_dim=COUNT, samples=Range(at_least=2))
 
     def __init__(  # type: ignore[misc]  # `ema_decay` is restated
         self,
         *,
-        latent: int = 100,
+        latent_dim: int = 100,
         condition: Condition = "none",
         ema_decay: float | None = 0.999,
         features: str | None = None,
@@ -75,7 +75,7 @@ class NoiseModule(OnePair):
         **arguments: Unpack[AdversarialArguments],
     ) -> None:
         super().__init__(ema_decay=ema_decay, **arguments)
-        self.latent, self.condition = latent, condition
+        self.latent_dim, self.condition = latent_dim, condition
         self.features, self.samples, self.allow_few_samples = features, samples, allow_few_samples
         if features is not None:
             distance = "fid" if features.startswith(INCEPTION) else "frechet_classifier"
@@ -115,9 +115,9 @@ class NoiseModule(OnePair):
     def noise(self, count: int, *, seed: int | None = None) -> Tensor:
         """Standard normal noise (count, Z) float32 on the module's device; the same for the same seed."""
         if seed is None:
-            return torch.randn(count, self.latent, device=self.device)
+            return torch.randn(count, self.latent_dim, device=self.device)
         generator = torch.Generator().manual_seed(seed)
-        return torch.randn(count, self.latent, generator=generator).to(self.device)
+        return torch.randn(count, self.latent_dim, generator=generator).to(self.device)
 
     def labels_in_turn(self, count: int) -> Tensor | None:
         """Classes 0, 1 ... K - 1, 0 ... (count,) int64, or None of an unconditional generator."""
@@ -195,7 +195,7 @@ class NoiseModule(OnePair):
         return [SampledPictures()]
 
     def configure_callbacks(self) -> list[Callback]:
-        pictures = [GeneratorPictures(self.picture_every)] if self.picture_every else []
+        pictures = [GeneratorPictures(self.plot_every_n_steps)] if self.plot_every_n_steps else []
         scores = (
             [] if self.features is None
             else [SampleEvaluation(self.features, self.samples, allow_few=self.allow_few_samples)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.gan.adversarial import Loss
 from lhy_lightning.gan.gan import GAN, GANArguments, Penalty
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lhy_lightning.core.argument_ranges import POSITIVE, SHARE, Range, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import POSITIVE, SHARE, Range, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import TranslationBatch
 from lhy_lightning.data.tokenizers.special_tokens import BOS, EOS, PAD
 from lhy_lightning.decoding.sampling import sample

@@ -7,8 +7,8 @@ from typing import Literal, TypedDict
 
 from torch import nn
 
-from lhy_lightning.core.argument_ranges import COUNT, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import COUNT, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer
 from lhy_lightning.seq2seq.networks import TranslationNetwork, build_body
 from lhy_lightning.training.single_optimizer import SingleOptimizerModule

@@ -6,8 +6,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import TranslationBatch
 from lhy_lightning.data.tokenizers.special_tokens import PAD
 from lhy_lightning.decoding.interface import Decoded, Memory

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import COUNT, NOT_NEGATIVE, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import TranslationBatch
 from lhy_lightning.data.texts.cleaning import clean_text
 from lhy_lightning.data.tokenizers.text_tokenizer import TextTokenizer

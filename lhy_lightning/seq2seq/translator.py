@@ -10,8 +10,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, POSITIVE, any_number, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import COUNT, NOT_NEGATIVE, POSITIVE, any_number, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import TranslationBatch
 from lhy_lightning.data.tokenizers.special_tokens import PAD
 from lhy_lightning.decoding.interface import Decoded, Memory

@@ -1,7 +1,7 @@
 """Checkpoints that are written whole or not at all, that say which classes rebuild them, and that run no code."""
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.core import saving
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from lhy_lightning.core.arguments.renamed import with_new_names
+from lhy_lightning.core.arguments.signatures import constructor_arguments, takes_named_arguments_alone
 from lhy_lightning.core.atomic_files import atomic_open
 from lhy_lightning.core.checksums import check_archive
 from lhy_lightning.core.plain_files import load_plain, why_not_read
-from lhy_lightning.core.signatures import constructor_arguments, takes_named_arguments_alone
 from lhy_lightning.core.trusted_classes import check_settings, class_from_file, find_class, public_address
 
 
@@ -44,6 +45,9 @@ def of_known_settings(cls: type, settings: dict[str, Any]) -> Any:
     """
     settings.pop("_class_path", None)
     given = settings.pop(GIVEN, ())
+    kept = with_new_names(cls, {name: value for name, value in settings.items() if name not in given})
+    asked = with_new_names(cls, {name: settings[name] for name in given if name in settings})
+    settings, given = {**kept, **asked}, (*asked,)
     if takes_named_arguments_alone(cls):
         known = {*constructor_arguments(cls), *given}
         settings = {name: value for name, value in settings.items() if name in known}
@@ -90,6 +94,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     loaded = load_plain(path, "a checkpoint", mmap=True)
     if not isinstance(loaded, dict) or "state_dict" not in loaded:
         raise ValueError(f"{path} is no Lightning checkpoint: it holds no state_dict.")
+    for named, settings in (("class_path", "hyper_parameters"), ("data_class_path", "datamodule_hyper_parameters")):
+        kind = find_class(loaded[named]) if isinstance(loaded.get(named), str) else None
+        if kind is not None and isinstance(loaded.get(settings), Mapping):
+            loaded[settings] = with_new_names(kind, loaded[settings])
     return loaded
 
 

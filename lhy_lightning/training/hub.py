@@ -7,6 +7,7 @@ from typing import Any, Self
 from huggingface_hub import ModelHubMixin, hf_hub_download
 from safetensors.torch import save_model
 
+from lhy_lightning.core.arguments.renamed import with_new_names
 from lhy_lightning.core.checksums import check_tensors, tensor_checksums
 from lhy_lightning.core.plain_values import plain, tuples
 from lhy_lightning.core.trusted_classes import check_settings
@@ -36,6 +37,7 @@ def saved_settings(file: Path, cls: type) -> dict[str, Any]:
     settings = json_settings(file)
     if not is_path_of(made_by := settings.pop("class_path", class_path(cls)), cls):
         raise TypeError(f"{file.parent} was saved by {made_by}, not by {class_path(cls)}: load it with its own class.")
+    settings = with_new_names(cls, settings)
     check_settings(settings, cls, file)
     return settings
 
@@ -96,6 +98,7 @@ class HubModule(FiniteModule, ModelHubMixin):
         """
         files = [saved_file(model_id, name, **place) for name in ("config.json", "model.safetensors")]
         settings = saved_settings(files[0], cls)
+        arguments = with_new_names(cls, arguments)
         given = {name: value for name, value in arguments.items() if name in settings and value is not None}
         module = cls(**{name: tuples(value) for name, value in {**settings, **given}.items()})
         check_tensors(files[1])

@@ -11,7 +11,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 
-from lhy_lightning.core.argument_ranges import Names, Range, check_arguments, ranges
+from lhy_lightning.core.arguments.ranges import Names, Range, check_arguments, ranges
+from lhy_lightning.core.arguments.renamed import RenamedArguments, with_new_names
 from lhy_lightning.core.checksums import check_archive
 from lhy_lightning.core.seeding import reseed_for_batch, run_seed
 from lhy_lightning.layers.batch_norm import refuse_single_values
@@ -36,7 +37,7 @@ from lhy_lightning.training.resume import resume_exactly
 EvaluatedSplit = Literal["val", "test"]
 
 
-class CourseModule(BuiltModule):
+class CourseModule(BuiltModule, metaclass=RenamedArguments):
     """Base of the course's Lightning modules.
 
     A subclass takes plain data as constructor arguments, calls `self.save_hyperparameters()`, and keeps
@@ -208,7 +209,7 @@ class CourseModule(BuiltModule):
             raise ValueError(said) from error
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.loaded_settings = checkpoint.get("hyper_parameters", {})
+        self.loaded_settings = with_new_names(type(self), checkpoint.get("hyper_parameters", {}))
         made_by, own = checkpoint.get("class_path"), class_path(type(self))
         if made_by is not None and not is_path_of(made_by, type(self)):
             raise TypeError(f"this checkpoint was made by {made_by}, not by {own}: load it with its own class.")

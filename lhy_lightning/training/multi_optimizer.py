@@ -16,7 +16,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lhy_lightning.core.argument_ranges import COUNT, ranges
+from lhy_lightning.core.arguments.ranges import COUNT, ranges
 from lhy_lightning.core.distributed import share_buffers
 from lhy_lightning.optim import build_optimizer, build_schedule, parameter_groups
 from lhy_lightning.optim.schedules import ENDLESS

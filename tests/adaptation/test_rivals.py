@@ -18,7 +18,7 @@ from lhy_lightning.adaptation.losses.class_confusion import class_confusion
 from lhy_lightning.adaptation.losses.conditional_adversarial import entropy_weights
 from lhy_lightning.adaptation.losses.domain_loss import domain_loss
 from lhy_lightning.adaptation.losses.moments import coral, mmd
-from lhy_lightning.core.signatures import constructor_arguments
+from lhy_lightning.core.arguments.signatures import constructor_arguments
 from lhy_lightning.training.csv_logger import RunLogger
 from tests.adaptation.two_domains import SMALL, ResumableDomains, TwoDomains, fit, some_batch
 from tests.going_on import Unbroken

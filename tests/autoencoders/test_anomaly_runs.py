@@ -18,8 +18,8 @@ from tests.processes import run_forked, torchrun_environments
 KILLED_AT = 23
 SETTINGS: dict[str, Any] = {
     "--trainer.max_epochs": 3, "--last.every_n_steps": 4, "--model": "AnomalyDetector", "--model.score": "classifier",
-    "--model.made_anomalies": "noise", "--model.width": 8, "--model.downsamplings": 1, "--model.picture_every": 0,
-    "--data": "AnomalyDataModule", "--data.batch_size": 8,
+    "--model.made_anomalies": "noise", "--model.width": 8, "--model.downsamplings": 1,
+    "--model.plot_every_n_validations": 0, "--data": "AnomalyDataModule", "--data.batch_size": 8,
 }  # fmt: skip
 
 

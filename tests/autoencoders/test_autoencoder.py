@@ -19,7 +19,7 @@ from tests.cnn.pictures_to_fit import fit
 
 
 def small(**settings: Any) -> AutoEncoder:
-    return AutoEncoder(**{"latent": 3, "width": 8, "downsamplings": 1, "picture_every": 0, **settings})  # type: ignore[arg-type]
+    return AutoEncoder(**{"latent_dim": 3, "width": 8, "downsamplings": 1, "plot_every_n_validations": 0, **settings})  # type: ignore[arg-type]
 
 
 KNOWN: dict[str, Any] = {"image_size": (8, 8), "channels": 1}
@@ -28,7 +28,7 @@ KNOWN: dict[str, Any] = {"image_size": (8, 8), "channels": 1}
 @pytest.mark.parametrize(
     ("settings", "parameters"),
     [
-        ({"network": "linear", "hidden": (128, 64, 12), "latent": 3}, 3_176_419),
+        ({"network": "linear", "hidden": (128, 64, 12), "latent_dim": 3}, 3_176_419),
         ({"network": "homework"}, 47_355),
         ({"network": "homework_batch_norm"}, 47_595),
     ],
@@ -76,7 +76,7 @@ def test_a_denoising_encoder_sees_noise_and_black_pixels_in_training_only() -> N
 
 def test_a_denoising_auto_encoder_is_measured_on_pictures_corrupted_by_their_row(tmp_path: Path) -> None:
     seed_everything(0, verbose=False)
-    module = small(noise=0.3, masking=0.2, lr=1e-2, picture_every=1)
+    module = small(noise=0.3, masking=0.2, lr=1e-2, plot_every_n_validations=1)
     figures = fit(module, tmp_path, max_epochs=20).callback_metrics
     assert float(figures["val/denoised_mse"]) < float(figures["val/corrupted_mse"])
     images, rows = torch.zeros(6, 1, 8, 8), torch.tensor([4, 0, 9, 2, 3, 77])
@@ -127,7 +127,7 @@ def test_samples_are_of_the_seed_and_of_the_latents_that_validation_saw(tmp_path
 
 
 def test_samples_and_interpolations_are_drawn_when_training_ends(tmp_path: Path) -> None:
-    fit(small(picture_every=1), tmp_path, max_epochs=1)
+    fit(small(plot_every_n_validations=1), tmp_path, max_epochs=1)
     names = {path.name for path in (tmp_path / "samples").iterdir()}
     assert names == {"reconstructions.png", "samples.png", "interpolation.png"}
 
@@ -165,7 +165,7 @@ def test_psnr_at_literal_errors() -> None:
     ("settings", "message"),
     [
         ({"network": "fcn"}, "network is one of linear, conv, homework, homework_batch_norm, not 'fcn'"),
-        ({"latent": 0}, "latent=0: must be at least 1"),
+        ({"latent_dim": 0}, "latent_dim=0: must be at least 1"),
         ({"masking": 1.0}, "masking=1.0: must be at least 0 and below 1"),
         ({"beta": 1.0, "network": "homework"}, "network='homework' has no latent vector"),
         ({"image_size": (9, 8), "channels": 1}, "pictures of 9 x 8 cannot be halved 1 times"),
@@ -179,5 +179,5 @@ def test_settings_that_make_no_sense_are_named(settings: Any, message: str) -> N
 def test_maps_are_no_vectors_to_draw() -> None:
     with pytest.raises(ValueError, match="has no latent vector to draw"):
         small(network="homework", **KNOWN).sample(2)
-    with pytest.raises(ValueError, match="latent=13: pictures of 12 elements"):
+    with pytest.raises(ValueError, match="latent_dim=13: pictures of 12 elements"):
         PrincipalComponents(13, image_size=(3, 4), channels=1)

@@ -27,7 +27,7 @@ class StandIn(nn.Module):
         assert not rotation_trick
         self.quantizer = VectorQuantizer(
             codebook_size, dim, beta=commitment_weight, decay=decay, restart_below=threshold_ema_dead_code,
-            start="kmeans" if kmeans_init else "random",
+            codebook_init="kmeans" if kmeans_init else "random",
         )  # fmt: skip
         self._codebook = SimpleNamespace(embed=self.quantizer.codebook[None], embed_avg=self.quantizer.sums[None])
 

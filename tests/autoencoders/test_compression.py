@@ -69,7 +69,7 @@ def test_continuous_latents_are_rounded_to_their_bits(bits: int, tmp_path: Path)
     torch.manual_seed(0)
     images = pictures()
     for made in (
-        AutoEncoder(latent=3, width=8, downsamplings=1, **KNOWN).eval(),  # type: ignore[arg-type]
+        AutoEncoder(latent_dim=3, width=8, downsamplings=1, **KNOWN).eval(),  # type: ignore[arg-type]
         PrincipalComponents(3, **KNOWN).fit([images]),  # type: ignore[arg-type]
     ):
         compress(made, images.split(7), tmp_path / "a.lhy", bits=bits)
@@ -101,7 +101,7 @@ def test_nothing_is_written_where_there_is_nothing_to_write(tmp_path: Path) -> N
         compress(model(), [], tmp_path / "a.lhy")
     with pytest.raises(ValueError, match="bits=17: 1 to 16"):
         compress(model(), [pictures()], tmp_path / "a.lhy", bits=17)
-    broken = AutoEncoder(latent=3, width=8, downsamplings=1, **KNOWN)  # type: ignore[arg-type]
+    broken = AutoEncoder(latent_dim=3, width=8, downsamplings=1, **KNOWN)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not finite"):
         compress(broken, [pictures() * float("nan")], tmp_path / "a.lhy")
     assert not list(tmp_path.iterdir())

@@ -17,7 +17,7 @@ from lhy_lightning.cli.__main__ import main
 from tests.processes import run_forked, torchrun_environments
 
 SMALL: dict[str, Any] = {"width": 8, "downsamplings": 1, "image_size": (8, 8), "channels": 1}
-CODES = {"codebook_size": 8, "dim": 4, "residual_width": 4, "start": "random"}
+CODES = {"codebook_size": 8, "dim": 4, "residual_width": 4, "codebook_init": "random"}
 
 
 def predict(root: Path, name: str, checkpoint: Path, *flags: str) -> None:
@@ -37,7 +37,7 @@ def saved(module: Any, folder: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["codes", "latents"])
 def test_codes_or_latents_draw_the_pictures_whose_errors_are_in_the_table(kind: str, tmp_path: Path) -> None:
-    made: Any = VQVAE(**SMALL, **CODES) if kind == "codes" else AutoEncoder(latent=3, **SMALL)  # type: ignore[arg-type]
+    made: Any = VQVAE(**SMALL, **CODES) if kind == "codes" else AutoEncoder(latent_dim=3, **SMALL)  # type: ignore[arg-type]
     checkpoint = saved(made, tmp_path)
     module: Any = type(made).load_from_checkpoint(checkpoint).eval()
     assert run_forked(predict, tmp_path, "one", checkpoint) == [0]

@@ -13,11 +13,11 @@ from tests.processes import run_forked, torchrun_environments
 
 SIZE, DIM, ROWS, STEPS = 8, 3, 32, 4
 CASES: dict[str, dict[str, Any]] = {
-    "averages": {"start": "random", "restart_below": 0.0},
-    "cosine": {"start": "random", "restart_below": 0.0, "cosine": True},
+    "averages": {"codebook_init": "random", "restart_below": 0.0},
+    "cosine": {"codebook_init": "random", "restart_below": 0.0, "cosine": True},
     "kmeans": {"restart_below": 0.0},
-    "restarts": {"start": "random", "restart_below": 2.0, "decay": 0.5},
-    "gradient, restarts": {"start": "random", "restart_below": 2.0, "decay": 0.5, "update": "gradient"},
+    "restarts": {"codebook_init": "random", "restart_below": 2.0, "decay": 0.5},
+    "gradient, restarts": {"codebook_init": "random", "restart_below": 2.0, "decay": 0.5, "update": "gradient"},
 }
 
 

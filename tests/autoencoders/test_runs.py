@@ -23,9 +23,16 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def module_of(case: str, **settings: Any) -> LightningModule:
-    given = {"width": 8, "downsamplings": 1, "picture_every": 0, "lr": 1e-2, **CASES.get(case, {}), **settings}
+    given = {
+        "width": 8,
+        "downsamplings": 1,
+        "plot_every_n_validations": 0,
+        "lr": 1e-2,
+        **CASES.get(case, {}),
+        **settings,
+    }
     if case == "variational":
-        return AutoEncoder(latent=4, **given)
+        return AutoEncoder(latent_dim=4, **given)
     return VQVAE(codebook_size=16, dim=4, residual_width=4, **given)
 
 
@@ -56,8 +63,8 @@ def test_a_run_that_goes_on_in_the_midst_of_an_epoch_ends_as_the_unbroken_one(ca
 
 
 TOGETHER: dict[str, dict[str, Any]] = {
-    "averages": {"start": "random", "restart_below": 0.0},
-    "gradient": {"start": "random", "restart_below": 0.0, "codebook_update": "gradient"},
+    "averages": {"codebook_init": "random", "restart_below": 0.0},
+    "gradient": {"codebook_init": "random", "restart_below": 0.0, "codebook_update": "gradient"},
 }
 
 

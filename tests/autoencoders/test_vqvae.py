@@ -15,7 +15,14 @@ from tests.cnn.pictures_to_fit import fit, silent_trainer
 
 
 def small(**settings: Any) -> VQVAE:
-    numbers = {"codebook_size": 8, "dim": 4, "width": 8, "residual_width": 4, "downsamplings": 1, "picture_every": 0}
+    numbers = {
+        "codebook_size": 8,
+        "dim": 4,
+        "width": 8,
+        "residual_width": 4,
+        "downsamplings": 1,
+        "plot_every_n_validations": 0,
+    }
     return VQVAE(**{**numbers, **settings})  # type: ignore[arg-type]
 
 
@@ -85,11 +92,11 @@ def test_a_checkpoint_rebuilds_network_and_codebook(trained: VQVAE, tmp_path: Pa
 
 def test_a_collapsed_codebook_is_told_in_plain_words(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="the codebook has collapsed: . of 64 codes are used"):
-        fit(small(codebook_size=64, start="random", restart_below=0.0, lr=1e-6), tmp_path, max_epochs=1)
+        fit(small(codebook_size=64, codebook_init="random", restart_below=0.0, lr=1e-6), tmp_path, max_epochs=1)
 
 
 def test_pictures_of_reconstructions_codes_and_codebook_are_drawn(tmp_path: Path) -> None:
-    fit(small(picture_every=1), tmp_path, max_epochs=1)
+    fit(small(plot_every_n_validations=1), tmp_path, max_epochs=1)
     assert {path.name for path in (tmp_path / "samples").iterdir()} == {
         "reconstructions.png", "codes.png", "codebook.png",
     }  # fmt: skip
@@ -97,7 +104,7 @@ def test_pictures_of_reconstructions_codes_and_codebook_are_drawn(tmp_path: Path
 
 def test_two_levels_have_a_coarse_map_that_the_fine_one_is_encoded_with(tmp_path: Path) -> None:
     seed_everything(0, verbose=False)
-    module = small(levels=2, lr=1e-2, picture_every=1)
+    module = small(levels=2, lr=1e-2, plot_every_n_validations=1)
     figures = fit(module, tmp_path, max_epochs=10).callback_metrics
     names = {f"{stage}/{name}_{level}" for stage in ("train", "val") for name in ("perplexity", "codes_used")
              for level in ("top", "bottom")}  # fmt: skip
@@ -121,7 +128,7 @@ def test_a_quantizer_of_ones_own_is_one_method(tmp_path: Path) -> None:
         def build_quantizer(self) -> torch.nn.Module:
             return FiniteScalarQuantizer((2, 2, 2, 3))
 
-    module = Scalars(codebook_size=24, dim=4, width=8, residual_width=4, downsamplings=1, picture_every=0)
+    module = Scalars(codebook_size=24, dim=4, width=8, residual_width=4, downsamplings=1, plot_every_n_validations=0)
     assert "val/perplexity" in fit(module, tmp_path, max_epochs=1).callback_metrics
 
 

@@ -57,7 +57,7 @@ REFUSED: list[tuple[str, Callable[..., Any], dict[str, Any], str]] = [
     ("no ratio of lengths", TranslationDataModule, {"max_ratio": 0}, r"^max_ratio=0: must be at least 1\.$"),
     ("a negative cache", ImageDataModule, {"cache_limit_gb": -1}, r"^cache_limit_gb=-1: must not be negative\.$"),
     ("black is white", ImageDataModule, {"value_range": (1, 1)}, "^value_range=.*black must be less than white"),
-    ("no latent", AnomalyDetector, {"latent": 0}, r"^latent=0: must be at least 1\.$"),
+    ("no latent", AnomalyDetector, {"latent_dim": 0}, r"^latent_dim=0: must be at least 1\.$"),
     ("no layer", AutoEncoder, {"hidden": []}, r"^hidden=\(\): must be at least one number\.$"),
     ("a rate that trains nothing", ImageClassifier, {"lr": 0}, r"^lr=0: must be above 0\.$"),
     ("a rate that is no number", ImageClassifier, {"lr": float("nan")}, r"^lr=nan: must be above 0\.$"),
@@ -117,7 +117,7 @@ INPUTS = [
     BadInput(
         "batch normalization of one row",
         nothing,
-        fitted(lambda: GAN(width=4, picture_every=0), lambda: digits(batch_size=1)),
+        fitted(lambda: GAN(width=4, plot_every_n_steps=0), lambda: digits(batch_size=1)),
         "batch_size=1: batch normalization .*--data.batch_size to 2 or more",
         kind="settings",
     ),

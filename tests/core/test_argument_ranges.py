@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lhy_lightning
-from lhy_lightning.core.argument_ranges import (
+from lhy_lightning.core.arguments.ranges import (
     Names,
     Range,
     Taken,

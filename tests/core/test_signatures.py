@@ -7,7 +7,7 @@ from typing import TypedDict, is_typeddict
 import pytest
 from jsonargparse import ArgumentParser
 
-from lhy_lightning.core.signatures import Unpack, constructor_arguments
+from lhy_lightning.core.arguments.signatures import Unpack, constructor_arguments
 from tests.public_names import CLASSES
 
 

@@ -5,7 +5,7 @@ import torch
 
 import lhy_lightning
 from lhy_lightning import VGG, PrincipalComponents, ResNet
-from lhy_lightning.core.signatures import constructor_arguments
+from lhy_lightning.core.arguments.signatures import constructor_arguments
 from lhy_lightning.core.sizes import height_and_width
 from tests.public_names import DATA_MODULES, MODULES
 from tests.smallest_data import DATA

@@ -58,7 +58,7 @@ def figures_of(module: GAN, folder: Path) -> tuple[dict[str, float], dict[str, d
 
 
 def test_copies_of_real_pictures_pass_and_the_controls_fail(classifier: Path, tmp_path: Path) -> None:
-    module = Copies(width=4, latent=3, features=str(classifier), samples=700, condition="concat")
+    module = Copies(width=4, latent_dim=3, features=str(classifier), samples=700, condition="concat")
     figures, rows = figures_of(module, tmp_path)
     halves = rows["half of the real against the other"]
     assert figures["test/frechet_classifier"] < 2 * halves["frechet_classifier"]
@@ -72,7 +72,7 @@ def test_copies_of_real_pictures_pass_and_the_controls_fail(classifier: Path, tm
 
 
 def test_validation_logs_the_distance_by_which_the_best_epoch_is_chosen(classifier: Path, tmp_path: Path) -> None:
-    module = GAN(width=4, latent=3, features=str(classifier), samples=200, picture_every=0)
+    module = GAN(width=4, latent_dim=3, features=str(classifier), samples=200, plot_every_n_steps=0)
     assert module.monitor == ("val/frechet_classifier", "min")
     assert GAN(width=4).monitor == ("step", "max")
     trainer = silent_trainer(tmp_path, max_steps=2, max_epochs=-1, limit_train_batches=2)
@@ -86,8 +86,8 @@ def test_validation_logs_the_distance_by_which_the_best_epoch_is_chosen(classifi
 
 def test_fewer_samples_than_features_are_refused_unless_told(classifier: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="fewer than the"):
-        figures_of(GAN(width=4, latent=3, features=str(classifier), samples=10), tmp_path)
-    figures_of(GAN(width=4, latent=3, features=str(classifier), samples=10, allow_few_samples=True), tmp_path)
+        figures_of(GAN(width=4, latent_dim=3, features=str(classifier), samples=10), tmp_path)
+    figures_of(GAN(width=4, latent_dim=3, features=str(classifier), samples=10, allow_few_samples=True), tmp_path)
 
 
 def test_features_that_are_not_there_are_told_before_training(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_one_picture_for_each_class_is_remarked_on(classifier: Path, tmp_path: P
         def generate(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
             return super().generate(torch.zeros_like(noise), labels)
 
-    module = OnePictureEach(width=4, latent=3, features=str(classifier), samples=200, condition="concat")
+    module = OnePictureEach(width=4, latent_dim=3, features=str(classifier), samples=200, condition="concat")
     with pytest.warns(UserWarning, match=r"mode collapse: recall 0\.0\d\d, where one half .* has 0\.\d"):
         figures, rows = figures_of(module, tmp_path)
     assert figures["test/precision"] > 0.8  # which alone tells nothing
@@ -121,6 +121,6 @@ def test_figures_of_samples_are_shown_once_with_what_they_are_compared_with(
 
 
 def test_everything_that_is_logged_of_samples_is_known_as_such(classifier: Path, tmp_path: Path) -> None:
-    module = Copies(width=4, latent=3, features=str(classifier), samples=200, condition="concat")
+    module = Copies(width=4, latent_dim=3, features=str(classifier), samples=200, condition="concat")
     figures, _ = figures_of(module, tmp_path)
     assert {name.removeprefix("test/") for name in figures} - {"loss"} <= module.drawn_figures[0]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lhy_lightning.core.signatures import constructor_arguments
+from lhy_lightning.core.arguments.signatures import constructor_arguments
 from lhy_lightning.gan.gan import GAN
 from lhy_lightning.gan.losses import LOSSES
 from lhy_lightning.gan.networks.norms import has_batch_norm
@@ -15,7 +15,7 @@ from lhy_lightning.gan.networks.spectral import largest_singular_values
 from lhy_lightning.gan.wgan import SNGAN, WGAN, WGANGP
 from tests.cnn.pictures_to_fit import BrightOrDark, silent_trainer
 
-TINY: dict[str, Any] = {"width": 4, "latent": 3, "picture_every": 0}
+TINY: dict[str, Any] = {"width": 4, "latent_dim": 3, "plot_every_n_steps": 0}
 
 
 class Watched(GAN):
@@ -149,8 +149,8 @@ def test_drawing_leaves_the_training_mode_and_statistics_of_the_generator_alone(
 @pytest.mark.parametrize("condition", ["concat", "projection", "auxiliary"])
 def test_a_conditional_gan_draws_the_class_that_is_asked_for(network: Any, condition: Any, tmp_path: Path) -> None:
     module = trained(
-        GAN(condition=condition, network=network, ema_decay=0.9, width=8, latent=4, discriminator_lr=2e-3,
-            generator_lr=2e-3, picture_every=0),
+        GAN(condition=condition, network=network, ema_decay=0.9, width=8, latent_dim=4, discriminator_lr=2e-3,
+            generator_lr=2e-3, plot_every_n_steps=0),
         tmp_path, max_steps=120,
     )  # fmt: skip
     dark, bright = (module.sample(64, labels=torch.full((64,), label), seed=1).mean() for label in (0, 1))

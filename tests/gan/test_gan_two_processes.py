@@ -76,8 +76,8 @@ def fit_all(folder: Path, batch_size: int, settings: dict[str, Any]) -> None:
     for name, case in CASES.items():
         seed_everything(0, verbose=False)
         module = WithDraws(
-            width=4, latent=3, generator_norm="none", discriminator_norm="none", optimizer="sgd",
-            discriminator_lr=0.05, generator_lr=0.05, ema_decay=0.5, picture_every=0, **case,
+            width=4, latent_dim=3, generator_norm="none", discriminator_norm="none", optimizer="sgd",
+            discriminator_lr=0.05, generator_lr=0.05, ema_decay=0.5, plot_every_n_steps=0, **case,
         )  # fmt: skip
         steps = 3 if "accumulate" in case else 6
         trainer = silent_trainer(folder, max_steps=steps, max_epochs=-1, limit_val_batches=0, **settings)

@@ -37,7 +37,7 @@ def test_the_way_between_two_noises_keeps_their_length_and_ends_at_them() -> Non
 
 def test_a_run_leaves_grids_from_the_same_noise_and_an_interpolation(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    module = GAN(width=4, latent=3, picture_every=2, condition="concat")
+    module = GAN(width=4, latent_dim=3, plot_every_n_steps=2, condition="concat")
     trainer = silent_trainer(tmp_path, max_steps=3, max_epochs=-1, limit_val_batches=0)
     trainer.fit(module, datamodule=BrightOrDark())
     found = sorted(path.name for path in (tmp_path / "samples").iterdir())

@@ -22,8 +22,8 @@ Found = dict[str, Any]
 WORLD: dict[int, dict[str, Any]] = {1: {}, 2: {"devices": 2, "strategy": "ddp"}}
 DATA: dict[type, Any] = {CycleGAN: DarkAndBright, Pix2Pix: Negatives}
 TINY: dict[type, dict[str, Any]] = {
-    kind: {"width": 2, "discriminator_width": 2, "discriminator_layers": 1, "picture_every": 0, **own}
-    for kind, own in ((CycleGAN, {"blocks": 1, "halvings": 1, "pool_size": 3}), (Pix2Pix, {}))
+    kind: {"width": 2, "discriminator_width": 2, "discriminator_layers": 1, "plot_every_n_steps": 0, **own}
+    for kind, own in ((CycleGAN, {"blocks": 1, "downsamplings": 1, "pool_size": 3}), (Pix2Pix, {}))
 }
 # nothing ties rows to each other; and what rounding leaves must not grow: Adam would enlarge it, and so would instance
 # norm, tenfold a step at higher rates, as random weights make maps that are nearly even

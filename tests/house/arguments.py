@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Iterable, Mapping
 
-from lhy_lightning.core.signatures import constructor_arguments
+from lhy_lightning.core.arguments.signatures import constructor_arguments
 
 PACKAGE = "lhy_lightning."
 

@@ -11,7 +11,7 @@ from tests.processes import run_forked
 
 RUNS: dict[str, dict[str, Any]] = {
     "ImageClassifier": {"--model.network": "vgg", "--model.depth": 3, "--model.width": 4},
-    "AutoEncoder": {"--model.latent": 2, "--model.width": 4, "--model.downsamplings": 1},
+    "AutoEncoder": {"--model.latent_dim": 2, "--model.width": 4, "--model.downsamplings": 1},
 }
 
 

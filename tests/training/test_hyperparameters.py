@@ -8,8 +8,8 @@ import pytest
 from lightning.pytorch import LightningDataModule, LightningModule
 
 import lhy_lightning
+from lhy_lightning.core.arguments.signatures import constructor_arguments
 from lhy_lightning.core.plain_values import plain
-from lhy_lightning.core.signatures import constructor_arguments
 from tests.public_names import DATA_MODULES, MODULES
 from tests.smallest_modules import SETTINGS
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lhy_lightning.adaptation.adaptation import AdaptationModule
 from lhy_lightning.adaptation.losses.virtual_adversarial import virtual_adversarial_divergences
-from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, POSITIVE, ranges
+from lhy_lightning.core.arguments.ranges import NOT_NEGATIVE, POSITIVE, ranges
 from lhy_lightning.layers.batch_statistics import running_statistics_kept
 from lhy_lightning.optim import AveragedWeights
 

@@ -41,8 +41,8 @@ from lhy_lightning.autoencoders.anomaly.synthetic_anomalies import (
     pasted_by_row,
 )
 from lhy_lightning.autoencoders.reconstruction import ReconstructionArguments, ReconstructionModule
-from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SIZES, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SIZES, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import ImageBatch
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.anomalies import CountedAUROC, detection_figures, reason_without_figures, threshold_of
@@ -72,7 +72,7 @@ class AnomalyDetector(ReconstructionModule):
             convolutional encoder side by side), "conv".
         score: "pixel", "patch", "feature", "latent" or "classifier".
         made_anomalies: "none", "noise", "patches", "latents", "rotations" or "shifts".
-        latent: numbers of a latent; channels of the latent map of "conv".
+        latent_dim: numbers of a latent; channels of the latent map of "conv".
         hidden: widths of the fully connected layers, the first next to the picture.
         width: channels of "conv".
         downsamplings: how often "conv" halves the sides.
@@ -91,7 +91,7 @@ class AnomalyDetector(ReconstructionModule):
     """
 
     argument_ranges = ranges(
-        latent=COUNT, hidden=SIZES, downsamplings=COUNT, patch=COUNT, reconstruction_weight=NOT_NEGATIVE,
+        latent_dim=COUNT, hidden=SIZES, downsamplings=COUNT, patch=COUNT, reconstruction_weight=NOT_NEGATIVE,
         classifier_weight=NOT_NEGATIVE, false_alarm_rate=BELOW_ONE,
     )  # fmt: skip
 
@@ -110,7 +110,7 @@ class AnomalyDetector(ReconstructionModule):
         network: Literal["linear", "homework", "homework_batch_norm", "several", "conv"] = "conv",
         score: Literal["pixel", "patch", "feature", "latent", "classifier"] = "pixel",
         made_anomalies: Literal["none", "noise", "patches", "latents", "rotations", "shifts"] = "none",
-        latent: int = 16,
+        latent_dim: int = 16,
         hidden: tuple[int, ...] = (128, 64, 12),
         width: int = 32,
         downsamplings: int = 2,
@@ -128,7 +128,7 @@ class AnomalyDetector(ReconstructionModule):
         if reconstruction_weight <= 0 and score != "classifier":
             raise ValueError(f"reconstruction_weight={reconstruction_weight}: score={score} needs a trained decoder")
         self.kind, self.score, self.made_anomalies, self.patch = network, score, made_anomalies, patch
-        self.network_settings = HalvesSettings(latent, tuple(hidden), width, downsamplings)
+        self.network_settings = HalvesSettings(latent_dim, tuple(hidden), width, downsamplings)
         self.reconstruction_weight, self.classifier_weight = reconstruction_weight, classifier_weight
         self.false_alarm_rate = false_alarm_rate
         self.rows = nn.ModuleDict({stage: NumberPairs() for stage in ("val", "test")})
@@ -290,9 +290,9 @@ class AnomalyDetector(ReconstructionModule):
         return {"index": batch["index"], "score": scores, "anomaly": scores > self.threshold}
 
     def configure_callbacks(self) -> list[Callback]:
-        drawn = self.picture_every and self.reconstruction_weight > 0
+        drawn = self.plot_every_n_validations and self.reconstruction_weight > 0
         others = super().configure_callbacks()
-        return [*others, HeatMapPictures(self.picture_every)] if drawn else []
+        return [*others, HeatMapPictures(self.plot_every_n_validations)] if drawn else []
 
     def prediction_writers(self) -> list[Callback]:
         return [AnomalyTable()]

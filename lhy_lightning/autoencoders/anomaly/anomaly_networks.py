@@ -65,22 +65,28 @@ class DetectorNetwork(nn.Module):
 class HalvesSettings:
     """Arguments of `encoder_and_decoder` but for the network's name and the pictures' shape."""
 
-    latent: int
+    latent_dim: int
     hidden: tuple[int, ...]
     width: int
     downsamplings: int
 
 
 def encoder_and_decoder(
-    network: str, shape: tuple[int, int, int], *, latent: int, hidden: tuple[int, ...], width: int, downsamplings: int
+    network: str,
+    shape: tuple[int, int, int],
+    *,
+    latent_dim: int,
+    hidden: tuple[int, ...],
+    width: int,
+    downsamplings: int,
 ) -> tuple[nn.Module, nn.Module]:
     """The two halves of a network by name.
 
     Args:
         network: one of `NETWORKS`.
         shape: (C, H, W) of a picture.
-        latent: numbers of a latent, of each encoder of "several"; channels of the latent map of "conv"; the homework's
-            convolutions have none.
+        latent_dim: numbers of a latent, of each encoder of "several"; channels of the latent map of "conv"; the
+            homework's convolutions have none.
         hidden: widths of the fully connected layers, the first next to the picture.
         width: channels of "conv".
         downsamplings: how often "conv" halves the sides.
@@ -90,20 +96,20 @@ def encoder_and_decoder(
     """
     channels = shape[0]
     if network == "linear":
-        return LinearEncoder(prod(shape), hidden, latent), LinearDecoder(shape, hidden, latent)
+        return LinearEncoder(prod(shape), hidden, latent_dim), LinearDecoder(shape, hidden, latent_dim)
     if network == "conv":
         check_halving(shape[1:], downsamplings)
         numbers = {"width": width, "downsamplings": downsamplings}
-        return ConvEncoder(channels, latent, **numbers), ConvDecoder(channels, latent, **numbers)
+        return ConvEncoder(channels, latent_dim, **numbers), ConvDecoder(channels, latent_dim, **numbers)
     check_halving(shape[1:], HOMEWORK_HALVINGS)
     if network == "homework":
         return HomeworkEncoder(channels), HomeworkDecoder(channels)
     if network == "homework_batch_norm":
         return HomeworkEncoder(channels, batch_norm=True), HomeworkDecoder(channels, batch_norm=True)
     side = (HOMEWORK_CHANNELS, *(size // 2**HOMEWORK_HALVINGS for size in shape[1:]))
-    narrow = nn.Sequential(HomeworkEncoder(channels, batch_norm=True), nn.Flatten(), nn.Linear(prod(side), latent))
-    encoder = SeveralEncoders(LinearEncoder(prod(shape), hidden, latent), narrow)
-    wide = nn.Sequential(nn.Linear(2 * latent, prod(side)), nn.ReLU(), nn.Unflatten(1, side))
+    narrow = nn.Sequential(HomeworkEncoder(channels, batch_norm=True), nn.Flatten(), nn.Linear(prod(side), latent_dim))
+    encoder = SeveralEncoders(LinearEncoder(prod(shape), hidden, latent_dim), narrow)
+    wide = nn.Sequential(nn.Linear(2 * latent_dim, prod(side)), nn.ReLU(), nn.Unflatten(1, side))
     return encoder, nn.Sequential(wide, HomeworkDecoder(channels, batch_norm=True))
 
 

@@ -17,10 +17,10 @@ from lhy_lightning.autoencoders.prior.frozen_vqvae import open_vqvae, require_ch
 from lhy_lightning.autoencoders.prior.pixelcnn import GatedPixelCNN
 from lhy_lightning.autoencoders.prior.prior_plots import DrawnPictures
 from lhy_lightning.callbacks.sampled_images import SampledPictures
-from lhy_lightning.core.argument_ranges import COUNT, ranges
+from lhy_lightning.core.arguments.ranges import COUNT, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.core.distributed import rank_and_world, sum_over_ranks
 from lhy_lightning.core.seeding import derive_seed, run_seed
-from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.batches import ImageBatch
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Mean

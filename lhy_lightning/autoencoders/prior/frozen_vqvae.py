@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from lhy_lightning.autoencoders.vqvae import VQVAE
+from lhy_lightning.core.arguments.renamed import with_new_names
 from lhy_lightning.core.plain_values import plain
 from lhy_lightning.core.trusted_classes import check_settings, class_from_file
 from lhy_lightning.training.checkpoints import class_path, load_modules
@@ -36,6 +37,7 @@ def open_vqvae(checkpoint: str | None, config: str | None) -> tuple[VQVAE, str]:
         if not isinstance(settings, dict):
             raise TypeError("vqvae_config is no JSON of a VQVAE's settings")
         kind = class_from_file(settings.pop("class_path", None), VQVAE, "vqvae_config")
+        settings = with_new_names(kind, settings)
         check_settings(settings, kind, "vqvae_config")
         module = kind(**settings)
     return module.requires_grad_(False).eval(), config

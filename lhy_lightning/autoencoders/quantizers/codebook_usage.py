@@ -35,5 +35,5 @@ def collapse_warning(counts: Tensor, *, below: float = 0.1) -> str | None:
     alike = float(code_perplexity(counts))
     return (
         f"the codebook has collapsed: {used} of {size} codes are used, as if there were {alike:.1f} of equal use. "
-        "Restart unused codes (restart_below), start from the data (start: kmeans), or take fewer codes."
+        "Restart unused codes (restart_below), start from the data (codebook_init: kmeans), or take fewer codes."
     )

@@ -61,7 +61,7 @@ def kmeans(vectors: Tensor, size: int, *, steps: int = 10, cosine: bool = False)
         where = f"{len(vectors)} vectors" + (f" on one of {ranks} processes" if ranks > 1 else "")
         raise ValueError(
             f"codebook_size={size} codes cannot start by k-means from the first batch's {where}: take fewer codes, a "
-            "larger batch_size, or start: random"
+            "larger batch_size, or codebook_init: random"
         )
     centres = drawn[:, 1:].contiguous()
     counts = drawn[:, 0]

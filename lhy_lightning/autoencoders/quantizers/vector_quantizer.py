@@ -14,6 +14,7 @@ from lhy_lightning.autoencoders.quantizers.codebook_usage import code_perplexity
 from lhy_lightning.autoencoders.quantizers.kmeans import drawn_vectors, kmeans, sums_by_code
 from lhy_lightning.autoencoders.quantizers.nearest_codes import nearest_codes
 from lhy_lightning.autoencoders.quantizers.straight_through import rotation_trick, straight_through
+from lhy_lightning.core.arguments.renamed import RenamedArguments
 from lhy_lightning.core.distributed import sum_over_ranks
 from lhy_lightning.layers.precision import keeping_precision
 
@@ -36,13 +37,13 @@ class QuantizerSettings:
     beta: float = 0.25
     update: Literal["averages", "gradient"] = "averages"
     decay: float = 0.99
-    start: Literal["kmeans", "random"] = "kmeans"
+    codebook_init: Literal["kmeans", "random"] = "kmeans"
     restart_below: float = 1.0
     cosine: bool = False
     gradient: Literal["straight_through", "rotation"] = "straight_through"
 
 
-class VectorQuantizer(nn.Module):
+class VectorQuantizer(nn.Module, metaclass=RenamedArguments):
     """Replaces each vector by the nearest code of a learned codebook (van den Oord et al. 2017,
     https://arxiv.org/abs/1711.00937).
 
@@ -61,7 +62,7 @@ class VectorQuantizer(nn.Module):
         beta: weight of the commitment, which draws the encoder to its codes.
         update: of the codebook, by exponential "averages" of the vectors or by "gradient".
         decay: share of the averages that stays in each step.
-        start: "kmeans" over the first training batch, or "random".
+        codebook_init: "kmeans" over the first training batch, or "random".
         kmeans_steps: of that start.
         restart_below: a code whose average number of vectors a step is below this becomes a vector of the batch
             (Dhariwal et al. 2020, https://arxiv.org/abs/2005.00341, section 3.1); its averages begin anew from an even
@@ -88,7 +89,7 @@ class VectorQuantizer(nn.Module):
         beta: float = 0.25,
         update: Literal["averages", "gradient"] = "averages",
         decay: float = 0.99,
-        start: Literal["kmeans", "random"] = "kmeans",
+        codebook_init: Literal["kmeans", "random"] = "kmeans",
         kmeans_steps: int = 10,
         restart_below: float = 1.0,
         cosine: bool = False,
@@ -98,7 +99,7 @@ class VectorQuantizer(nn.Module):
         super().__init__()
         for name, value, known in (
             ("update", update, ("averages", "gradient")),
-            ("start", start, ("kmeans", "random")),
+            ("codebook_init", codebook_init, ("kmeans", "random")),
             ("gradient", gradient, ("straight_through", "rotation")),
         ):
             if value not in known:
@@ -111,7 +112,7 @@ class VectorQuantizer(nn.Module):
             raise ValueError(f"beta={beta} and restart_below={restart_below}: no less than 0")
         self.codebook_size, self.dim, self.beta, self.update = codebook_size, dim, beta, update
         self.decay, self.epsilon, self.restart_below = decay, epsilon, restart_below
-        self.start, self.kmeans_steps, self.cosine = start, kmeans_steps, cosine
+        self.codebook_init, self.kmeans_steps, self.cosine = codebook_init, kmeans_steps, cosine
         self.past = straight_through if gradient == "straight_through" else rotation_trick
         codebook = torch.empty(codebook_size, dim).uniform_(-1 / codebook_size, 1 / codebook_size)
         codebook = F.normalize(codebook, dim=1) if cosine else codebook
@@ -121,9 +122,10 @@ class VectorQuantizer(nn.Module):
             self.register_buffer("codebook", codebook)
         self.register_buffer("counts", torch.ones(codebook_size))
         self.register_buffer("sums", codebook.clone())
-        self.register_buffer("started", torch.tensor(start == "random"))
+        self.register_buffer("started", torch.tensor(codebook_init == "random"))
         self.register_buffer("restarts", torch.tensor(0))
-        self.waits = start == "kmeans"  # for a first batch: the buffer above, without asking the device in every step
+        # for a first batch: the buffer above, without asking the device in every step
+        self.waits = codebook_init == "kmeans"
         self.step_counts: Tensor | None = None
 
     def forward(self, vectors: Tensor) -> Quantized:
@@ -231,7 +233,7 @@ class VectorQuantizer(nn.Module):
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self.waits = self.start == "kmeans"
+        self.waits = self.codebook_init == "kmeans"
 
     def extra_repr(self) -> str:
         return f"{self.codebook_size}, {self.dim}, update={self.update!r}"

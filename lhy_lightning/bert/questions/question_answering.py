@@ -18,8 +18,8 @@ from lhy_lightning.bert.questions.answers import Answered, read_answers
 from lhy_lightning.bert.questions.ensemble import QuestionAnsweringEnsemble
 from lhy_lightning.bert.questions.reading import Reading, questions_about
 from lhy_lightning.bert.questions.span_search import QuestionSpans, Search, WindowSpans, best_spans, combine
-from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, any_number, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import COUNT, NOT_NEGATIVE, any_number, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import AnswerBatch, QuestionBatch
 from lhy_lightning.data.questions.window_batches import IGNORED
 from lhy_lightning.data.questions.windows import WindowSettings

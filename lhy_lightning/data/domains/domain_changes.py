@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lhy_lightning.core.signatures import settings_of
+from lhy_lightning.core.arguments.signatures import settings_of
 from lhy_lightning.data.augmentation.augmentation import Augmentation
 from lhy_lightning.data.augmentation.transforms import Fill, scale_to_contract
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SHARE, Range, ranges
+from lhy_lightning.core.arguments.ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SHARE, Range, ranges
+from lhy_lightning.core.arguments.signatures import Unpack, settings_of
 from lhy_lightning.core.distributed import rank_and_world
-from lhy_lightning.core.signatures import Unpack, settings_of
 from lhy_lightning.data.augmentation.transforms import Fill
 from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.domains.domain_arguments import check_domain_arguments

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lhy_lightning.core.signatures import settings_of
+from lhy_lightning.core.arguments.signatures import settings_of
 from lhy_lightning.data.augmentation.augmentation import Augmentation
 from lhy_lightning.data.images.arguments import check_fractions, kept_and_cut
 from lhy_lightning.data.images.base import ImageDataModuleBase, PictureArguments

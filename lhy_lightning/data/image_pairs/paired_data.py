@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lhy_lightning.core.argument_ranges import GREY_OR_COLOUR, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import GREY_OR_COLOUR, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.augmentation.edges import INPUT_TRANSFORMS
 from lhy_lightning.data.augmentation.transforms import centre_crop, scale_to_contract
 from lhy_lightning.data.base import ResumableLoader

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.augmentation.transforms import centre_crop, scale_to_contract
 from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.image_pairs.base import TwoSidedArguments, TwoSidedImages

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.images.arguments import ImageArguments
 from lhy_lightning.data.images.image_data import ImageDataModule
 from lhy_lightning.data.images.image_splits import Split

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from lhy_lightning.core.argument_ranges import NOT_NEGATIVE, SHARE, Range, ranges
-from lhy_lightning.core.signatures import Unpack, settings_of
+from lhy_lightning.core.arguments.ranges import NOT_NEGATIVE, SHARE, Range, ranges
+from lhy_lightning.core.arguments.signatures import Unpack, settings_of
 from lhy_lightning.data.augmentation.augmentation import Augmentation
 from lhy_lightning.data.augmentation.transforms import Fill
 from lhy_lightning.data.images.base import LabelledArguments, LabelledImages

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lhy_lightning.core.argument_ranges import GREY_OR_COLOUR, Range, any_number, ranges
+from lhy_lightning.core.arguments.ranges import GREY_OR_COLOUR, Range, any_number, ranges
 from lhy_lightning.core.sizes import height_and_width
 from lhy_lightning.data.base import CourseDataModule
 from lhy_lightning.data.images.reading.bit_depth import check_value_range

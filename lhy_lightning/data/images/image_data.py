@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, SHARE, Range, ranges
-from lhy_lightning.core.signatures import Unpack, settings_of
+from lhy_lightning.core.arguments.ranges import COUNT, NOT_NEGATIVE, SHARE, Range, ranges
+from lhy_lightning.core.arguments.signatures import Unpack, settings_of
 from lhy_lightning.data.augmentation.transforms import centre_crop, scale_to_contract
 from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.controls import Control, most_frequent_class

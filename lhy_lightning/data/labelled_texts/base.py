@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.labelled_texts.records import LabelledText
 from lhy_lightning.data.labelled_texts.tag_batches import TagBatches

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.class_counts import describe_classes, doubtful_classes
 from lhy_lightning.data.controls import Control, most_frequent_tags
 from lhy_lightning.data.labelled_texts.base import LabelledTextDataModule, Rows

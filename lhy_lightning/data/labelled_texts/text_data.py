@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.controls import Control, most_frequent_class
 from lhy_lightning.data.labelled_texts.base import LabelledTextDataModule, Rows
 from lhy_lightning.data.labelled_texts.label_checks import (

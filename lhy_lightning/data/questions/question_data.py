@@ -5,8 +5,8 @@ from dataclasses import asdict
 import numpy as np
 from torch.utils.data import DataLoader
 
-from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, Range, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import COUNT, NOT_NEGATIVE, Range, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.batches import AnswerBatch, QuestionBatch
 from lhy_lightning.data.questions.question_batches import QuestionBatches

@@ -5,7 +5,7 @@ from typing import Any, Literal, TypedDict, TypeVar
 
 from torch.utils.data import DataLoader
 
-from lhy_lightning.core.signatures import settings_of
+from lhy_lightning.core.arguments.signatures import settings_of
 from lhy_lightning.data.base import CourseDataModule, rank_zero_print
 from lhy_lightning.data.sequences.ragged import text_cache_folder
 from lhy_lightning.data.texts.row_splits import TextReading

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.texts.base import AllTextArguments, CourseTextDataModule
 from lhy_lightning.data.tokenizers.encoder_choice import TokenizerChoice
 from lhy_lightning.data.tokenizers.encoder_tokenizer import EncoderTokenizer

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from lhy_lightning.core.argument_ranges import COUNT, NOT_NEGATIVE, Range, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import COUNT, NOT_NEGATIVE, Range, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.texts.base import AllTextArguments, CourseTextDataModule, TextArguments
 from lhy_lightning.data.translation.translation_texts import Reading, TranslationTexts
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader
 
-from lhy_lightning.core.argument_ranges import COUNT, POSITIVE, ranges
+from lhy_lightning.core.arguments.ranges import COUNT, POSITIVE, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.core.messages import first_of
-from lhy_lightning.core.signatures import Unpack
 from lhy_lightning.data.base import ResumableLoader
 from lhy_lightning.data.batches import TranslationBatch
 from lhy_lightning.data.sequences.token_batches import TokenBatches, TokenEvalBatches

@@ -9,8 +9,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
-from lhy_lightning.core.argument_ranges import CLIP, COUNT, NOT_NEGATIVE, Range, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import CLIP, COUNT, NOT_NEGATIVE, Range, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import UnpairedImageBatch
 from lhy_lightning.gan.adversarial import Loss, Norm
 from lhy_lightning.gan.image_translation.directions import BACK, SIDES, Direction
@@ -58,7 +58,7 @@ class CycleGAN(TranslationModule):
     Args:
         network: "residual" (the paper's) or "unet" (pix2pix's), for both generators.
         blocks: residual blocks: 6 for 128 pixels and 9 for 256 in the paper.
-        halvings: convolutions of stride 2 before the blocks: 2 in the paper; 1 or 0 for pictures below 32 pixels.
+        downsamplings: convolutions of stride 2 before the blocks: 2 in the paper; 1 or 0 for pictures below 32 pixels.
         norm: of the generators: "instance" (the paper's), "batch", "layer" or "none".
         loss: "minimax", "non_saturating", "least_squares", "hinge" or "wasserstein". Squares count in full for the
             generators, as in the paper, so that its lambda = 10 means the same here.
@@ -84,7 +84,7 @@ class CycleGAN(TranslationModule):
     """
 
     argument_ranges = ranges(
-        blocks=NOT_NEGATIVE, halvings=NOT_NEGATIVE, cycle_weight=LEFT_OUT, identity_weight=LEFT_OUT,
+        blocks=NOT_NEGATIVE, downsamplings=NOT_NEGATIVE, cycle_weight=LEFT_OUT, identity_weight=LEFT_OUT,
         pool_size=NOT_NEGATIVE, weight_clip=CLIP, n_critic=COUNT,
     )  # fmt: skip
 
@@ -96,7 +96,7 @@ class CycleGAN(TranslationModule):
         *,
         network: Literal["residual", "unet"] = "residual",
         blocks: int = 9,
-        halvings: int = 2,
+        downsamplings: int = 2,
         norm: Norm = "instance",
         dropout: float = 0.0,
         discriminator_norm: Norm = "instance",
@@ -118,7 +118,7 @@ class CycleGAN(TranslationModule):
             norm=norm, dropout=dropout, discriminator_norm=discriminator_norm, loss=loss, schedule=schedule,
             decay_start=decay_start, **arguments,
         )  # fmt: skip
-        self.network_name, self.blocks, self.halvings, self.cycle_loss = network, blocks, halvings, cycle_loss
+        self.network_name, self.blocks, self.downsamplings, self.cycle_loss = network, blocks, downsamplings, cycle_loss
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.weight_clip, self.n_critic, self.channels = weight_clip, n_critic, channels
         self.label_classifier, self.domain_classifier = label_classifier, domain_classifier
@@ -142,7 +142,7 @@ class CycleGAN(TranslationModule):
             return self.unet(channels, channels)
         return CycleGANGenerator(
             input_channels=channels, output_channels=channels, width=self.width, norm=self.norm, blocks=self.blocks,
-            halvings=self.halvings,
+            downsamplings=self.downsamplings,
         )  # fmt: skip
 
     def build_discriminator(self) -> nn.Module:

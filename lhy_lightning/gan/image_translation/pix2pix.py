@@ -10,8 +10,8 @@ from lightning.pytorch.callbacks import Callback
 from rich.table import Table
 from torch import Tensor, nn
 
-from lhy_lightning.core.argument_ranges import Range, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import Range, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.data.batches import PairedImageBatch
 from lhy_lightning.gan.adversarial import OnePair
 from lhy_lightning.gan.image_translation.translated_images import TranslatedPictures, as_channels

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from lhy_lightning.core.argument_ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, ranges
-from lhy_lightning.core.signatures import Unpack
+from lhy_lightning.core.arguments.ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, ranges
+from lhy_lightning.core.arguments.signatures import Unpack
 from lhy_lightning.gan.adversarial import AdversarialArguments, AdversarialModule, Norm
 from lhy_lightning.gan.image_translation.patch_discriminator import PatchDiscriminator
 from lhy_lightning.gan.image_translation.translated_images import TranslationPictures
@@ -90,7 +90,7 @@ class TranslationModule(AdversarialModule):
         )  # fmt: skip
 
     def configure_callbacks(self) -> list[Callback]:
-        pictures = [TranslationPictures(self.picture_every)] if self.picture_every else []
+        pictures = [TranslationPictures(self.plot_every_n_steps)] if self.plot_every_n_steps else []
         return [*super().configure_callbacks(), *pictures]
 
 

@@ -24,7 +24,7 @@ class CycleGANGenerator(nn.Module):
         output_channels: channels of the result.
         width: channels k after the first layer.
         blocks: residual blocks: 6 for 128 pixels and 9 for 256 in the paper.
-        halvings: convolutions of stride 2: 2 in the paper. Small pictures want fewer: at 8 pixels two of them leave
+        downsamplings: convolutions of stride 2: 2 in the paper. Small pictures want fewer: at 8 pixels two leave
             maps of 2x2, on which instance norm keeps next to nothing.
         norm: "instance", without weights, as in the paper; "batch", "layer" or "none".
 
@@ -39,21 +39,21 @@ class CycleGANGenerator(nn.Module):
         output_channels: int = 3,
         width: int = 64,
         blocks: int = 9,
-        halvings: int = 2,
+        downsamplings: int = 2,
         norm: str = "instance",
     ) -> None:
         super().__init__()
-        if blocks < 0 or halvings < 0:
-            raise ValueError(f"blocks={blocks}, halvings={halvings}: neither may be negative.")
-        self.input_channels, self.halvings = input_channels, halvings
+        if blocks < 0 or downsamplings < 0:
+            raise ValueError(f"blocks={blocks}, downsamplings={downsamplings}: neither may be negative.")
+        self.input_channels, self.downsamplings = input_channels, downsamplings
         bias = norm == "none"  # a norm removes it, or brings its own
         first = ReflectedConv2d(input_channels, width, 7, bias=bias)
         layers: list[nn.Module] = [first, map_norm(norm, width), nn.ReLU(inplace=True)]
-        for step in range(halvings):
+        for step in range(downsamplings):
             before, after = width * 2**step, width * 2 ** (step + 1)
             layers += [nn.Conv2d(before, after, 3, 2, 1, bias=bias), map_norm(norm, after), nn.ReLU(inplace=True)]
-        layers += [ResidualBlock(width * 2**halvings, norm) for _ in range(blocks)]
-        for step in range(halvings, 0, -1):
+        layers += [ResidualBlock(width * 2**downsamplings, norm) for _ in range(blocks)]
+        for step in range(downsamplings, 0, -1):
             before, after = width * 2**step, width * 2 ** (step - 1)
             double = nn.ConvTranspose2d(before, after, 3, 2, padding=1, output_padding=1, bias=bias)
             layers += [double, map_norm(norm, after), nn.ReLU(inplace=True)]
@@ -65,19 +65,19 @@ class CycleGANGenerator(nn.Module):
         """(N, input_channels, H, W) to (N, output_channels, H, W), both in [-1, 1]; any size that can be halved.
 
         Raises:
-            ValueError: other channels, or a size that the halvings do not fit.
+            ValueError: other channels, or a size that the downsamplings do not fit.
         """
         channels, height, width = pictures.shape[1:]
         if channels != self.input_channels:
             raise ValueError(
                 f"the generator was built for {self.input_channels} channels, the pictures have {channels}"
             )
-        step, smallest = 2**self.halvings, max(4, SMALLEST_MAP * 2**self.halvings)
+        step, smallest = 2**self.downsamplings, max(4, SMALLEST_MAP * 2**self.downsamplings)
         if height % step or width % step or min(height, width) < smallest:
             raise ValueError(
-                f"pictures of {height}x{width} do not fit a generator that halves them {self.halvings} times: sides "
-                f"are multiples of {step} and at least {smallest}. Ask the data for another image_size, or take fewer "
-                "halvings"
+                f"pictures of {height}x{width} do not fit a generator that halves them {self.downsamplings} times: "
+                f"sides are multiples of {step} and at least {smallest}. Ask the data for another image_size, or take "
+                "fewer downsamplings"
             )
         return torch.as_tensor(self.network(pictures))
 

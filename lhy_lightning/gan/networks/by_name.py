@@ -42,7 +42,7 @@ class NetworkArguments(TypedDict):
 class GeneratorArguments(NetworkArguments):
     """Arguments of a generator."""
 
-    latent: int
+    latent_dim: int
 
 
 def generator_by_name(name: str, **arguments: Unpack[GeneratorArguments]) -> nn.Module:

@@ -45,12 +45,12 @@ class LabelledNoise(nn.Module):
 
     Args:
         num_classes: classes K.
-        latent: numbers of noise Z.
+        latent_dim: numbers of noise Z.
     """
 
-    def __init__(self, num_classes: int, latent: int) -> None:
+    def __init__(self, num_classes: int, latent_dim: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(num_classes, latent)
+        self.embedding = nn.Embedding(num_classes, latent_dim)
 
     def forward(self, noise: Tensor, labels: Tensor | None) -> Tensor:
         """(N, Z) and (N,) to (N, 2 Z)."""

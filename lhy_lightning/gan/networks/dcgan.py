@@ -20,7 +20,7 @@ class DCGANGenerator(nn.Module):
     label enters beside the noise.
 
     Args:
-        latent: numbers of noise Z.
+        latent_dim: numbers of noise Z.
         width: channels before the last layer.
         channels: channels of a picture.
         image_size: height and width of a picture: 32, 64, 128, or 4 to 7 doubled any times.
@@ -35,7 +35,7 @@ class DCGANGenerator(nn.Module):
     def __init__(
         self,
         *,
-        latent: int = 100,
+        latent_dim: int = 100,
         width: int = 64,
         channels: int = 3,
         image_size: int = 64,
@@ -46,11 +46,11 @@ class DCGANGenerator(nn.Module):
         super().__init__()
         check_condition(condition, num_classes)
         self.side, count = doublings(image_size)
-        self.latent = latent
+        self.latent_dim = latent_dim
         widest = width * 2 ** (count - 1)
         bias = norm == "none"  # a norm removes it, or brings its own
-        self.labelled = LabelledNoise(num_classes, latent) if condition != "none" else None
-        inputs = latent if self.labelled is None else 2 * latent
+        self.labelled = LabelledNoise(num_classes, latent_dim) if condition != "none" else None
+        inputs = latent_dim if self.labelled is None else 2 * latent_dim
         first: list[nn.Module] = [nn.Linear(inputs, widest * self.side**2, bias=bias)]
         if norm == "batch":  # one mean a number and not a channel, as in the notebook
             first.append(nn.BatchNorm1d(widest * self.side**2))

@@ -98,7 +98,7 @@ class ResidualGenerator(nn.Module):
     def __init__(
         self,
         *,
-        latent: int = 128,
+        latent_dim: int = 128,
         width: int = 64,
         channels: int = 3,
         image_size: int = 64,
@@ -114,11 +114,11 @@ class ResidualGenerator(nn.Module):
                 f"norm={norm!r}: take norm='batch', or condition='concat'"
             )
         self.side, count = doublings(image_size)
-        self.latent = latent
-        self.labelled = LabelledNoise(num_classes, latent) if condition in ("concat", "auxiliary") else None
+        self.latent_dim = latent_dim
+        self.labelled = LabelledNoise(num_classes, latent_dim) if condition in ("concat", "auxiliary") else None
         classes = num_classes if condition == "projection" else 0
         widest = width * 2 ** (count - 1)
-        self.linear = nn.Linear(latent if self.labelled is None else 2 * latent, widest * self.side**2)
+        self.linear = nn.Linear(latent_dim if self.labelled is None else 2 * latent_dim, widest * self.side**2)
         widths = [widest, *(widest // 2**step for step in range(count))]
         self.blocks = nn.ModuleList(UpBlock(before, after, norm, classes) for before, after in pairwise(widths))
         self.norm = map_norm(norm, width)

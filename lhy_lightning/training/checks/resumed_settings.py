@@ -20,13 +20,14 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
 
+from lhy_lightning.core.arguments.renamed import with_new_names
 from lhy_lightning.core.plain_values import plain
 from lhy_lightning.core.seeding import run_seed
 
 Changes = dict[str, tuple[Any, Any]]
 """The checkpoint's value and the one given now, of each setting that differs."""
 
-INITIAL = ("start_from", "pretrained", "encoder", "start", "vqvae")
+INITIAL = ("start_from", "pretrained", "encoder", "codebook_init", "vqvae")
 """Settings of modules that only say what weights training begins with."""
 
 
@@ -74,7 +75,8 @@ def check_data(data: Any, checkpoint: Mapping[str, Any]) -> None:
     Raises:
         ValueError: a setting that determines the split is another.
     """
-    changes = changed_settings(checkpoint.get("datamodule_hyper_parameters", {}), data.hparams)
+    saved = with_new_names(type(data), checkpoint.get("datamodule_hyper_parameters", {}))
+    changes = changed_settings(saved, data.hparams)
     if mixed := [name for name in changes if name in data.split_settings]:
         raise ValueError(
             f"a run that goes on keeps its rows and splits, but {told(changes, mixed)}: leave "
@@ -108,7 +110,8 @@ class ResumedSettings(Callback):
     """
 
     def __init__(self, module: LightningModule, checkpoint: Mapping[str, Any]) -> None:
-        self.changes = changed_settings(checkpoint.get("hyper_parameters", {}), module.hparams)
+        saved = with_new_names(type(module), checkpoint.get("hyper_parameters", {}))
+        self.changes = changed_settings(saved, module.hparams)
         self.optimizers = [state["param_groups"] for state in checkpoint.get("optimizer_states", [])]
         self.given = {
             callback: changed_settings(saved, given)

@@ -24,7 +24,7 @@ EVERY = [
 
 
 def small(**settings: Any) -> AnomalyDetector:
-    numbers = {"latent": 4, "width": 8, "downsamplings": 1, "lr": 3e-3, "picture_every": 0}
+    numbers = {"latent_dim": 4, "width": 8, "downsamplings": 1, "lr": 3e-3, "plot_every_n_validations": 0}
     return AnomalyDetector(**{**numbers, **settings})  # type: ignore[arg-type]
 
 
@@ -154,7 +154,7 @@ def test_an_encoder_and_decoder_of_ones_own_are_one_method(tmp_path: Path) -> No
             return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2)), wide
 
     trainer = silent_trainer(tmp_path, max_epochs=1)
-    trainer.fit(Own(score="latent", picture_every=0), datamodule=digits())
+    trainer.fit(Own(score="latent", plot_every_n_validations=0), datamodule=digits())
     assert module_of(trainer).latent_mean.shape == (2,)
 
 
@@ -177,7 +177,7 @@ def test_arguments_that_make_no_sense_are_named(settings: dict[str, Any], words:
 
 
 def test_pictures_of_validation_show_where_something_was_pasted(tmp_path: Path) -> None:
-    fitted(tmp_path, picture_every=1, epochs=1)
+    fitted(tmp_path, plot_every_n_validations=1, epochs=1)
     assert {path.name for path in (tmp_path / "samples").iterdir()} == {"reconstructions.png", "heat_maps.png"}
 
 
@@ -199,6 +199,6 @@ def test_heat_maps_of_a_perfect_reconstruction_find_every_pasted_pixel() -> None
         def reconstruct(self, pictures: torch.Tensor) -> torch.Tensor:
             return images
 
-    module = Knows(image_size=(16, 16), channels=1, patch=1, picture_every=0)
+    module = Knows(image_size=(16, 16), channels=1, patch=1, plot_every_n_validations=0)
     module.evaluate({"image": images, "label": torch.zeros(8), "index": torch.arange(8)}, "test")
     assert float(module.pixels.compute()) == 1.0

@@ -20,7 +20,7 @@ from lhy_lightning.autoencoders.anomaly.anomaly_scores import (
 )
 from lhy_lightning.autoencoders.networks import parameters_of
 
-SETTINGS = {"latent": 3, "hidden": (128, 64, 12), "width": 8, "downsamplings": 2}
+SETTINGS = {"latent_dim": 3, "hidden": (128, 64, 12), "width": 8, "downsamplings": 2}
 
 
 def one_bad_pixel() -> torch.Tensor:

@@ -71,7 +71,9 @@ def test_drawn_codes_are_those_of_the_plain_way(name: str) -> None:
 def vqvae(tmp_path_factory: pytest.TempPathFactory) -> Path:
     seed_everything(0, verbose=False)
     folder = tmp_path_factory.mktemp("vqvae")
-    module = VQVAE(codebook_size=8, dim=4, width=8, residual_width=4, downsamplings=1, picture_every=0, lr=1e-2)
+    module = VQVAE(
+        codebook_size=8, dim=4, width=8, residual_width=4, downsamplings=1, plot_every_n_validations=0, lr=1e-2
+    )
     fit(module, folder, max_epochs=5).save_checkpoint(folder / "vqvae.ckpt")
     return folder / "vqvae.ckpt"
 
@@ -190,7 +192,14 @@ def test_ranks_draw_the_same_pictures_together_that_one_draws_alone(vqvae: Path,
 def test_codes_of_two_levels_are_learned_in_a_row(tmp_path: Path) -> None:
     seed_everything(0, verbose=False)
     module = VQVAE(
-        codebook_size=8, dim=4, width=8, residual_width=4, downsamplings=1, levels=2, picture_every=0, lr=1e-2
+        codebook_size=8,
+        dim=4,
+        width=8,
+        residual_width=4,
+        downsamplings=1,
+        levels=2,
+        plot_every_n_validations=0,
+        lr=1e-2,
     )
     fit(module, tmp_path, max_epochs=1).save_checkpoint(tmp_path / "two.ckpt")
     learner = prior(tmp_path / "two.ckpt")

@@ -29,7 +29,7 @@ def unit(vectors: Tensor) -> Tensor:
 
 def quantizer(**settings: Any) -> VectorQuantizer:
     torch.manual_seed(0)
-    module = VectorQuantizer(SIZE, DIM, **{"start": "random", "restart_below": 0.0, **settings})
+    module = VectorQuantizer(SIZE, DIM, **{"codebook_init": "random", "restart_below": 0.0, **settings})
     with torch.no_grad():
         codebook = torch.randn(SIZE, DIM)
         module.codebook.copy_(unit(codebook) if module.cosine else codebook)
@@ -231,7 +231,7 @@ def test_vectors_that_are_not_finite_are_refused_and_the_codebook_stays() -> Non
     ("settings", "message"),
     [
         ({"update": "ema"}, "update is one of averages, gradient, not 'ema'"),
-        ({"start": "zeros"}, "start is one of kmeans, random, not 'zeros'"),
+        ({"codebook_init": "zeros"}, "codebook_init is one of kmeans, random, not 'zeros'"),
         ({"gradient": "none"}, "gradient is one of straight_through, rotation, not 'none'"),
         ({"codebook_size": 1}, "codebook_size=1 and dim=3: at least 2 codes"),
         ({"decay": 1.0}, "decay=1.0 is a share"),

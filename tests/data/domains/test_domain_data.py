@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lhy_lightning.core.signatures import constructor_arguments
+from lhy_lightning.core.arguments.signatures import constructor_arguments
 from lhy_lightning.data.domains.domain_data import DomainDataModule
 from tests.shared_data import SHARED
 

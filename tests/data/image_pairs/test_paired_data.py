@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lhy_lightning.core.signatures import constructor_arguments
+from lhy_lightning.core.arguments.signatures import constructor_arguments
 from lhy_lightning.data.augmentation.edges import edges, grey
 from lhy_lightning.data.image_pairs.paired_data import PairedImageDataModule
 

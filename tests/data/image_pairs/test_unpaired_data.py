@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lhy_lightning.core.signatures import constructor_arguments
+from lhy_lightning.core.arguments.signatures import constructor_arguments
 from lhy_lightning.data import samplers
 from lhy_lightning.data.image_pairs import pair_datasets as pair_batches
 from lhy_lightning.data.image_pairs.pair_datasets import UnpairedBatches

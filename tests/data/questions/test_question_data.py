@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lhy_lightning.core.signatures import constructor_arguments
+from lhy_lightning.core.arguments.signatures import constructor_arguments
 from lhy_lightning.data import samplers
 from lhy_lightning.data.questions.question_batches import QuestionBatches
 from lhy_lightning.data.questions.question_data import QuestionAnsweringDataModule

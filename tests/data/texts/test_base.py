@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lhy_lightning.core.signatures import Unpack, constructor_arguments
+from lhy_lightning.core.arguments.signatures import Unpack, constructor_arguments
 from lhy_lightning.data.base import CourseDataModule
 from lhy_lightning.data.labelled_texts.tagging_data import TaggingDataModule
 from lhy_lightning.data.labelled_texts.text_data import TextDataModule

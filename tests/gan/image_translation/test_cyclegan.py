@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
-from lhy_lightning.core.signatures import constructor_arguments
+from lhy_lightning.core.arguments.signatures import constructor_arguments
 from lhy_lightning.gan.image_translation.cyclegan import CycleGAN
 from lhy_lightning.gan.image_translation.translated_images import file_names
 from lhy_lightning.gan.image_translation.translation_evaluation import TranslationEvaluation
@@ -20,8 +20,8 @@ from tests.cnn.pictures_to_fit import silent_trainer
 from tests.gan.translators_to_fit import DarkAndBright, Kill, KilledError, domain
 
 TINY: dict[str, Any] = {
-    "width": 2, "blocks": 1, "halvings": 1, "discriminator_width": 2, "discriminator_layers": 1, "pool_size": 5,
-    "picture_every": 0,
+    "width": 2, "blocks": 1, "downsamplings": 1, "discriminator_width": 2, "discriminator_layers": 1, "pool_size": 5,
+    "plot_every_n_steps": 0,
 }  # fmt: skip
 SIZES: dict[str, Any] = {"image_size": (8, 8), "channels": 1}
 DISCOGAN: dict[str, Any] = {
@@ -274,7 +274,7 @@ def test_translations_are_called_like_their_inputs() -> None:
 
 
 def test_input_output_and_back_of_both_directions_are_drawn(tmp_path: Path) -> None:
-    fitted(CycleGAN(**{**TINY, "picture_every": 2}), tmp_path, limit_val_batches=1, num_sanity_val_steps=1)
+    fitted(CycleGAN(**{**TINY, "plot_every_n_steps": 2}), tmp_path, limit_val_batches=1, num_sanity_val_steps=1)
     names = sorted(path.name for path in (tmp_path / "samples").iterdir())
     assert names == [f"{way}_{step:06d}.png" for way in ("a_to_b", "b_to_a") for step in (2, 3)]
 
@@ -298,4 +298,4 @@ def test_bad_arguments_and_pictures_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"built for image_size \(16, 16\), the data has \(8, 8\)"):
         fitted(CycleGAN(**{**SIZES, "image_size": (16, 16)}, **TINY), tmp_path)
     with pytest.raises(ValueError, match="Ask the data for another image_size, or take fewer"):
-        fitted(CycleGAN(**{**TINY, "halvings": 3}), tmp_path)
+        fitted(CycleGAN(**{**TINY, "downsamplings": 3}), tmp_path)

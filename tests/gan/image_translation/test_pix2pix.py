@@ -13,13 +13,13 @@ from torch.nn.functional import softplus
 from torch.optim import Optimizer
 
 from lhy_lightning.callbacks.last_checkpoint import LastCheckpoint
-from lhy_lightning.core.signatures import constructor_arguments
+from lhy_lightning.core.arguments.signatures import constructor_arguments
 from lhy_lightning.gan.image_translation.pix2pix import Pix2Pix
 from tests.cnn.pictures_to_fit import silent_trainer
 from tests.gan.translators_to_fit import Kill, KilledError, Negatives
 
 TINY: dict[str, Any] = {
-    "width": 2, "discriminator_width": 2, "discriminator_layers": 1, "picture_every": 0,
+    "width": 2, "discriminator_width": 2, "discriminator_layers": 1, "plot_every_n_steps": 0,
 }  # fmt: skip
 SIZES: dict[str, Any] = {"image_size": (16, 16), "input_channels": 1, "target_channels": 1}
 
@@ -131,7 +131,7 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_stopped(tmp_path: Path) 
 
 
 def test_input_output_and_target_stand_side_by_side_in_the_runs_pictures(tmp_path: Path) -> None:
-    module = fitted(Pix2Pix(**{**TINY, "picture_every": 2}), tmp_path, limit_val_batches=1, num_sanity_val_steps=1)
+    module = fitted(Pix2Pix(**{**TINY, "plot_every_n_steps": 2}), tmp_path, limit_val_batches=1, num_sanity_val_steps=1)
     names = sorted(path.name for path in (tmp_path / "samples").iterdir())
     assert names == ["translation_000002.png", "translation_000003.png"]
     pixels = np.asarray(Image.open(tmp_path / "samples" / names[1]))

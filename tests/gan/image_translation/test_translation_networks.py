@@ -163,7 +163,7 @@ def test_nine_blocks_are_the_papers_network_for_256_pixels() -> None:
 
 @pytest.mark.parametrize(("size", "halvings"), [((8, 8), 1), ((8, 8), 2), ((16, 24), 2), ((5, 7), 0)])
 def test_a_picture_comes_out_in_the_size_it_went_in(size: tuple[int, int], halvings: int) -> None:
-    network = CycleGANGenerator(input_channels=1, width=2, blocks=1, halvings=halvings)
+    network = CycleGANGenerator(input_channels=1, width=2, blocks=1, downsamplings=halvings)
     out = network(torch.randn(2, 1, *size))
     assert out.shape == (2, 3, *size)
     assert out.abs().max() <= 1
@@ -200,8 +200,8 @@ def test_the_generator_says_which_sizes_it_takes() -> None:
         network(torch.zeros(1, 3, 4, 4))
     with pytest.raises(ValueError, match="built for 3 channels, the pictures have 1"):
         network(torch.zeros(1, 1, 8, 8))
-    with pytest.raises(ValueError, match="halvings=-1"):
-        CycleGANGenerator(halvings=-1)
+    with pytest.raises(ValueError, match="downsamplings=-1"):
+        CycleGANGenerator(downsamplings=-1)
 
 
 def test_weights_begin_as_the_papers_say() -> None:

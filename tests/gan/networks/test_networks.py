@@ -26,7 +26,7 @@ Pair = tuple[nn.Module, nn.Module]
 def small_pair(name: str, size: int = 16, condition: str = "none", norm: str = "none") -> Pair:
     torch.manual_seed(0)
     generator = generator_by_name(
-        name, latent=5, width=4, channels=3, image_size=size, condition=condition, num_classes=4
+        name, latent_dim=5, width=4, channels=3, image_size=size, condition=condition, num_classes=4
     )
     discriminator = discriminator_by_name(
         name, width=4, channels=3, image_size=size, norm=norm, condition=condition, num_classes=4
@@ -88,7 +88,7 @@ def test_the_notebooks_pair_has_its_number_of_weights_and_its_initial_spread() -
 @pytest.mark.parametrize("size", [8, 28, 32, 64, 96, 128])
 def test_pictures_have_their_size_and_range_and_every_one_a_score(name: str, size: int) -> None:
     torch.manual_seed(0)
-    generator = generator_by_name(name, latent=5, width=1, channels=1, image_size=size)
+    generator = generator_by_name(name, latent_dim=5, width=1, channels=1, image_size=size)
     discriminator = discriminator_by_name(name, width=1, channels=1, image_size=size, norm="none")
     x = generator(torch.randn(3, 5))
     assert x.shape == (3, 1, size, size)
@@ -99,7 +99,7 @@ def test_pictures_have_their_size_and_range_and_every_one_a_score(name: str, siz
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_size_that_is_not_reached_is_an_error_with_the_nearest_ones(name: str) -> None:
     with pytest.raises(ValueError, match=r"image_size=30: the network doubles.*nearest are 28 and 32"):
-        generator_by_name(name, latent=5, width=4, channels=3, image_size=30)
+        generator_by_name(name, latent_dim=5, width=4, channels=3, image_size=30)
     with pytest.raises(ValueError, match=r"image_size=4: .*nearest are 8 and 10"):
         discriminator_by_name(name, width=4, channels=3, image_size=4, norm="none")
 
@@ -200,7 +200,7 @@ def test_labels_and_classes_that_are_missing_are_errors() -> None:
 
 def test_unknown_names_are_errors_with_the_nearest() -> None:
     with pytest.raises(ValueError, match="no pair of networks is called 'dcgann'; did you mean 'dcgan'"):
-        generator_by_name("dcgann", latent=5, width=4, channels=3, image_size=16)
+        generator_by_name("dcgann", latent_dim=5, width=4, channels=3, image_size=16)
     with pytest.raises(ValueError, match="norm is one of batch, instance, layer, none, not 'spectral'"):
         DCGANDiscriminator(norm="spectral")
 
@@ -212,7 +212,7 @@ def test_only_batch_norm_lets_samples_see_each_other(name: str, norm: str) -> No
     x = torch.rand(4, 3, 16, 16) * 2 - 1
     alone = torch.allclose(discriminator(x)[:2], discriminator(x[:2]), atol=1e-6)
     assert has_batch_norm(discriminator) == (norm == "batch") == (not alone)
-    generator = generator_by_name(name, latent=5, width=4, channels=3, image_size=16, norm=norm)
+    generator = generator_by_name(name, latent_dim=5, width=4, channels=3, image_size=16, norm=norm)
     assert has_batch_norm(generator) == (norm == "batch")
     assert generator(torch.randn(2, 5)).shape == (2, 3, 16, 16)
 

@@ -304,7 +304,7 @@ def test_each_loader_and_each_validation_numbers_its_rows_anew(tmp_path: Path) -
         def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
             heard.append((dataloader_idx, batch["index"].tolist()))
 
-    module = Listening(image_size=(8, 8), channels=1, latent=2, width=4, downsamplings=1)
+    module = Listening(image_size=(8, 8), channels=1, latent_dim=2, width=4, downsamplings=1)
     loader = loader_of(batch_for(module), 2)
     trainer_in(tmp_path, max_epochs=2, num_sanity_val_steps=1).fit(module, loader, [loader, loader])
     first, second = [*range(ROWS)], [*range(ROWS, 2 * ROWS)]

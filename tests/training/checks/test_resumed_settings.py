@@ -128,7 +128,7 @@ def classifier(**changed: Any) -> ImageClassifier:
 
 
 def gan(**changed: Any) -> GAN:
-    few = {"latent": 4, "width": 4, "picture_every": None, "samples": 4, "allow_few_samples": True}
+    few = {"latent_dim": 4, "width": 4, "plot_every_n_steps": None, "samples": 4, "allow_few_samples": True}
     return GAN(**{**few, "image_size": (8, 8), **changed})
 
 

@@ -17,7 +17,7 @@ from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from lhy_lightning.core.signatures import constructor_arguments
+from lhy_lightning.core.arguments.signatures import constructor_arguments
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ SHARED: dict[str, Range | Names] = {
     "channels": COUNT,
     "input_channels": COUNT,
     "target_channels": COUNT,
-    "picture_every": NOT_NEGATIVE,
+    "plot_every_n_steps": NOT_NEGATIVE,
+    "plot_every_n_validations": NOT_NEGATIVE,
     "batch_size": COUNT,
     "eval_batch_size": COUNT,
     "max_tokens": COUNT,
