@@ -48,7 +48,7 @@ DIRT: dict[str, Any] = {  # as in Shu et al. 2018, but for width and rate
     "network": "dirt", "width": 16, "optimizer": "adam", "lr": 0.003, "betas": (0.5, 0.999), "schedule": "constant",
 }  # fmt: skip
 APART = {"domain_norm": "statistics"}
-OF_VADA = {**DIRT, **APART, "coefficient": 1.0, "source_smoothness": 0.0}
+OF_VADA = {**DIRT, **APART, "coefficient": 1.0, "source_smoothness_weight": 0.0}
 OF_DIRTT = {**DIRT, **APART, "lr": 0.0003, "radius": 1.0, "teacher_weight": 0.1, "refresh": 500, "selection": "last"}
 METHODS: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
     "source_only": (SourceOnly, {}, {}),

@@ -156,9 +156,10 @@ def loop(options: Any, folder: Path) -> dict[str, list[float]]:
     seed_everything(0, verbose=False)
     module = BertQuestionAnswering(
         layers=options.layers, width=options.width, heads=options.heads, feedforward=4 * options.width,
-        tokenizer=tokenizer.to_json(), max_length=MAX_QUESTION + WINDOW + 3, max_question=MAX_QUESTION, window=WINDOW,
+        tokenizer=tokenizer.to_json(), max_length=MAX_QUESTION + WINDOW + 3, max_question_length=MAX_QUESTION,
+        window=WINDOW,
         window_overlap=WINDOW - STEP, metric="homework", span_search="independent", window_score="span",
-        max_answer=WINDOW,
+        max_answer_length=WINDOW,
     ).eval()  # fmt: skip
     if torch.cuda.is_available():
         module.cuda()
@@ -167,7 +168,7 @@ def loop(options: Any, folder: Path) -> dict[str, list[float]]:
     for number in range(options.rounds):
         began = options.clock()
         data = QuestionAnsweringDataModule(
-            options.source, max_length=MAX_QUESTION + WINDOW + 3, max_question=MAX_QUESTION, window=WINDOW,
+            options.source, max_length=MAX_QUESTION + WINDOW + 3, max_question_length=MAX_QUESTION, window=WINDOW,
             window_overlap=WINDOW - STEP, eval_batch_size=at_once, cache_dir=str(folder / f"cache-{number}"),
         )  # fmt: skip
         default_trainer(folder / "ours", Homework7Csv()).predict(module, datamodule=data, return_predictions=False)

@@ -127,7 +127,8 @@ class Comparison:
         options = self.options
         return kind(
             str(self.folder), vocab_size=options.vocab_size, max_length=options.max_length, drop_leaks=False,
-            max_question=options.max_question, window_overlap=options.overlap, batch_size=options.batch_size,
+            max_question_length=options.max_question_length, window_overlap=options.overlap,
+            batch_size=options.batch_size,
             eval_batch_size=options.eval_batch_size, cache_dir=str(self.folder / cache), metric=options.metric, **more,
         )  # fmt: skip
 
@@ -137,8 +138,9 @@ class Comparison:
         seed_everything(seed, verbose=False)
         return BertQuestionAnswering(
             layers=options.layers, width=options.width, heads=options.heads, feedforward=4 * options.width, dropout=0.1,
-            lr=options.lr, warmup_fraction=0.1, max_answer=MAX_ANSWER, n_best=run_qa.N_BEST,
-            tokenizer=self.ours.tokenizer.to_json(), max_length=options.max_length, max_question=options.max_question,
+            lr=options.lr, warmup_fraction=0.1, max_answer_length=MAX_ANSWER, n_best=run_qa.N_BEST,
+            tokenizer=self.ours.tokenizer.to_json(), max_length=options.max_length,
+            max_question_length=options.max_question_length,
             window_overlap=options.overlap, metric=self.ours.metric, **more,
         )  # fmt: skip
 
@@ -249,7 +251,7 @@ def evaluate(both: Comparison) -> None:
             module.network, both.tokenizer, None, both.folder / "run_qa", fixed=fixed, lr=options.lr,
             batch_size=options.batch_size, eval_batch_size=options.eval_batch_size,
         )  # fmt: skip
-        sides[name] = partial(run_qa.answers_of, trainer, both.examples["val"], features, max_answer=MAX_ANSWER)
+        sides[name] = partial(run_qa.answers_of, trainer, both.examples["val"], features, max_answer_length=MAX_ANSWER)
     for _ in range(options.evaluate_rounds):
         for name, answer in sides.items():
             began = options.clock()
@@ -300,7 +302,7 @@ def scores(both: Comparison) -> None:
         for name, value in order_of_rows(by_length=False).items():  # grouping reorders predictions as well
             setattr(trainer.args, name, value)
         found[GROUPED].append(
-            both.score(run_qa.answers_of(trainer, both.examples["val"], features, max_answer=MAX_ANSWER))
+            both.score(run_qa.answers_of(trainer, both.examples["val"], features, max_answer_length=MAX_ANSWER))
         )
         print(f"seed {seed}, {steps} steps: " + ", ".join(f"{name} {values[-1]:.3f}" for name, values in found.items()))
     print("\n| exact match on validation questions | mean | seeds |\n|---|---:|---|")
@@ -333,7 +335,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--questions", type=int, help="the first so many questions of each split")
     parser.add_argument("--metric", help="as the data module's")
     for name, value in (
-        ("max_length", 384), ("max_question", 100), ("overlap", 128), ("vocab_size", 8000), ("layers", 2),
+        ("max_length", 384), ("max_question_length", 100), ("overlap", 128), ("vocab_size", 8000), ("layers", 2),
         ("width", 128), ("heads", 2), ("batch_size", 16), ("eval_batch_size", 32), ("rounds", 8), ("prepare_rounds", 3),
         ("evaluate_rounds", 3), ("epochs", 3),
     ):  # fmt: skip

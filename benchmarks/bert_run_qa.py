@@ -108,7 +108,7 @@ def evaluation_features(tokenizer: Any, examples: Dataset, **settings: Any) -> D
 
 
 def post_process(
-    examples: Dataset, features: Dataset, logits: tuple[np.ndarray, np.ndarray], *, max_answer: int
+    examples: Dataset, features: Dataset, logits: tuple[np.ndarray, np.ndarray], *, max_answer_length: int
 ) -> dict[str, str]:
     """`postprocess_qa_predictions`: the answer to each question by its id; n-best lists are made on the way."""
     of_question = defaultdict(list)
@@ -126,7 +126,7 @@ def post_process(
                 for end in ends:
                     if start >= len(offsets) or end >= len(offsets) or offsets[start] is None or offsets[end] is None:
                         continue
-                    if end < start or end - start + 1 > max_answer:
+                    if end < start or end - start + 1 > max_answer_length:
                         continue
                     candidates.append(
                         {
@@ -207,8 +207,8 @@ def trainer_of(
     return trainer
 
 
-def answers_of(trainer: Trainer, examples: Dataset, features: Dataset, *, max_answer: int) -> dict[str, str]:
+def answers_of(trainer: Trainer, examples: Dataset, features: Dataset, *, max_answer_length: int) -> dict[str, str]:
     """Evaluation with post-processing."""
     plain = features.remove_columns(["example_id", "offset_mapping"])
     start_logits, end_logits = trainer.predict(plain).predictions
-    return post_process(examples, features, (start_logits, end_logits), max_answer=max_answer)
+    return post_process(examples, features, (start_logits, end_logits), max_answer_length=max_answer_length)

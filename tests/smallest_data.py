@@ -21,7 +21,7 @@ from tests.smallest_modules import SETTINGS
 
 FROM_DATA = {
     "image_size", "channels", "num_classes", "tokenizer", "class_names", "regression", "pairs", "tag_names", "metric",
-    "max_question", "window", "window_overlap", "max_length", "source_tokenizer", "source_lang", "target_lang",
+    "max_question_length", "window", "window_overlap", "max_length", "source_tokenizer", "source_lang", "target_lang",
     "input_channels", "target_channels", "source_domains",
 }  # fmt: skip
 DIGITS: dict[str, Any] = {"source": "embedded:digits", "batch_size": 8, "eval_batch_size": 64}
@@ -50,7 +50,7 @@ DATA: dict[str, Callable[[], CourseDataModule]] = {
     "BertClassifier": lambda: TextDataModule(batch_size=4, vocab_size=300, max_length=16),
     "BertTagger": lambda: TaggingDataModule(batch_size=4, vocab_size=300, max_length=16),
     "BertQuestionAnswering": lambda: QuestionAnsweringDataModule(
-        batch_size=4, vocab_size=300, max_length=32, max_question=10, window_overlap=6
+        batch_size=4, vocab_size=300, max_length=32, max_question_length=10, window_overlap=6
     ),
     **dict.fromkeys(
         ("Translator", "BleuTranslator", "ScheduledSamplingTranslator"),

@@ -58,7 +58,7 @@ SETTINGS: dict[str, Callable[[], dict[str, Any]]] = {
     },
     "BertTagger": lambda: {**BERT, "tokenizer": pieces(), "tag_names": ("O", "B-x", "I-x")},
     "BertQuestionAnswering": lambda: {
-        **BERT, "tokenizer": pieces(), "max_question": 4, "window": 8, "window_overlap": 2, "metric": "squad",
+        **BERT, "tokenizer": pieces(), "max_question_length": 4, "window": 8, "window_overlap": 2, "metric": "squad",
     },
     **dict.fromkeys(
         ("ImageClassifier", "FixMatchClassifier", "PseudoLabelClassifier"),

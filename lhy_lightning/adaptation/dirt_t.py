@@ -30,7 +30,7 @@ class DIRTT(ClusterAssumption):
             then starts with its weights. Needed to fit.
         teacher_weight: β.
         refresh: steps after which the averaged weights become the teacher; the paper takes 500 or 5,000.
-        target_cluster: λt, weight of the virtual adversarial loss and the conditional entropy.
+        target_cluster_weight: λt, weight of the virtual adversarial loss and the conditional entropy.
         radius: ε, the norm of the perturbation of a picture in [-1, 1].
         ema_decay: of the averaged weights of extractor and label predictor, which evaluate and predict.
         selection: as in `AdaptationModule`.
@@ -50,14 +50,14 @@ class DIRTT(ClusterAssumption):
         start_from: str | None = None,
         teacher_weight: float = 0.01,
         refresh: int = 5000,
-        target_cluster: float = 0.01,
+        target_cluster_weight: float = 0.01,
         radius: float = 3.5,
         ema_decay: float = 0.998,
         selection: str = "last",
         **arguments: Unpack[AdaptationArguments],
     ) -> None:
         super().__init__(
-            target_cluster=target_cluster, radius=radius, ema_decay=ema_decay, start_from=start_from,
+            target_cluster_weight=target_cluster_weight, radius=radius, ema_decay=ema_decay, start_from=start_from,
             selection=selection, **arguments,
         )  # fmt: skip
         self.teacher_weight, self.refresh = teacher_weight, refresh
@@ -93,7 +93,7 @@ class DIRTT(ClusterAssumption):
 
         smoothness, entropy = self.divergences(target, 0, logits).mean(), conditional_entropy(logits)
         refinement = divergence(teacher_logits, logits).mean()
-        loss = self.target_cluster * (smoothness + entropy) + self.teacher_weight * refinement
+        loss = self.target_cluster_weight * (smoothness + entropy) + self.teacher_weight * refinement
         figures = {"target_vat_loss": smoothness, "target_entropy": entropy, "teacher_loss": refinement}
         if self.target_weights:
             terms, more = self.target_terms(logits)

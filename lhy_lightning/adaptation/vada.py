@@ -27,9 +27,9 @@ class VADA(ClusterAssumption, DANN):
     gradient.
 
     Args:
-        source_smoothness: λs, weight of the source's virtual adversarial loss; with 0 and `domain_norm` no source
-            picture is perturbed.
-        target_cluster: λt, weight of the target's virtual adversarial loss and conditional entropy.
+        source_smoothness_weight: λs, weight of the source's virtual adversarial loss; with 0 and `domain_norm` no
+            source picture is perturbed.
+        target_cluster_weight: λt, weight of the target's virtual adversarial loss and conditional entropy.
         radius: ε, the norm of the perturbation of a picture in [-1, 1]; the paper's is for 3x32x32 numbers.
         ema_decay: of the averaged weights of extractor and label predictor, which evaluate and predict.
         coefficient: λd, the λ of `DANN`.
@@ -41,15 +41,15 @@ class VADA(ClusterAssumption, DANN):
         ValueError: a number that makes no sense.
     """
 
-    argument_ranges = ranges(source_smoothness=NOT_NEGATIVE)
+    argument_ranges = ranges(source_smoothness_weight=NOT_NEGATIVE)
 
     predicts_target = True
 
     def __init__(  # type: ignore[misc]  # defaults are restated
         self,
         *,
-        source_smoothness: float = 1.0,
-        target_cluster: float = 0.01,
+        source_smoothness_weight: float = 1.0,
+        target_cluster_weight: float = 0.01,
         radius: float = 3.5,
         ema_decay: float = 0.998,
         coefficient: float = 0.01,
@@ -58,21 +58,21 @@ class VADA(ClusterAssumption, DANN):
         **arguments: Unpack[DANNArguments],
     ) -> None:
         super().__init__(
-            target_cluster=target_cluster, radius=radius, ema_decay=ema_decay, coefficient=coefficient,
+            target_cluster_weight=target_cluster_weight, radius=radius, ema_decay=ema_decay, coefficient=coefficient,
             reversal=reversal, domain_weight=domain_weight, **arguments,
         )  # fmt: skip
-        self.source_smoothness = source_smoothness
+        self.source_smoothness_weight = source_smoothness_weight
 
     def label_terms(self, logits: Tensor, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         """Class loss of the source, smoothness of both, entropy of the target."""
         loss, figures = super().label_terms(logits, batch)
         rows, images = len(batch["source_label"]), batch["target_image"]
-        if self.source_smoothness or not self.domain_norm:
+        if self.source_smoothness_weight or not self.domain_norm:
             divergences = self.divergences(torch.cat((batch["source_image"], images)), rows, logits)
             source, target = divergences[:rows].mean(), divergences[rows:].mean()
-            loss, figures = loss + self.source_smoothness * source, {**figures, "source_vat_loss": source}
+            loss, figures = loss + self.source_smoothness_weight * source, {**figures, "source_vat_loss": source}
         else:  # nothing of the source matters to the target rows
             target = self.divergences(images, 0, logits[rows:]).mean()
         entropy = conditional_entropy(logits[rows:])
-        loss = loss + self.target_cluster * (target + entropy)
+        loss = loss + self.target_cluster_weight * (target + entropy)
         return loss, {**figures, "target_vat_loss": target, "target_entropy": entropy}

@@ -11,6 +11,7 @@ import torch
 
 from lhy_lightning.bert.encoder import HEADS, Head
 from lhy_lightning.bert.lora import without_lora
+from lhy_lightning.core.arguments.renamed import with_new_names
 from lhy_lightning.core.checksums import add_checksums, check_tensors
 from lhy_lightning.core.plain_values import plain, tuples
 from lhy_lightning.data.tokenizers.encoder_source import loaded
@@ -68,7 +69,7 @@ class SavedEncoder(CourseModule):
                 f"{own.parent} has no {OWN_SETTINGS}: {cls.__name__}.save_pretrained did not write it. To train an "
                 f"encoder further give {cls.__name__}(encoder={model_id!r}) to a Trainer."
             )
-        settings = saved_settings(own, cls)
+        settings, arguments = saved_settings(own, cls), with_new_names(cls, arguments)
         # the mixin hands on what the encoder's own configuration has under a name of ours, such as `dropout`
         given = {
             name: v for name, v in arguments.items() if name in settings and v is not None and config.get(name) != v

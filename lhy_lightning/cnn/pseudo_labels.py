@@ -18,36 +18,38 @@ from lhy_lightning.training.module import EvaluatedSplit
 class PseudoLabelClassifier(ImageClassifier):
     """Self-training (Lee 2013, "Pseudo-Label", and the strong level of homework 3).
 
-    Every `relabel_every` epochs, once val/accuracy has reached `start_accuracy`, all unlabelled pictures are
+    Every `relabel_every_n_epochs` epochs, once val/accuracy has reached `start_accuracy`, all unlabelled pictures are
     classified in evaluation mode and without augmentation; those whose probability reaches `threshold` are learned
-    from with the predicted class, at the weight `pseudo_weight`, until the next relabelling. Validation pictures are
-    never among them. Logs `pseudo/labelled`, and `pseudo/accuracy` (not a number where no true label is known). The
+    from with the predicted class, at the weight `pseudo_label_weight`, until the next relabelling. Validation pictures
+    are never among them. Logs `pseudo/labelled`, and `pseudo/accuracy` (not a number where no true label is known). The
     labels are part of the data module's state, so a resumed run goes on with the same ones.
 
     Args:
-        relabel_every: epochs from one labelling to the next.
+        relabel_every_n_epochs: epochs from one labelling to the next.
         start_accuracy: validation accuracy that has to be reached first; labels from a bad network do harm.
         threshold: probability from which a prediction becomes a label.
-        pseudo_weight: weight of the loss on pseudo-labelled pictures (alpha in the paper).
+        pseudo_label_weight: weight of the loss on pseudo-labelled pictures (alpha in the paper).
         arguments: as in `ImageClassifier`.
     """
 
-    argument_ranges = ranges(relabel_every=COUNT, start_accuracy=SHARE, threshold=SHARE, pseudo_weight=NOT_NEGATIVE)
+    argument_ranges = ranges(
+        relabel_every_n_epochs=COUNT, start_accuracy=SHARE, threshold=SHARE, pseudo_label_weight=NOT_NEGATIVE
+    )
 
     later_metrics = ("pseudo/*",)
 
     def __init__(
         self,
         *,
-        relabel_every: int = 5,
+        relabel_every_n_epochs: int = 5,
         start_accuracy: float = 0.5,
         threshold: float = 0.95,
-        pseudo_weight: float = 1.0,
+        pseudo_label_weight: float = 1.0,
         **arguments: Unpack[ImageClassifierArguments],
     ) -> None:
         super().__init__(**arguments)
-        self.relabel_every, self.start_accuracy = relabel_every, start_accuracy
-        self.threshold, self.pseudo_weight = threshold, pseudo_weight
+        self.relabel_every_n_epochs, self.start_accuracy = relabel_every_n_epochs, start_accuracy
+        self.threshold, self.pseudo_label_weight = threshold, pseudo_label_weight
         self.pseudo_figures = {"pseudo/labelled": 0.0, "pseudo/accuracy": float("nan")}
 
     def training_step(self, batch: PseudoLabelBatch, batch_idx: int) -> Tensor:  # type: ignore[override]
@@ -62,13 +64,13 @@ class PseudoLabelClassifier(ImageClassifier):
             pseudo = self.loss(logits[labelled:], {"label": batch["pseudo_label"]})
         losses = {"train/loss": supervised, "train/pseudo_loss": pseudo}
         self.log_training(batch_idx, logits[:labelled], batch["label"], losses)
-        return supervised + self.pseudo_weight * pseudo
+        return supervised + self.pseudo_label_weight * pseudo
 
     def report(self, split: EvaluatedSplit) -> None:
         super().report(split)
         if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
             return
-        due = (self.trainer.current_epoch + 1) % self.relabel_every == 0
+        due = (self.trainer.current_epoch + 1) % self.relabel_every_n_epochs == 0
         if due and self.last_accuracy is not None and self.last_accuracy >= self.start_accuracy:
             self.relabel()
         self.log_dict(self.pseudo_figures, sync_dist=True)

@@ -32,7 +32,7 @@ class GANArguments(NoiseArguments, total=False):
     discriminator_norm: Norm | None
     penalty: Penalty
     penalty_weight: float
-    penalty_every: int
+    penalty_every_n_steps: int
     weight_clip: float | None
     spectral_norm: bool
     class_weight: float
@@ -58,7 +58,7 @@ class GAN(NoiseModule):
         penalty: on the discriminator's gradient: "none", "gradient" (WGAN-GP), "one_sided" (only norms above 1) or
             "r1" (on real pictures, Mescheder et al. 2018).
         penalty_weight: lambda.
-        penalty_every: steps between two penalties, each then multiplied by this number.
+        penalty_every_n_steps: steps between two penalties, each then multiplied by this number.
         weight_clip: largest absolute weight of the discriminator, clipped after each of its steps (WGAN).
         spectral_norm: divide each weight of the discriminator by its largest singular value (Miyato et al. 2018).
         class_weight: weight of the auxiliary classifier's loss.
@@ -77,7 +77,11 @@ class GAN(NoiseModule):
     data_modules = ("ImageDataModule",)
 
     argument_ranges = ranges(
-        penalty_weight=NOT_NEGATIVE, penalty_every=COUNT, weight_clip=CLIP, class_weight=NOT_NEGATIVE, n_critic=COUNT
+        penalty_weight=NOT_NEGATIVE,
+        penalty_every_n_steps=COUNT,
+        weight_clip=CLIP,
+        class_weight=NOT_NEGATIVE,
+        n_critic=COUNT,
     )
 
     def __init__(
@@ -89,7 +93,7 @@ class GAN(NoiseModule):
         discriminator_norm: Norm | None = None,
         penalty: Penalty = "none",
         penalty_weight: float = 10.0,
-        penalty_every: int = 1,
+        penalty_every_n_steps: int = 1,
         weight_clip: float | None = None,
         spectral_norm: bool = False,
         class_weight: float = 1.0,
@@ -106,7 +110,7 @@ class GAN(NoiseModule):
         self.network_name, self.width = network, width
         suited = "none" if spectral_norm else "batch" if penalty == "none" else "layer"
         self.norms = {"generator": generator_norm, "discriminator": discriminator_norm or suited}
-        self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
+        self.penalty, self.penalty_weight, self.penalty_every_n_steps = penalty, penalty_weight, penalty_every_n_steps
         self.weight_clip, self.spectral_norm = weight_clip, spectral_norm
         self.class_weight, self.augmentation = class_weight, augmentation
         self.n_critic, self.reuse_fakes, self.channels_last = n_critic, reuse_fakes, channels_last
@@ -180,9 +184,9 @@ class GAN(NoiseModule):
         if real_logits is not None and labels is not None:
             figures["class_loss"] = auxiliary_loss(real_logits, labels)
             loss = loss + self.class_weight * figures["class_loss"]
-        if self.penalty != "none" and self.trainer.global_step % self.penalty_every == 0:
+        if self.penalty != "none" and self.trainer.global_step % self.penalty_every_n_steps == 0:
             figures["penalty"] = self.discriminator_penalty(real, fake, labels)
-            loss = loss + self.penalty_weight * self.penalty_every * figures["penalty"]
+            loss = loss + self.penalty_weight * self.penalty_every_n_steps * figures["penalty"]
         return loss, figures
 
     def discriminator_penalty(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> Tensor:

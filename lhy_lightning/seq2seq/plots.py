@@ -48,7 +48,7 @@ class TranslationPictures(Callback):
             return
         module: Any = pl_module
         sources, references = data.sources("val")[: self.sentences], data.references("val")
-        found = [best[0] for best in module.translate(sources, beam=module.val_beam, attention=True)]
+        found = [best[0] for best in module.translate(sources, beam=module.val_beam_size, attention=True)]
         text = "".join(
             f"{source}\n    {best.text}\n    {references[row] if references else ''}  (reference)\n"
             for row, (source, best) in enumerate(zip(sources, found, strict=True))

@@ -31,7 +31,7 @@ class TextTranslatorArguments(EncoderDecoderArguments, total=False):
 
     copying: bool
     beam: int
-    val_beam: int
+    val_beam_size: int
     length_penalty: float
     coverage_penalty: float
     no_repeat_ngram: int
@@ -55,7 +55,7 @@ class TextTranslator(EncoderDecoderModule):
     Args:
         copying: mix the vocabulary with the words of the source (pointer-generator); the data needs `copying` too.
         beam: hypotheses kept a sentence in test, predict and `translate`; 1 is greedy.
-        val_beam: the same in validation.
+        val_beam_size: the same in validation.
         length_penalty: alpha in log-probability / length^alpha.
         coverage_penalty: beta of the coverage term of the beam's score (Wu et al. 2016).
         no_repeat_ngram: never write the same n tokens twice; 0 to allow it.
@@ -75,7 +75,7 @@ class TextTranslator(EncoderDecoderModule):
     """
 
     argument_ranges = ranges(
-        beam=COUNT, val_beam=COUNT, length_penalty=NOT_NEGATIVE, coverage_penalty=NOT_NEGATIVE,
+        beam=COUNT, val_beam_size=COUNT, length_penalty=NOT_NEGATIVE, coverage_penalty=NOT_NEGATIVE,
         no_repeat_ngram=NOT_NEGATIVE, max_length_factor=NOT_NEGATIVE, max_length_offset=NOT_NEGATIVE,
         max_positions=COUNT,
     )  # fmt: skip
@@ -85,7 +85,7 @@ class TextTranslator(EncoderDecoderModule):
         *,
         copying: bool = False,
         beam: int = 5,
-        val_beam: int = 1,
+        val_beam_size: int = 1,
         length_penalty: float = 1.0,
         coverage_penalty: float = 0.0,
         no_repeat_ngram: int = 0,
@@ -102,7 +102,7 @@ class TextTranslator(EncoderDecoderModule):
     ) -> None:
         super().__init__(**arguments)
         self.copies = copying
-        self.beam, self.val_beam = beam, val_beam
+        self.beam, self.val_beam_size = beam, val_beam_size
         self.search = SearchSettings(length_penalty, coverage_penalty, no_repeat_ngram)
         self.length_limit = (max_length_factor, max_length_offset, max_positions)
         self.start_from = start_from

@@ -176,7 +176,7 @@ class Translator(TextTranslator):
 
     def evaluate(self, batch: TranslationBatch, split: EvaluatedSplit) -> None:
         """Adds a batch to loss and BLEU; the loss is the plain negative log-likelihood, so that runs compare."""
-        scores, beam = self.scores_of(split), self.val_beam if split == "val" else self.beam
+        scores, beam = self.scores_of(split), self.val_beam_size if split == "val" else self.beam
         memory = self.encode(batch)
         data = getattr(self.trainer, "datamodule", None)
         rows = batch["index"].tolist()

@@ -21,7 +21,7 @@ CASES: dict[str, tuple[type[AdaptationModule], dict[str, Any]]] = {
     "VADA": (
         VADA,
         {
-            "source_smoothness": 0.0, "target_cluster": 0.0, "coefficient": 2.0, "reversal": "annealed",
+            "source_smoothness_weight": 0.0, "target_cluster_weight": 0.0, "coefficient": 2.0, "reversal": "annealed",
             "domain_weight": 2.0, "ema_decay": 0.5,
         },
     ),

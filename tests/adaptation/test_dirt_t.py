@@ -13,7 +13,7 @@ from lhy_lightning import DIRTT, VADA, SourceOnly
 from lhy_lightning.adaptation.losses.virtual_adversarial import virtual_adversarial_perturbation
 from tests.adaptation.two_domains import SMALL, Batch, TwoDomains, fit, some_batch
 
-WEIGHTS: dict[str, Any] = {"target_cluster": 0.2, "teacher_weight": 0.6, "radius": 1.5}
+WEIGHTS: dict[str, Any] = {"target_cluster_weight": 0.2, "teacher_weight": 0.6, "radius": 1.5}
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,12 @@ from lhy_lightning.adaptation.losses.domain_loss import domain_loss
 from lhy_lightning.adaptation.losses.virtual_adversarial import virtual_adversarial_perturbation
 from tests.adaptation.two_domains import SMALL, Batch, TwoDomains, fit, some_batch
 
-WEIGHTS: dict[str, Any] = {"source_smoothness": 0.7, "target_cluster": 0.2, "coefficient": 0.3, "radius": 1.5}
+WEIGHTS: dict[str, Any] = {
+    "source_smoothness_weight": 0.7,
+    "target_cluster_weight": 0.2,
+    "coefficient": 0.3,
+    "radius": 1.5,
+}
 
 
 def divergence(one: Tensor, other: Tensor) -> Tensor:
@@ -107,7 +112,7 @@ def test_perturbed_pictures_leave_the_running_statistics_alone(domain_norm: bool
 @pytest.mark.parametrize("domain_norm", [False, "statistics"])
 def test_without_a_source_term_the_target_rows_have_the_same_divergences(domain_norm: bool | str) -> None:
     """With norms of their own target rows are passed alone, which changes nothing for them."""
-    module = VADA(**SMALL, norm="batch", domain_norm=domain_norm, source_smoothness=0.0)
+    module = VADA(**SMALL, norm="batch", domain_norm=domain_norm, source_smoothness_weight=0.0)
     batch = some_batch()
     images, rows = torch.cat((batch["source_image"], batch["target_image"])), len(batch["source_image"])
     sizes = list[int]()
@@ -185,7 +190,7 @@ def test_weights_to_start_from_are_taken_whether_sizes_are_given_or_learnt(tmp_p
 
 
 def test_bad_numbers_are_named() -> None:
-    for name in ("source_smoothness", "target_cluster"):
+    for name in ("source_smoothness_weight", "target_cluster_weight"):
         with pytest.raises(ValueError, match=f"{name}=-1"):
             VADA(**{name: -1.0})
     with pytest.raises(ValueError, match=r"radius=0\.0"):

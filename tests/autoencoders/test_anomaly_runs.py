@@ -18,7 +18,7 @@ from tests.processes import run_forked, torchrun_environments
 KILLED_AT = 23
 SETTINGS: dict[str, Any] = {
     "--trainer.max_epochs": 3, "--last.every_n_steps": 4, "--model": "AnomalyDetector", "--model.score": "classifier",
-    "--model.made_anomalies": "noise", "--model.width": 8, "--model.downsamplings": 1,
+    "--model.synthetic_anomalies": "noise", "--model.width": 8, "--model.downsamplings": 1,
     "--model.plot_every_n_validations": 0, "--data": "AnomalyDataModule", "--data.batch_size": 8,
 }  # fmt: skip
 
@@ -47,7 +47,7 @@ def test_two_processes_report_the_figures_of_one(tmp_path: Path) -> None:
         flags = {
             **SETTINGS, "--trainer.default_root_dir": tmp_path, "--name": name, "--trainer.max_epochs": 1,
             "--trainer.accelerator": "cpu", "--trainer.enable_progress_bar": "false", "--model.score": "patch",
-            "--model.patch": 3, "--model.made_anomalies": "none", "--data.batch_size": batch_size,
+            "--model.patch": 3, "--model.synthetic_anomalies": "none", "--data.batch_size": batch_size,
             "--trainer.limit_train_batches": 4, "--data.eval_batch_size": 7,
         }  # fmt: skip
         main(["fit", *(str(part) for pair in flags.items() for part in pair)])

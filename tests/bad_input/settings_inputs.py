@@ -52,7 +52,7 @@ def digits(**arguments: Any) -> ImageDataModule:
 
 REFUSED: list[tuple[str, Callable[..., Any], dict[str, Any], str]] = [
     ("no hypothesis", Translator, {"beam": 0}, r"^beam=0: must be at least 1\.$"),
-    ("no hypothesis in validation", Translator, {"val_beam": 0}, r"^val_beam=0: must be at least 1\.$"),
+    ("no hypothesis in validation", Translator, {"val_beam_size": 0}, r"^val_beam_size=0: must be at least 1\.$"),
     ("a negative warm-up", Translator, {"warmup_steps": -1}, r"^warmup_steps=-1: must not be negative\.$"),
     ("no ratio of lengths", TranslationDataModule, {"max_ratio": 0}, r"^max_ratio=0: must be at least 1\.$"),
     ("a negative cache", ImageDataModule, {"cache_limit_gb": -1}, r"^cache_limit_gb=-1: must not be negative\.$"),
@@ -132,9 +132,14 @@ INPUTS = [
         "questions longer than the recipe's",
         text("own.json", json.dumps({"data": [QUESTIONS]})),
         set_up(
-            QuestionAnsweringDataModule, "own.json", max_length=96, max_question=16, window_overlap=16, val_fraction=0.3
+            QuestionAnsweringDataModule,
+            "own.json",
+            max_length=96,
+            max_question_length=16,
+            window_overlap=16,
+            val_fraction=0.3,
         ),
-        r"questions cut to 16 tokens \(longest \d+\)\. --data.max_question \d+ .*--data.max_length \d+",
+        r"questions cut to 16 tokens \(longest \d+\)\. --data.max_question_length \d+ .*--data.max_length \d+",
         ends="counted",
         kind="settings",
     ),

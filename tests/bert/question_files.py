@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 DATA: dict[str, Any] = {
-    "max_length": 48, "max_question": 10, "window_overlap": 8, "batch_size": 8, "vocab_size": 300,
+    "max_length": 48, "max_question_length": 10, "window_overlap": 8, "batch_size": 8, "vocab_size": 300,
     "no_answer_share": 0.2,
 }  # fmt: skip
 MODEL: dict[str, Any] = {"layers": 1, "width": 16, "heads": 2, "feedforward": 32, "dropout": 0.0, "lr": 1e-2}

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("undrawn_figures")
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 TINY = [
-    "--max_length", "48", "--max_question", "10", "--overlap", "8", "--vocab_size", "300", "--layers", "1",
+    "--max_length", "48", "--max_question_length", "10", "--overlap", "8", "--vocab_size", "300", "--layers", "1",
     "--width", "16", "--heads", "2", "--batch_size", "8", "--eval_batch_size", "8",
 ]  # fmt: skip
 

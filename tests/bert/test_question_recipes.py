@@ -44,7 +44,7 @@ def test_the_quickstart_trains_and_answers(tmp_path: Path) -> None:
 
 def test_an_encoder_trained_in_english_is_tested_in_chinese(encoder: Path, tmp_path: Path) -> None:
     root = ["--trainer.default_root_dir", str(tmp_path), "--trainer.limit_test_batches", "1"]
-    settings = [*SHORT, "--model.encoder", str(encoder), "--data.max_length", "96", "--data.max_question", "16"]
+    settings = [*SHORT, "--model.encoder", str(encoder), "--data.max_length", "96", "--data.max_question_length", "16"]
     settings += ["--data.window_overlap", "16", "--data.batch_size", "4"]
     assert main(["fit", "--config", "bert/cross_lingual", *settings, *root]) == 0
     results = json.loads((tmp_path / "bert/cross_lingual/results.json").read_text())["results"]

@@ -52,7 +52,10 @@ class ByBrightness(PseudoLabelClassifier):
 
 
 def test_labels_are_predictions_in_evaluation_mode_and_right_ones_are_counted(tmp_path: Path) -> None:
-    module, data = ByBrightness(relabel_every=1, start_accuracy=0.9, threshold=0.999, lr=1e-30), WithUnlabelled()
+    module, data = (
+        ByBrightness(relabel_every_n_epochs=1, start_accuracy=0.9, threshold=0.999, lr=1e-30),
+        WithUnlabelled(),
+    )
     trainer = silent_trainer(tmp_path, max_epochs=1)
     trainer.fit(module, datamodule=data)
     ((index, label),) = data.given
@@ -63,7 +66,7 @@ def test_labels_are_predictions_in_evaluation_mode_and_right_ones_are_counted(tm
 
 
 def test_pictures_under_the_threshold_get_no_label(tmp_path: Path) -> None:
-    module, data = ByBrightness(relabel_every=1, start_accuracy=0.0, lr=1e-30), WithUnlabelled()
+    module, data = ByBrightness(relabel_every_n_epochs=1, start_accuracy=0.0, lr=1e-30), WithUnlabelled()
     module.threshold = 1.1  # its network is as sure as float32 can be
     trainer = silent_trainer(tmp_path, max_epochs=1)
     trainer.fit(module, datamodule=data)
@@ -73,19 +76,20 @@ def test_pictures_under_the_threshold_get_no_label(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("relabel_every", "start_accuracy", "times"), [(1, 0.9, 4), (2, 0.9, 2), (3, 0.9, 1), (6, 0.9, 0), (5, 0.0, 0)]
+    ("relabel_every_n_epochs", "start_accuracy", "times"),
+    [(1, 0.9, 4), (2, 0.9, 2), (3, 0.9, 1), (6, 0.9, 0), (5, 0.0, 0)],
 )
 def test_relabelling_waits_for_its_epochs_and_for_the_accuracy(
-    relabel_every: int, start_accuracy: float, times: int, tmp_path: Path
+    relabel_every_n_epochs: int, start_accuracy: float, times: int, tmp_path: Path
 ) -> None:
     data = WithUnlabelled()
-    module = ByBrightness(relabel_every=relabel_every, start_accuracy=start_accuracy, lr=1e-30)
+    module = ByBrightness(relabel_every_n_epochs=relabel_every_n_epochs, start_accuracy=start_accuracy, lr=1e-30)
     silent_trainer(tmp_path, max_epochs=4, num_sanity_val_steps=1).fit(module, datamodule=data)
     assert len(data.given) == times
 
 
 def test_the_loss_is_the_labelled_one_plus_the_weighted_pseudo_one() -> None:
-    module = PseudoLabelClassifier(**TINY, **SIZES, norm="none", pseudo_weight=0.3)
+    module = PseudoLabelClassifier(**TINY, **SIZES, norm="none", pseudo_label_weight=0.3)
     module.log_training = lambda *a: None  # type: ignore[method-assign]
     batch = next(iter(bright_or_dark(8, seed=0)))
     network: Any = module.network
@@ -143,7 +147,10 @@ def digits(unlabelled: str) -> ImageDataModule:
 @pytest.mark.parametrize(
     ("module", "unlabelled"),
     [
-        (PseudoLabelClassifier(**TINY, relabel_every=1, start_accuracy=0.0, threshold=0.1, norm="group"), "pseudo"),
+        (
+            PseudoLabelClassifier(**TINY, relabel_every_n_epochs=1, start_accuracy=0.0, threshold=0.1, norm="group"),
+            "pseudo",
+        ),
         (FixMatchClassifier(**TINY, threshold=0.11), "weak_strong"),
     ],
     ids=["relabelling", "fixmatch"],
@@ -158,7 +165,7 @@ def test_both_forms_train_on_few_labels_and_report(module: ImageClassifier, unla
 
 
 def test_pseudo_labels_and_their_figures_are_in_the_checkpoint(tmp_path: Path) -> None:
-    arguments = {**TINY, "relabel_every": 2, "start_accuracy": 0.0, "threshold": 0.1}
+    arguments = {**TINY, "relabel_every_n_epochs": 2, "start_accuracy": 0.0, "threshold": 0.1}
     module, data = PseudoLabelClassifier(**arguments), digits("pseudo")
     trainer = silent_trainer(tmp_path, max_epochs=2)
     trainer.fit(module, datamodule=data)
@@ -172,7 +179,7 @@ def test_pseudo_labels_and_their_figures_are_in_the_checkpoint(tmp_path: Path) -
 
 def relabel_and_keep(folder: Path) -> None:
     torch.manual_seed(0)
-    module = PseudoLabelClassifier(**TINY, norm="group", relabel_every=1, start_accuracy=0.0, threshold=0.12)
+    module = PseudoLabelClassifier(**TINY, norm="group", relabel_every_n_epochs=1, start_accuracy=0.0, threshold=0.12)
     data = ImageDataModule(
         batch_size=8, labelled_per_class=130, unlabelled_per_batch=8, unlabelled="pseudo", steps_per_epoch=2
     )

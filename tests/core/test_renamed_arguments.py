@@ -16,13 +16,19 @@ from lhy_lightning import GAN, AutoEncoder, PrincipalComponents, VectorQuantizer
 from lhy_lightning.cli.command_line import prepare
 from lhy_lightning.core.arguments.renamed import RENAMED, new_names, warn_of_old_name
 from lhy_lightning.core.arguments.signatures import constructor_arguments
-from lhy_lightning.training.checkpoints import class_path, load_modules
-from tests.public_names import CLASSES, MODULES
+from lhy_lightning.training.checkpoints import class_path, load_modules, read_checkpoint
+from tests.public_names import CLASSES, DATA_MODULES, MODULES
 from tests.smallest_modules import SETTINGS
 
 ROWS = [(name, old, new) for name, cls in MODULES.items() for old, new in new_names(cls).items()]
 every_row = pytest.mark.parametrize(("name", "old", "new"), ROWS)
-VALUES: dict[str, Any] = {"codebook_init": "random", "plot_every_n_steps": 3, "plot_every_n_validations": 3}
+VALUES: dict[str, Any] = {
+    "codebook_init": "random", "plot_every_n_steps": 3, "plot_every_n_validations": 3, "synthetic_anomalies": "noise",
+    "max_answer_length": 4, "max_question_length": 4, "target_cluster_weight": 0.5, "penalty_every_n_steps": 2,
+    "pseudo_label_weight": 0.5, "relabel_every_n_epochs": 2, "val_beam_size": 2, "source_smoothness_weight": 0.5,
+}  # fmt: skip
+"""Of arguments that the smallest modules leave out."""
+DATA_ROWS = [(name, old, new) for name, cls in DATA_MODULES.items() for old, new in new_names(cls).items()]
 
 
 @pytest.fixture(autouse=True)
@@ -79,8 +85,8 @@ def test_a_checkpoint_with_the_old_name_opens(name: str, old: str, new: str, tmp
 def test_a_saved_folder_with_the_old_name_opens(name: str, old: str, new: str, tmp_path: Path) -> None:
     module: Any = MODULES[name](**settings(name, new))
     module.save_pretrained(tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(by_old_name(config, old, new)))
+    file = next(file for name in ("lhy_lightning.json", "config.json") if (file := tmp_path / name).is_file())
+    file.write_text(json.dumps(by_old_name(json.loads(file.read_text("utf8")), old, new)), "utf8")
     with renamed(name, old, new):
         opened = MODULES[name].from_pretrained(tmp_path)  # type: ignore[attr-defined]
     assert opened.hparams == module.hparams
@@ -103,6 +109,30 @@ def test_a_recipe_and_flags_with_the_old_name_are_those_with_the_new_one(
     assert f"--model.{old}" not in command.arguments
     by_flags = prepare(["fit", "--model", name, f"--model.init_args.{old}=2", "--data=ImageDataModule", *root])
     assert f"--model.init_args.{new}=2" in by_flags.arguments
+
+
+@pytest.mark.parametrize(("name", "old", "new"), DATA_ROWS)
+def test_a_data_module_takes_the_old_name_in_python_checkpoints_yaml_and_flags(
+    name: str, old: str, new: str, tmp_path: Path
+) -> None:
+    kind = DATA_MODULES[name]
+    with renamed(name, old, new):
+        data: Any = kind(**{old: VALUES[new]})
+    assert data.hparams == kind(**{new: VALUES[new]}).hparams
+    content = {
+        "state_dict": {}, "datamodule_hyper_parameters": by_old_name(dict(data.hparams), old, new),
+        "data_class_path": class_path(kind), "pytorch-lightning_version": "2.6.0",
+    }  # fmt: skip
+    torch.save(content, tmp_path / "old.ckpt")
+    assert kind.load_from_checkpoint(tmp_path / "old.ckpt").hparams == data.hparams  # type: ignore[attr-defined]
+    assert read_checkpoint(tmp_path / "old.ckpt")["datamodule_hyper_parameters"] == dict(data.hparams)
+    settings = {"model": {"class_path": "GAN"}, "data": {"class_path": name, "init_args": {old: VALUES[new]}}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(settings))
+    root = ["--trainer.default_root_dir", str(tmp_path / "runs")]
+    command = prepare(["fit", "--config", str(tmp_path / "mine.yaml"), f"--data.{old}=7", *root])
+    read = yaml.safe_load(Path(command.arguments[command.arguments.index("--config") + 1]).read_text())
+    assert read["data"]["init_args"] == {new: VALUES[new]}
+    assert f"--data.{new}=7" in command.arguments
 
 
 def test_layers_take_old_names_too() -> None:

@@ -107,7 +107,7 @@ def test_a_lazy_penalty_is_taken_every_fourth_step_and_multiplied_by_four(tmp_pa
             taken.append((self.trainer.global_step, float((loss - figures["discriminator_loss"]).detach())))
             return loss, figures
 
-    trained(Seen(penalty_every=4, penalty_weight=3, **TINY), tmp_path, max_steps=6)
+    trained(Seen(penalty_every_n_steps=4, penalty_weight=3, **TINY), tmp_path, max_steps=6)
     assert [step for step, _ in taken] == list(range(6))
     assert [value for _, value in taken] == pytest.approx([12, 0, 0, 0, 12, 0])
 

@@ -21,7 +21,7 @@ CASES: dict[str, dict[str, Any]] = {
     **{loss: {"loss": loss} for loss in LOSSES},
     "clipped": {"loss": "wasserstein", "weight_clip": 0.02, "n_critic": 2},
     "penalty": {"loss": "wasserstein", "penalty": "gradient", "n_critic": 2},
-    "r1": {"penalty": "r1", "penalty_every": 2},
+    "r1": {"penalty": "r1", "penalty_every_n_steps": 2},
     "spectral": {"loss": "hinge", "spectral_norm": True},
     "projection": {"loss": "hinge", "condition": "projection"},
     "auxiliary": {"condition": "auxiliary", "reuse_fakes": False},

@@ -169,7 +169,7 @@ def test_pseudo_labels_made_in_a_validation_serve_from_the_next_epoch_on(workers
     def fit_pictures(logger: RunLogger, *callbacks: Callback, **where: Any) -> tuple[Trainer, LightningModule]:
         torch.manual_seed(0)
         module = PseudoLabelClassifier(
-            network="vgg", depth=2, width=4, dropout=0.2, relabel_every=1, start_accuracy=0.0, threshold=0.105
+            network="vgg", depth=2, width=4, dropout=0.2, relabel_every_n_epochs=1, start_accuracy=0.0, threshold=0.105
         )
         data = ImageDataModule(
             labelled_per_class=8, val_fraction=0.02, batch_size=16, steps_per_epoch=3, unlabelled_per_batch=4,
@@ -192,7 +192,7 @@ def test_batches_by_tokens_go_on_too(tmp_path: Path) -> None:
 
     def fit_text(logger: RunLogger, *callbacks: Callback, **where: Any) -> tuple[Trainer, LightningModule]:
         torch.manual_seed(0)
-        module = Translator(layers=1, width=16, heads=2, feedforward=32, warmup_steps=3, dropout=0.2, val_beam=1)
+        module = Translator(layers=1, width=16, heads=2, feedforward=32, warmup_steps=3, dropout=0.2, val_beam_size=1)
         data = TranslationDataModule(
             str(corpus), source_lang="en", target_lang="de", tokenizer="word", vocab_size=60, max_tokens=384,
             drop_leaks=False, cache_dir=str(tmp_path / "cache"),

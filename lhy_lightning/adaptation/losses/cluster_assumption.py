@@ -21,7 +21,7 @@ class ClusterAssumption(AdaptationModule):
     """Base: decision boundaries keep away from the pictures (Shu et al. 2018, https://arxiv.org/abs/1802.08735).
 
     Args:
-        target_cluster: λt, weight of the target's virtual adversarial loss and conditional entropy.
+        target_cluster_weight: λt, weight of the target's virtual adversarial loss and conditional entropy.
         radius: ε, the norm of the virtual adversarial perturbation of a picture in [-1, 1].
         ema_decay: of the averaged weights of extractor and label predictor, which evaluate and predict.
         arguments: as in the class that follows.
@@ -30,15 +30,15 @@ class ClusterAssumption(AdaptationModule):
         ValueError: a number that makes no sense.
     """
 
-    argument_ranges = ranges(target_cluster=NOT_NEGATIVE, radius=POSITIVE)
+    argument_ranges = ranges(target_cluster_weight=NOT_NEGATIVE, radius=POSITIVE)
 
     averaged: AveragedWeights | None
     needs_float32 = "the first step towards a virtual adversarial picture is a millionth of a pixel's range"
 
-    def __init__(self, *, target_cluster: float, radius: float, ema_decay: float, **arguments: Any) -> None:
+    def __init__(self, *, target_cluster_weight: float, radius: float, ema_decay: float, **arguments: Any) -> None:
         self.ema_decay, self._in_use = ema_decay, list[nn.Sequential]()  # for `build`
         super().__init__(**arguments)
-        self.target_cluster, self.radius = target_cluster, radius
+        self.target_cluster_weight, self.radius = target_cluster_weight, radius
 
     def build(self) -> None:
         super().build()

@@ -71,7 +71,7 @@ class AnomalyDetector(ReconstructionModule):
         network: "linear", "homework" or "homework_batch_norm" (three convolutions), "several" (the linear and the
             convolutional encoder side by side), "conv".
         score: "pixel", "patch", "feature", "latent" or "classifier".
-        made_anomalies: "none", "noise", "patches", "latents", "rotations" or "shifts".
+        synthetic_anomalies: "none", "noise", "patches", "latents", "rotations" or "shifts".
         latent_dim: numbers of a latent; channels of the latent map of "conv".
         hidden: widths of the fully connected layers, the first next to the picture.
         width: channels of "conv".
@@ -109,7 +109,7 @@ class AnomalyDetector(ReconstructionModule):
         *,
         network: Literal["linear", "homework", "homework_batch_norm", "several", "conv"] = "conv",
         score: Literal["pixel", "patch", "feature", "latent", "classifier"] = "pixel",
-        made_anomalies: Literal["none", "noise", "patches", "latents", "rotations", "shifts"] = "none",
+        synthetic_anomalies: Literal["none", "noise", "patches", "latents", "rotations", "shifts"] = "none",
         latent_dim: int = 16,
         hidden: tuple[int, ...] = (128, 64, 12),
         width: int = 32,
@@ -121,13 +121,13 @@ class AnomalyDetector(ReconstructionModule):
         **arguments: Unpack[ReconstructionArguments],
     ) -> None:
         super().__init__(**arguments)
-        if score == "classifier" and made_anomalies == "none":
-            raise ValueError(f"score=classifier needs made_anomalies to learn from: one of {', '.join(MADE)}")
+        if score == "classifier" and synthetic_anomalies == "none":
+            raise ValueError(f"score=classifier needs synthetic_anomalies to learn from: one of {', '.join(MADE)}")
         if patch % 2 == 0:
             raise ValueError(f"patch={patch}: an odd number of pixels, so that a square has a middle")
         if reconstruction_weight <= 0 and score != "classifier":
             raise ValueError(f"reconstruction_weight={reconstruction_weight}: score={score} needs a trained decoder")
-        self.kind, self.score, self.made_anomalies, self.patch = network, score, made_anomalies, patch
+        self.kind, self.score, self.synthetic_anomalies, self.patch = network, score, synthetic_anomalies, patch
         self.network_settings = HalvesSettings(latent_dim, tuple(hidden), width, downsamplings)
         self.reconstruction_weight, self.classifier_weight = reconstruction_weight, classifier_weight
         self.false_alarm_rate = false_alarm_rate
@@ -143,7 +143,7 @@ class AnomalyDetector(ReconstructionModule):
         return encoder_and_decoder(self.kind, self.shape, **asdict(self.network_settings))
 
     def build_network(self) -> DetectorNetwork:
-        fit_for_moves(self.made_anomalies, self.shape[1:])
+        fit_for_moves(self.synthetic_anomalies, self.shape[1:])
         height, width = self.shape[1:]
         if self.patch > min(height, width):
             largest = min(height, width) - (min(height, width) + 1) % 2
@@ -155,9 +155,9 @@ class AnomalyDetector(ReconstructionModule):
             self.register_buffer("latent_precision", torch.eye(numbers))
         if self.reconstruction_weight <= 0:
             decoder.requires_grad_(False)  # or several processes would wait for its gradients
-        if self.made_anomalies == "none":
+        if self.synthetic_anomalies == "none":
             return DetectorNetwork(encoder, decoder)
-        kinds = len(moves_of(self.made_anomalies)) or 2
+        kinds = len(moves_of(self.synthetic_anomalies)) or 2
         return DetectorNetwork(encoder, decoder, nn.Sequential(nn.Flatten(), nn.Linear(numbers, kinds)))
 
     # --- training --------------------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ class AnomalyDetector(ReconstructionModule):
                 pictures: Tensor = network.decoder(change(network.encoder(images))).float()
             return pictures
 
-        return make_anomalies(self.made_anomalies, images, generator, redraw=redraw)
+        return make_anomalies(self.synthetic_anomalies, images, generator, redraw=redraw)
 
     def losses(self, images: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         network = self.built()
@@ -209,7 +209,7 @@ class AnomalyDetector(ReconstructionModule):
         network, images = self.built(), images.to(self.device)
         with evaluation_mode(network):
             if self.score == "classifier":
-                moves = moves_of(self.made_anomalies) or ((0, 0, 0),)
+                moves = moves_of(self.synthetic_anomalies) or ((0, 0, 0),)
                 each = [classifier_score(network.logits(moved(images, m)), kind) for kind, m in enumerate(moves)]
                 return torch.stack(each).mean(0)
             if self.score == "latent":

@@ -194,6 +194,6 @@ def fit_for_moves(name: str, image_size: tuple[int, int]) -> None:
     """
     if moves_of(name) and (image_size[0] != image_size[1] or min(image_size) < 8):
         raise ValueError(
-            f"made_anomalies={name} needs square pictures of at least 8 x 8, not {image_size[0]} x {image_size[1]}: "
-            "set --data.image_size"
+            f"synthetic_anomalies={name} needs square pictures of at least 8 x 8, not {image_size[0]} x "
+            f"{image_size[1]}: set --data.image_size"
         )

@@ -46,14 +46,14 @@ class BertQuestionAnswering(BertModule):
     Args:
         span_search: "joint" looks for the best start + end with start no later than end; "independent" (homework 7)
             takes the best start and the best end, each for itself.
-        max_answer: most tokens of an answer.
+        max_answer_length: most tokens of an answer.
         n_best: candidates of a question in prediction.
         window_score: how the windows of a question compare: by the "span" score alone (homework 7), or by
             "span_minus_null", less the window's own score of having no answer; if None the latter where the data
             trains windows without an answer.
         null_threshold: answer "" where the null score is so much above the best span's; None for always an answer,
             or 0 where the data has unanswerable questions.
-        max_question: tokens of a question; from the data if not given, as the next four.
+        max_question_length: tokens of a question; from the data if not given, as the next four.
         window: most tokens of the paragraph in a window; None for what `max_length` leaves.
         window_overlap: tokens that two windows share.
         metric: "squad", "cmrc", "drcd" or "homework"; a data module's own comes first.
@@ -61,14 +61,14 @@ class BertQuestionAnswering(BertModule):
     """
 
     argument_ranges = ranges(
-        max_answer=COUNT, n_best=COUNT, null_threshold=any_number("a difference of two scores"), max_question=COUNT,
-        window=COUNT, window_overlap=NOT_NEGATIVE,
+        max_answer_length=COUNT, n_best=COUNT, null_threshold=any_number("a difference of two scores"),
+        max_question_length=COUNT, window=COUNT, window_overlap=NOT_NEGATIVE,
     )  # fmt: skip
 
     monitor: tuple[str, Literal["max", "min"]] = ("val/exact_match", "max")
     head = "question_answering"
     data_modules = ("QuestionAnsweringDataModule",)
-    learned = ("max_length", "max_question", "window", "window_overlap", "metric")
+    learned = ("max_length", "max_question_length", "window", "window_overlap", "metric")
     unscored = (
         "no answer of the {split} questions is known: there is no {split}/exact_match. `lhy predict` writes "
         "the answers."
@@ -78,27 +78,32 @@ class BertQuestionAnswering(BertModule):
         self,
         *,
         span_search: Search = "joint",
-        max_answer: int = 30,
+        max_answer_length: int = 30,
         n_best: int = 5,
         window_score: WindowScore | None = None,
         null_threshold: float | None = None,
-        max_question: int | None = None,
+        max_question_length: int | None = None,
         window: int | None = None,
         window_overlap: int | None = None,
         metric: Definition | None = None,
         **arguments: Unpack[BertArguments],
     ) -> None:
         super().__init__(**arguments)
-        self.span_search, self.max_answer, self.n_best = span_search, max_answer, n_best
+        self.span_search, self.max_answer_length, self.n_best = span_search, max_answer_length, n_best
         self.window_score, self.null_threshold = window_score, null_threshold
-        self.max_question, self.window, self.window_overlap = max_question, window, window_overlap
+        self.max_question_length, self.window, self.window_overlap = max_question_length, window, window_overlap
         self.metric = metric
         self.loss_sum, self.loss_windows = Sum(), Sum()
         self.build_if_known()
 
     @property
     def is_known(self) -> bool:
-        return super().is_known and None not in (self.max_length, self.max_question, self.window_overlap, self.metric)
+        return super().is_known and None not in (
+            self.max_length,
+            self.max_question_length,
+            self.window_overlap,
+            self.metric,
+        )
 
     def build(self) -> None:
         """Builds the network and what it is scored by."""
@@ -121,9 +126,9 @@ class BertQuestionAnswering(BertModule):
     def settings(self) -> WindowSettings:
         """How question and window share a sequence."""
         assert self.max_length is not None
-        assert self.max_question is not None
+        assert self.max_question_length is not None
         assert self.window_overlap is not None
-        return WindowSettings(self.max_length, self.max_question, self.window, self.window_overlap)
+        return WindowSettings(self.max_length, self.max_question_length, self.window, self.window_overlap)
 
     # --- training --------------------------------------------------------------------------------------------------
 
@@ -162,7 +167,7 @@ class BertQuestionAnswering(BertModule):
             batch["context_start"][part],
             batch["context_length"][part],
             search=self.span_search,
-            max_answer=self.max_answer,
+            max_answer_length=self.max_answer_length,
             n_best=n_best,
         )
 

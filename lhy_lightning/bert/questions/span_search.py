@@ -37,7 +37,7 @@ def best_spans(
     context_length: Tensor,
     *,
     search: Search = "joint",
-    max_answer: int = 30,
+    max_answer_length: int = 30,
     n_best: int = 20,
 ) -> WindowSpans:
     """Searches every window: spans lie in the paragraph, end no sooner than they start, and are not too long.
@@ -51,7 +51,7 @@ def best_spans(
         context_start: (W,) int64, the paragraph's first place in each sequence.
         context_length: (W,) int64, how many of its tokens the window has.
         search: "joint" or "independent".
-        max_answer: most tokens of a span.
+        max_answer_length: most tokens of a span.
         n_best: K, spans of a window; 1 for the independent search.
     """
     start, end = start_logits.detach().float(), end_logits.detach().float()
@@ -62,7 +62,7 @@ def best_spans(
     columns = (context_start[:, None] + place).clamp(max=width - 1)
     start = start.gather(1, columns).masked_fill(~inside, -torch.inf)  # (W, width)
     end = end.gather(1, columns).masked_fill(~inside, -torch.inf)
-    longest = min(max_answer, width)
+    longest = min(max_answer_length, width)
     padded = functional.pad(end, (0, longest - 1), value=-torch.inf)
     reach = padded.unfold(1, longest, 1)  # (W, width, longest), a view: the ends that each start may have
     # The K best spans start at the K starts whose best span is best: others have K spans before them.
@@ -76,7 +76,7 @@ def best_spans(
     last = first + chosen % longest
     if search == "independent":
         (top_start, top_first), (top_end, top_last) = start.max(dim=1, keepdim=True), end.max(dim=1, keepdim=True)
-        span = (top_first <= top_last) & (top_last < top_first + max_answer)
+        span = (top_first <= top_last) & (top_last < top_first + max_answer_length)
         score = torch.where(span, top_start + top_end, score[:, :1] - BROKEN)
         first, last = torch.where(span, top_first, first[:, :1]), torch.where(span, top_last, last[:, :1])
         return WindowSpans(score, first, last, null)

@@ -14,12 +14,19 @@ from lhy_lightning.core.arguments.signatures import constructor_arguments
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
     "AdversarialModule": {"picture_every": "plot_every_n_steps"},
-    "AnomalyDetector": {"latent": "latent_dim"},
+    "AnomalyDetector": {"latent": "latent_dim", "made_anomalies": "synthetic_anomalies"},
     "AutoEncoder": {"latent": "latent_dim"},
+    "BertQuestionAnswering": {"max_answer": "max_answer_length", "max_question": "max_question_length"},
+    "ClusterAssumption": {"target_cluster": "target_cluster_weight"},
     "CycleGAN": {"halvings": "downsamplings"},
+    "GAN": {"penalty_every": "penalty_every_n_steps"},
     "NoiseModule": {"latent": "latent_dim"},
     "PrincipalComponents": {"latent": "latent_dim"},
+    "PseudoLabelClassifier": {"pseudo_weight": "pseudo_label_weight", "relabel_every": "relabel_every_n_epochs"},
+    "QuestionAnsweringDataModule": {"max_question": "max_question_length"},
     "ReconstructionModule": {"picture_every": "plot_every_n_validations"},
+    "TextTranslator": {"val_beam": "val_beam_size"},
+    "VADA": {"source_smoothness": "source_smoothness_weight"},
     "VQVAE": {"start": "codebook_init"},
     "VectorQuantizer": {"start": "codebook_init"},
 }

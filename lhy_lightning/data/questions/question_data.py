@@ -48,7 +48,7 @@ class QuestionAnsweringDataModule(EncoderTextDataModule):
         drop_leaks: drop training questions about a paragraph of validation or test.
         vocab_size: pieces of a new tokenizer.
         max_length: tokens of a sequence: special tokens, question and window.
-        max_question: tokens of a question; longer ones are cut.
+        max_question_length: tokens of a question; longer ones are cut.
         window: most tokens of the paragraph in a window (homework 7: 150); what `max_length` leaves if not given.
         window_overlap: tokens that a window shares with the next one (homework 7: 0).
         window_position: of training windows: "random" round the answer, or "centre" (homework 7), after which an
@@ -71,12 +71,12 @@ class QuestionAnsweringDataModule(EncoderTextDataModule):
 
     split_settings: tuple[str, ...] = (*EncoderTextDataModule.split_settings, "drop_leaks", "unanswerable")
     order_settings: tuple[str, ...] = (
-        *EncoderTextDataModule.order_settings, "max_question", "window", "window_overlap", "window_position",
+        *EncoderTextDataModule.order_settings, "max_question_length", "window", "window_overlap", "window_position",
         "no_answer_share",
     )  # fmt: skip
 
     argument_ranges = ranges(
-        max_question=COUNT, window=COUNT, window_overlap=NOT_NEGATIVE,
+        max_question_length=COUNT, window=COUNT, window_overlap=NOT_NEGATIVE,
         no_answer_share=Range(at_least=0, below=1, said="a share of the windows in [0, 1)"),
     )  # fmt: skip
 
@@ -89,7 +89,7 @@ class QuestionAnsweringDataModule(EncoderTextDataModule):
         drop_leaks: bool = True,
         vocab_size: int = 2000,
         max_length: int = 384,
-        max_question: int = 64,
+        max_question_length: int = 64,
         window: int | None = None,
         window_overlap: int = 128,
         window_position: Position = "random",
@@ -107,7 +107,7 @@ class QuestionAnsweringDataModule(EncoderTextDataModule):
         given = self._args
         if given.max_tokens is not None and given.max_tokens < max_length:
             raise ValueError(f"max_tokens={given.max_tokens} is less than a sequence of max_length={max_length}.")
-        self.max_length, self.max_question = max_length, max_question
+        self.max_length, self.max_question_length = max_length, max_question_length
         self.window, self.window_overlap = window, window_overlap
         self.unanswerable, self.null_windows = unanswerable, unanswerable or no_answer_share > 0
         self.settings = self.settings_of(WindowSettings)

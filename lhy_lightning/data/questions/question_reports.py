@@ -90,7 +90,7 @@ def told_of_evaluated(name: str, opened: OpenedQuestions, settings: WindowSettin
 
 
 def _told_of_cuts(name: str, opened: OpenedQuestions, settings: WindowSettings) -> list[str]:
-    asked, most = opened.maker.questions.lengths, settings.max_question
+    asked, most = opened.maker.questions.lengths, settings.max_question_length
     cut = int((asked > most).sum())
     if not cut:
         return []
@@ -99,7 +99,7 @@ def _told_of_cuts(name: str, opened: OpenedQuestions, settings: WindowSettings) 
         whole = int(np.quantile(asked, 0.99))
         length = settings.max_length + whole - most
         told += (
-            f" --data.max_question {whole} leaves 99 of 100 whole, with --data.max_length {length} beside windows as "
-            "long as now."
+            f" --data.max_question_length {whole} leaves 99 of 100 whole, with --data.max_length {length} beside "
+            "windows as long as now."
         )
     return [told]

@@ -48,7 +48,7 @@ class WindowMaker:
         self.added = self.template.added
         settings.check(self.added)
         self.settings, self.pad_to_multiple = settings, pad_to_multiple
-        self.question_lengths = np.minimum(questions.lengths, settings.max_question).astype(np.int64)
+        self.question_lengths = np.minimum(questions.lengths, settings.max_question_length).astype(np.int64)
         self.lengths = paragraphs.lengths[paragraph].astype(np.int64)
         self.room = settings.room(questions.lengths, self.added)
 

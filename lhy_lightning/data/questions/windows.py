@@ -23,13 +23,13 @@ class WindowSettings:
 
     Args:
         max_length: of the sequence: special tokens, question and window.
-        max_question: of the question; longer ones are cut.
+        max_question_length: of the question; longer ones are cut.
         window: of the paragraph in a window, at most; whatever `max_length` leaves if None.
         window_overlap: that a window shares with the next one.
     """
 
     max_length: int = 384
-    max_question: int = 64
+    max_question_length: int = 64
     window: int | None = None
     window_overlap: int = 128
 
@@ -43,15 +43,16 @@ class WindowSettings:
             ValueError: the longest question leaves no room, or no more than the overlap, or a window never has the
                 size asked for.
         """
-        for name, least in (("max_length", 1), ("max_question", 1), ("window", 1), ("window_overlap", 0)):
+        for name, least in (("max_length", 1), ("max_question_length", 1), ("window", 1), ("window_overlap", 0)):
             given = getattr(self, name)
             if given is not None and given < least:
                 raise ValueError(f"{name}={given}: a number of tokens, at least {least}.")
-        room = int(self.room(np.array([self.max_question]), added)[0])
+        room = int(self.room(np.array([self.max_question_length]), added)[0])
         if room < 1:
             raise ValueError(
                 f"max_length={self.max_length} has no room for a paragraph beside a question of "
-                f"max_question={self.max_question} and {added} special tokens: raise max_length or lower max_question."
+                f"max_question_length={self.max_question_length} and {added} special tokens: raise max_length "
+                "or lower max_question_length."
             )
         if self.window is not None and self.window > (most := self.max_length - added - 1):
             raise ValueError(
@@ -62,12 +63,15 @@ class WindowSettings:
         if room <= self.window_overlap:
             raise ValueError(
                 f"window_overlap={self.window_overlap}, but a window beside a long question has only {room} tokens of "
-                "the paragraph, so it would never move on: lower window_overlap or max_question, or raise max_length."
+                "the paragraph, so it would never move on: lower window_overlap or max_question_length, or raise "
+                "max_length."
             )
 
     def room(self, question_lengths: np.ndarray, added: int) -> np.ndarray:
         """Tokens of the paragraph that a window has beside questions of these lengths: (N,) int64."""
-        left: np.ndarray = self.max_length - added - np.minimum(question_lengths, self.max_question).astype(np.int64)
+        left: np.ndarray = (
+            self.max_length - added - np.minimum(question_lengths, self.max_question_length).astype(np.int64)
+        )
         return left if self.window is None else np.minimum(left, self.window)
 
 

@@ -17,9 +17,10 @@ from tests.cnn.pictures_to_fit import silent_trainer
 
 EVERY = [
     {"score": "pixel"}, {"score": "patch", "patch": 3}, {"score": "feature"}, {"score": "latent"},
-    {"score": "classifier", "made_anomalies": "noise"}, {"score": "classifier", "made_anomalies": "patches"},
-    {"score": "classifier", "made_anomalies": "latents"}, {"score": "classifier", "made_anomalies": "rotations"},
-    {"score": "classifier", "made_anomalies": "shifts", "reconstruction_weight": 0.0},
+    {"score": "classifier", "synthetic_anomalies": "noise"}, {"score": "classifier", "synthetic_anomalies": "patches"},
+    {"score": "classifier", "synthetic_anomalies": "latents"},
+    {"score": "classifier", "synthetic_anomalies": "rotations"},
+    {"score": "classifier", "synthetic_anomalies": "shifts", "reconstruction_weight": 0.0},
 ]  # fmt: skip
 
 
@@ -163,8 +164,8 @@ def test_an_encoder_and_decoder_of_ones_own_are_one_method(tmp_path: Path) -> No
     [
         ({"score": "pixels"}, "score is one of pixel, patch, feature, latent, classifier, not 'pixels'"),
         ({"network": "resnet"}, "network is one of linear, homework"),
-        ({"made_anomalies": "flips"}, "made_anomalies is one of none, noise, patches"),
-        ({"score": "classifier"}, "score=classifier needs made_anomalies"),
+        ({"synthetic_anomalies": "flips"}, "synthetic_anomalies is one of none, noise, patches"),
+        ({"score": "classifier"}, "score=classifier needs synthetic_anomalies"),
         ({"false_alarm_rate": 1.0}, "false_alarm_rate=1.0: must be at least 0 and below 1"),
         ({"patch": 4}, "patch=4: an odd number"),
         ({"reconstruction_weight": 0.0}, "score=pixel needs a trained decoder"),

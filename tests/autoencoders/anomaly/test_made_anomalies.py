@@ -118,6 +118,6 @@ def test_the_same_draws_make_the_same_anomalies() -> None:
 def test_pictures_that_are_not_square_cannot_be_turned() -> None:
     fit_for_moves("noise", (8, 16))
     with pytest.raises(
-        ValueError, match="made_anomalies=rotations needs square pictures of at least 8 x 8, not 8 x 16"
+        ValueError, match="synthetic_anomalies=rotations needs square pictures of at least 8 x 8, not 8 x 16"
     ):
         fit_for_moves("rotations", (8, 16))

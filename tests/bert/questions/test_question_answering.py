@@ -59,7 +59,7 @@ def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ber
 def every_span_of_every_window(module: BertQuestionAnswering, question: str, text: str) -> dict[tuple[int, int], float]:
     """Slowly, with transformers' own tokenizer: every window, every pair of tokens, the best score of each place."""
     tokenizer = module.vocabulary.transformers()
-    asked = tokenizer(question, add_special_tokens=False)["input_ids"][: module.max_question]
+    asked = tokenizer(question, add_special_tokens=False)["input_ids"][: module.max_question_length]
     pieces = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids, places = pieces["input_ids"], pieces["offset_mapping"]
     assert module.max_length is not None
@@ -75,7 +75,7 @@ def every_span_of_every_window(module: BertQuestionAnswering, question: str, tex
             output = module.network(input_ids=torch.tensor([sequence]), token_type_ids=torch.tensor([types]))
         start, end = output.start_logits[0].tolist(), output.end_logits[0].tolist()
         for s in range(len(window)):
-            for e in range(s, min(s + module.max_answer, len(window))):
+            for e in range(s, min(s + module.max_answer_length, len(window))):
                 score = start[len(asked) + 2 + s] + end[len(asked) + 2 + e]
                 if module.window_score == "span_minus_null":
                     score -= start[0] + end[0]
@@ -410,7 +410,7 @@ def test_what_cannot_be_one_ensemble_is_an_error() -> None:
     [
         ({"span_search": "greedy"}, "span_search is one of joint, independent, not 'greedy'"),
         ({"window_score": "null"}, "window_score is one of span, span_minus_null, not 'null'"),
-        ({"max_answer": 0}, "max_answer=0"),
+        ({"max_answer_length": 0}, "max_answer_length=0"),
         ({"metric": "rouge"}, "metric is one of squad, cmrc, drcd, homework, not 'rouge'"),
     ],
 )

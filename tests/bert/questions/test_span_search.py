@@ -37,7 +37,7 @@ def test_joint_search_finds_the_best_of_all_spans(longest: int, n_best: int) -> 
     for row in range(40):
         start[row, : begin[row]] = end[row, : begin[row]] = 50
         start[row, begin[row] + length[row] :] = end[row, begin[row] + length[row] :] = 50
-    found = best_spans(start, end, begin, length, max_answer=longest, n_best=n_best)
+    found = best_spans(start, end, begin, length, max_answer_length=longest, n_best=n_best)
     for row in range(40):
         wanted = every_span(start[row], end[row], int(begin[row]), int(length[row]), longest)
         score = found.score[row].tolist()
@@ -54,7 +54,7 @@ def test_joint_search_finds_the_best_of_all_spans(longest: int, n_best: int) -> 
 def test_independent_search_takes_the_best_start_and_the_best_end_where_they_are_a_span() -> None:
     start, end, begin, length = windows(200, 24, seed=5)
     length = length.clamp(min=1)
-    found = best_spans(start, end, begin, length, search="independent", max_answer=6, n_best=20)
+    found = best_spans(start, end, begin, length, search="independent", max_answer_length=6, n_best=20)
     assert found.score.shape == (200, 1)
     broken = 0
     for row in range(200):
@@ -124,7 +124,12 @@ def test_many_windows_equal_a_search_through_all_of_their_spans(minus_null: bool
     chosen = np.random.default_rng(0)
     row, begins = np.sort(chosen.integers(0, 20, 60)), chosen.integers(0, 30, 60)
     found = combine(
-        best_spans(start, end, begin, length, max_answer=4, n_best=8), row, begins, 20, minus_null=minus_null, n_best=8
+        best_spans(start, end, begin, length, max_answer_length=4, n_best=8),
+        row,
+        begins,
+        20,
+        minus_null=minus_null,
+        n_best=8,
     )
     for question in range(20):
         best: dict[tuple[int, int], float] = {}

@@ -14,7 +14,13 @@ from lhy_lightning.data.questions.question_data import QuestionAnsweringDataModu
 from tests.bert.conftest import tiny_encoder, tokenizer  # noqa: F401
 from tests.bert.question_files import homework_split, write_homework
 
-SMALL: dict[str, Any] = {"max_length": 32, "max_question": 10, "window_overlap": 6, "batch_size": 4, "vocab_size": 300}
+SMALL: dict[str, Any] = {
+    "max_length": 32,
+    "max_question_length": 10,
+    "window_overlap": 6,
+    "batch_size": 4,
+    "vocab_size": 300,
+}
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +296,7 @@ def test_batches_by_tokens_never_exceed_them(folder: Path) -> None:
         ({"window": 33}, "window=33, but max_length=32 holds"),
         ({"max_tokens": 31}, "max_tokens=31 is less than a sequence of max_length=32"),
         ({"val_fraction": 0.6, "test_fraction": 0.5}, "must leave something to train on"),
-        ({"max_question": 29}, "has no room for a paragraph beside a question of max_question=29"),
+        ({"max_question_length": 29}, "has no room for a paragraph beside a question of max_question_length=29"),
         ({"window_overlap": 19}, "would never move on"),
     ],
 )

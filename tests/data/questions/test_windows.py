@@ -131,12 +131,15 @@ def test_a_span_no_longer_than_the_overlap_is_whole_in_some_window() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_length": 67, "max_question": 64}, "no room for a paragraph beside a question of max_question=64"),
-        ({"max_length": 100, "max_question": 64, "window_overlap": 33}, "window_overlap=33.*only 33 tokens"),
+        (
+            {"max_length": 67, "max_question_length": 64},
+            "no room for a paragraph beside a question of max_question_length=64",
+        ),
+        ({"max_length": 100, "max_question_length": 64, "window_overlap": 33}, "window_overlap=33.*only 33 tokens"),
         ({"window": 150, "window_overlap": 150}, "window_overlap=150.*only 150 tokens"),
         ({"window": 0}, "window=0: a number of tokens, at least 1"),
         ({"window_overlap": -1}, "window_overlap=-1: .* at least 0"),
-        ({"max_question": -3}, "max_question=-3"),
+        ({"max_question_length": -3}, "max_question_length=-3"),
         ({"max_length": -5}, "max_length=-5"),
         ({"window": 400}, "window=400, but max_length=384 holds 380 tokens of the paragraph at most"),
     ],
