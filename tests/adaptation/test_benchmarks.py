@@ -9,26 +9,26 @@ from types import ModuleType
 import pytest
 import torch
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[ModuleType]:
-    """A script as a module: it imports from its own folder, and may set torch's threads."""
+    """A script as a module: it may set torch's threads."""
     threads = torch.get_num_threads()
-    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.syspath_prepend(ROOT)
     yield import_module(request.param)
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("script", ["dann_step"], indirect=True)
+@pytest.mark.parametrize("script", ["benchmarks.adaptation.dann_step"], indirect=True)
 def test_both_forms_are_timed_beside_the_notebooks_loop(script: ModuleType) -> None:
     figures = script.main(["--quick"])
     assert (figures[0].name, figures[0].ratio) == (script.NOTEBOOK, 1)
     assert {figure.name: figure.asked for figure in figures if figure.asked} == script.ASKED
 
 
-@pytest.mark.parametrize("script", ["adaptation_digits"], indirect=True)
+@pytest.mark.parametrize("script", ["benchmarks.adaptation.digits"], indirect=True)
 def test_the_table_of_digits_goes_on_where_it_stopped(
     script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -45,4 +45,4 @@ def test_the_table_of_digits_goes_on_where_it_stopped(
     out = capsys.readouterr().out
     assert all(f"| {method} | 1 |" in out for method in ("dann", "vada", "dirt_t"))
     assert "| dann | target_accuracy (ORACLE) |" in out
-    assert import_module("short_runs").spread([0.5, 0.7]) == "60.0 ± 14.1"
+    assert import_module("benchmarks.tools.short_runs").spread([0.5, 0.7]) == "60.0 ± 14.1"

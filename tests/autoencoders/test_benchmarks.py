@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lhy_lightning.autoencoders.quantizers.vector_quantizer import VectorQuantizer
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
 
 
 class StandIn(nn.Module):
@@ -39,7 +39,7 @@ class StandIn(nn.Module):
 
 @pytest.fixture
 def other_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.syspath_prepend(str(ROOT))
     package: Any = ModuleType("vector_quantize_pytorch")
     package.VectorQuantize = StandIn
     monkeypatch.setitem(sys.modules, "vector_quantize_pytorch", package)
@@ -48,7 +48,7 @@ def other_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_time_and_memory_of_a_quantizers_step(
     other_package: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import vector_quantizer as benchmark  # type: ignore[import-not-found]
+    from benchmarks.autoencoders import vector_quantizer as benchmark
 
     monkeypatch.setattr(benchmark, "memory", lambda name, size: 1.0)  # a process of its own takes long to start
     (figure,) = benchmark.main(["--quick"])
@@ -61,7 +61,7 @@ def test_time_and_memory_of_a_quantizers_step(
 def test_reconstructions_around_two_quantizers(
     other_package: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import vqvae_quality as benchmark  # type: ignore[import-not-found]
+    from benchmarks.autoencoders import vqvae_quality as benchmark
 
     arguments = ["embedded:digits", "--image_size", "8", "--downsamplings", "1", "--folder", str(tmp_path)]
     arguments += ["--steps", "3", "--seeds", "0", "--width", "8", "--dim", "4", "--codes", "16"]

@@ -12,15 +12,15 @@ from tests.data.labelled_texts.test_tagging_data import CONLLU
 
 pytestmark = pytest.mark.usefixtures("undrawn_figures")
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
 
 
 def test_both_sides_train_and_are_told_beside_what_needs_no_encoder(
     tiny_encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("accelerate")
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    quality = import_module("bert_quality")
+    monkeypatch.syspath_prepend(ROOT)
+    quality = import_module("benchmarks.bert.quality")
     texts, treebank = write_texts(tmp_path / "texts", train=40), tmp_path / "ud"
     treebank.mkdir()
     for split in ("train", "dev", "test"):
@@ -67,8 +67,8 @@ def test_the_other_side_labels_the_first_piece_of_each_word_as_ours_does(
 
     from lhy_lightning.data.labelled_texts.tagging_data import TaggingDataModule
 
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    quality = import_module("bert_quality")
+    monkeypatch.syspath_prepend(ROOT)
+    quality = import_module("benchmarks.bert.quality")
     (tmp_path / "t.conllu").write_text(CONLLU * 9, "utf8")
     data = TaggingDataModule(
         str(tmp_path / "t.conllu"), val_source=str(tmp_path / "t.conllu"), tokenizer_file=str(tiny_encoder)

@@ -12,7 +12,7 @@ from tests.bert.question_files import write_homework
 
 pytestmark = pytest.mark.usefixtures("undrawn_figures")
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
 TINY = [
     "--max_length", "48", "--max_question_length", "10", "--overlap", "8", "--vocab_size", "300", "--layers", "1",
     "--width", "16", "--heads", "2", "--batch_size", "8", "--eval_batch_size", "8",
@@ -21,9 +21,9 @@ TINY = [
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """A benchmark by its name: they import each other from their folder, as scripts do."""
+    """A benchmark by its name."""
     pytest.importorskip("accelerate")
-    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.syspath_prepend(ROOT)
     return import_module
 
 
@@ -33,7 +33,7 @@ def test_run_qa_reads_the_same_windows_and_every_part_compares_it_with_ours(
     folder = write_homework(tmp_path / "hw7")
     short = ["--rounds", "1", "--seconds", "0", "--prepare_rounds", "1", "--evaluate_rounds", "1", "--epochs", "1"]
     parts = ["--parts", "prepare", "train", "evaluate", "scores", "--seeds", "0"]
-    load("bert_question_answering").main([str(folder), *TINY, *short, *parts])
+    load("benchmarks.bert.question_answering").main([str(folder), *TINY, *short, *parts])
     said = capsys.readouterr().out
     windows = re.search(r"(\d+) windows of ours, (\d+) of run_qa, (\d+) the same with their targets", said)
     assert windows is not None
@@ -47,7 +47,7 @@ def test_run_qa_reads_the_same_windows_and_every_part_compares_it_with_ours(
 def test_the_homeworks_switches_and_its_loop_are_measured(
     load: Callable[[str], ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, homework = write_homework(tmp_path / "hw7"), load("bert_homework7")
+    folder, homework = write_homework(tmp_path / "hw7"), load("benchmarks.bert.homework7")
     found = homework.main(["switches", str(folder), "--epochs", "1", "--seeds", "0", "1"])
     assert list(found) == [homework.ALL.name, *(choice.name for choice in homework.CHOICES)]
     assert all(len(values) == 2 for values in found.values())

@@ -8,14 +8,14 @@ from types import ModuleType
 import pytest
 import torch
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def gan_step(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script as a module: it imports from its own folder."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return import_module("gan_step")
+    """The script as a module."""
+    monkeypatch.syspath_prepend(ROOT)
+    return import_module("benchmarks.gan.step")
 
 
 def test_every_side_is_timed_in_turns_and_the_figures_are_written(gan_step: ModuleType, tmp_path: Path) -> None:
@@ -31,10 +31,10 @@ def test_every_side_is_timed_in_turns_and_the_figures_are_written(gan_step: Modu
 
 
 def test_a_ratio_is_the_median_over_rounds_that_both_sides_shared(gan_step: ModuleType) -> None:
-    turn = import_module("turns").Turn
-    sides = [gan_step.Side(name, lambda side: None) for name in (gan_step.NOTEBOOK, "GAN, defaults")]
+    turn = import_module("benchmarks.tools.interleaved").Turn
+    sides = [gan_step.Contestant(name, lambda side: None) for name in (gan_step.NOTEBOOK, "GAN, defaults")]
     for side, seconds in zip(sides, ([1.0, 10.0, 2.0], [0.5, 8.0, 1.4]), strict=True):
         side.turns += [turn(steps=1, seconds=value) for value in seconds]
-    notebook, ours = import_module("step_times").figures_of(sides, gan_step.ASKED)
+    notebook, ours = import_module("benchmarks.tools.step_times").figures_of(sides, gan_step.ASKED)
     assert (notebook.median, notebook.ratio) == (2, 1)
     assert (ours.median, ours.ratio) == (1.4, 0.7)

@@ -9,7 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
 WORDS = {
     "a": "ein", "dog": "hund", "cat": "kater", "man": "mann", "runs": "rennt", "sits": "sitzt", "sleeps": "schläft",
     "here": "hier", "outside": "draußen", "quickly": "schnell", "and": "und", "old": "alter", "black": "schwarzer",
@@ -32,9 +32,9 @@ TINY = [
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch):
-    """A benchmark by its name: they import each other from their folder, as scripts do."""
+    """A benchmark by its name."""
     pytest.importorskip("accelerate")
-    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.syspath_prepend(ROOT)
     return import_module
 
 
@@ -51,7 +51,7 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def test_every_side_trains_in_turns_and_counts_real_tokens(load, corpus: Path, tmp_path: Path, capsys):
-    training: ModuleType = load("translation_training")
+    training: ModuleType = load("benchmarks.seq2seq.training")
     sides = training.main(
         [str(corpus), *TINY, "--rounds", "2", "--seconds", "0", "--cache_dir", str(tmp_path / "cache")]
     )
@@ -63,7 +63,7 @@ def test_every_side_trains_in_turns_and_counts_real_tokens(load, corpus: Path, t
 
 
 def test_the_mean_padded_batch_of_the_other_side_is_our_limit(load):
-    training: ModuleType = load("translation_training")
+    training: ModuleType = load("benchmarks.seq2seq.training")
     draw = np.random.default_rng(0)
     rows = [([5] * int(n), [5] * int(n)) for n in draw.integers(3, 30, 2000)]
     random_rows = training.batch_size_for(rows, 512, "random")
@@ -75,7 +75,7 @@ def test_the_mean_padded_batch_of_the_other_side_is_our_limit(load):
 
 
 def test_decoding_without_a_cache_and_by_generate_gives_our_translations(load, corpus: Path, tmp_path: Path):
-    decoding: ModuleType = load("translation_decoding")
+    decoding: ModuleType = load("benchmarks.seq2seq.decoding")
     compared = decoding.main(
         [str(corpus), *TINY, "--updates", "2", "--lines", "6", "--batch_size", "2", "--rounds", "1",
          "--cache_dir", str(tmp_path / "cache"), "--checkpoint", str(tmp_path / "trained.ckpt")]
@@ -88,7 +88,7 @@ def test_decoding_without_a_cache_and_by_generate_gives_our_translations(load, c
 
 
 def test_a_job_of_the_quality_table_trains_decodes_and_keeps_its_result(load, corpus: Path, tmp_path: Path):
-    quality: ModuleType = load("translation_quality")
+    quality: ModuleType = load("benchmarks.seq2seq.quality")
     flags = ("--trainer.max_epochs", "1", "--model.width", "16", "--model.layers", "1", "--data.vocab_size", "80",
              "--data.cache_dir", str(tmp_path / "cache"))  # fmt: skip
     job = quality.Job("multi30k", "recipe", 0, flags, (("average", 1), ("last", 1)))

@@ -298,8 +298,8 @@ def test_a_loss_of_one_rank_stops_both(tmp_path: Path) -> None:
 def test_the_benchmark_of_its_cost_still_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
-    import_module("finiteness").main(quick=True)
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
+    import_module("benchmarks.training.finiteness").main(quick=True)
     printed = capsys.readouterr().out
     for row in ("| ResNet-20 |", "| small BERT", "| checkpoint with optimizer", "| saved folder", "| cache of images"):
         assert row in printed

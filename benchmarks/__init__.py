@@ -1,0 +1,1 @@
+"""Scripts that measure what the READMEs claim; `python -m benchmarks.TOPIC.SCRIPT` from the repository."""
