@@ -1,6 +1,7 @@
-"""`benchmarks/README.md` names every script, and every script that a document names is there."""
+"""`benchmarks/README.md` names every script with the figures of the READMEs, which name scripts that exist."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,34 @@ SCRIPTS = sorted(
     for path in ROOT.glob("benchmarks/*/*.py")
     if path.stem != "__init__" and path.parent.name != "tools"
 )
-ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in INDEX.splitlines() if line.startswith("| ")][
-    1:
-]
+TOOLS = "".join(path.read_text("utf8") for path in sorted(ROOT.glob("benchmarks/tools/*.py")))
 DOCUMENTS = sorted(
     path
     for pattern in ("*.md", "lhy_lightning/**/*.md", "recipes/**/*.yaml", "benchmarks/**/*.py", "notebooks/*.ipynb")
     for path in ROOT.glob(pattern)
     if path.name != "CHANGELOG.md"
 )
+
+
+def rows_of(index: str) -> list[list[str]]:
+    """Returns the cells of each row; "the same" is the script of the row above."""
+    lines = [line.strip("|") for line in index.splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line.split("|")] for line in lines]
+    for above, row in pairwise(rows):
+        if row[2] == "the same":
+            row[2] = above[2]
+    return rows[1:]
+
+
+ROWS = rows_of(INDEX)
+
+
+NUMBER = r"(?:\d+,\d{3}|\d*\.\d+|\d+)(?!\d)"
+
+
+def numbers_of(text: str) -> set[str]:
+    """Returns the numbers of a text as they are written, a mean together with its error."""
+    return set(re.findall(rf"{NUMBER}(?: ± {NUMBER})?", text.replace("*", "")))
 
 
 def test_every_script_stands_in_the_index_and_every_row_names_one() -> None:
@@ -36,6 +56,35 @@ def test_a_row_has_topic_claim_command_figure_and_date() -> None:
         assert claim
         assert figure
         assert re.fullmatch(r"\d{4}-\d\d-\d\d|at each change", measured)
+
+
+def test_claims_are_unique() -> None:
+    claims = [(row[0], row[1]) for row in ROWS]
+    assert len(set(claims)) == len(claims)
+
+
+@pytest.mark.parametrize("topic", sorted({row[0] for row in ROWS if row[4] != "at each change"}))
+def test_the_figures_of_the_index_stand_in_the_readme_of_their_topic(topic: str) -> None:
+    page = numbers_of("\n".join(path.read_text("utf8") for path in ROOT.glob(f"lhy_lightning/{topic}/*.md")))
+    rows = [row for row in ROWS if row[0] == topic]
+    assert all(numbers_of(row[3]) for row in rows)
+    assert [(row[1], numbers_of(row[3]) - page) for row in rows if not numbers_of(row[3]) <= page] == []
+
+
+@pytest.mark.parametrize("topic", sorted({row[0] for row in ROWS if row[4] != "at each change"}))
+def test_every_script_of_a_topic_is_named_by_its_readme(topic: str) -> None:
+    page = "\n".join(path.read_text("utf8") for path in ROOT.glob(f"lhy_lightning/{topic}/*.md"))
+    scripts = [script for script in SCRIPTS if script.startswith(f"benchmarks.{topic}.")]
+    assert [script for script in scripts if script not in page and script.replace(".", "/") not in page] == []
+
+
+def test_options_of_the_commands_in_the_index_are_options_of_their_scripts() -> None:
+    for row in ROWS:
+        script, *words = row[2].strip("`").split()
+        text = (ROOT / f"{script.replace('.', '/')}.py").read_text("utf8") + TOOLS
+        for option in (word[2:] for word in words if word.startswith("--")):
+            looped = rf'^    {option}: int = |"{option}": \d'  # of a dataclass or dictionary of sizes, each an option
+            assert f'"--{option}"' in text or re.search(looped, text, re.MULTILINE), f"{script} --{option}"
 
 
 def test_every_script_says_how_it_is_started() -> None:
