@@ -30,7 +30,7 @@ from lhy_lightning.adaptation.networks.by_name import feature_extractor, percept
 
 LR, CLASSES, LAMBDA = 1e-3, 10, 0.1
 NOTEBOOK = "the notebook's loop"
-ASKED = {"DANN": 1.0, "DANN, alternating": 1.0}
+TARGETS = {"DANN": 1.0, "DANN, alternating": 1.0}
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,12 @@ def loops_of(size: Size, folder: Path) -> dict[str, Callable[[Contestant], None]
 
 def main(arguments: Sequence[str] | None = None) -> list[Figure]:
     return compare(
-        arguments, doc=__doc__, size=Size(), quick=Size(width=2, batch_size=4, units=8), loops_of=loops_of, asked=ASKED
+        arguments,
+        doc=__doc__,
+        size=Size(),
+        quick=Size(width=2, batch_size=4, units=8),
+        loops_of=loops_of,
+        targets=TARGETS,
     )
 
 

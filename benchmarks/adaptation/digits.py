@@ -131,8 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> list[Result]:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
-    asked = options.steps, options.given
-    results = [row for row in kept(options.out) if (row["steps"], row["given"]) == asked]
+    settings = options.steps, options.given
+    results = [row for row in kept(options.out) if (row["steps"], row["given"]) == settings]
     every_method(options, results, run)
     shown = phases(results)
     print(table(shown), ways_table(shown), sep="\n\n")

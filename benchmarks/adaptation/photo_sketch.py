@@ -80,8 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> list[Result]:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
-    asked = options.steps, options.width
-    results = [row for row in kept(options.out) if (row["steps"], row["width"]) == asked]
+    settings = options.steps, options.width
+    results = [row for row in kept(options.out) if (row["steps"], row["width"]) == settings]
     every_method(options, results, run)
     print("| method | chosen by | seeds | chosen | last step | minutes |\n|---|---|---|---:|---:|---:|")
     for method, rows in by_method(results).items():

@@ -114,7 +114,7 @@ def notebook(network: Any, tokenizer: Any, path: Path, result: Path) -> None:
     """Homework 7's testing as its notebook has it, on the CPU or a GPU."""
     content = json.loads(path.read_text("utf8"))
     questions, paragraphs = content["questions"], content["paragraphs"]
-    asked = tokenizer([question["question_text"] for question in questions], add_special_tokens=False)
+    questions_tokenized = tokenizer([question["question_text"] for question in questions], add_special_tokens=False)
     told = tokenizer(paragraphs, add_special_tokens=False)
     longest = 1 + MAX_QUESTION + 1 + WINDOW + 1
     device, answers = network.device, []
@@ -124,7 +124,7 @@ def notebook(network: Any, tokenizer: Any, path: Path, result: Path) -> None:
             paragraph = told[question["paragraph_id"]].ids
             ids, types, masks = [], [], []
             for first in range(0, len(paragraph), STEP):
-                start = [cls, *asked[number].ids[:MAX_QUESTION], sep]
+                start = [cls, *questions_tokenized[number].ids[:MAX_QUESTION], sep]
                 window = [*paragraph[first : first + WINDOW], sep]
                 padding = [0] * (longest - len(start) - len(window))
                 ids.append(start + window + padding)
@@ -177,10 +177,10 @@ def loop(options: Any, folder: Path) -> dict[str, list[float]]:
         notebook(module.network, tokenizer.transformers(), test, folder / "notebook.csv")
         seconds["the notebook's loop"].append(options.clock() - began)
     own = statistics.median(seconds["ours"])
-    print("\n| from file to csv | seconds | ours is | asked |\n|---|---:|---:|---:|")
+    print("\n| from file to csv | seconds | ours is | target |\n|---|---:|---:|---:|")
     for name, values in seconds.items():
-        asked = "1.2×" if name != "ours" else ""
-        print(f"| {name} | {statistics.median(values):.1f} | {statistics.median(values) / own:.2f}× | {asked} |")
+        target = "1.2×" if name != "ours" else ""
+        print(f"| {name} | {statistics.median(values):.1f} | {statistics.median(values) / own:.2f}× | {target} |")
     return seconds
 
 

@@ -48,7 +48,7 @@ from lhy_lightning.metrics.texts.question_answering import AnswerScores
 
 WARM_UP, MAX_ANSWER = 3, 30
 OURS, FIXED, GROUPED = "ours", "run_qa, fixed padding", "run_qa, dynamic padding, group_by_length"
-ASKED = {
+TARGETS = {
     ("prepare", FIXED): 2.0, ("train", FIXED): 1.1, ("train", GROUPED): 1.0, ("evaluate", FIXED): 1.2,
 }  # fmt: skip
 
@@ -314,13 +314,13 @@ def scores(both: Comparison) -> None:
 
 
 def table(what: str, part: str, values: dict[str, list[float]], *, more_is_better: bool = True) -> None:
-    print(f"\n| {what} | median | least to most | ours is | asked |\n|---|---:|---:|---:|---:|")
+    print(f"\n| {what} | median | least to most | ours is | target |\n|---|---:|---:|---:|---:|")
     own = statistics.median(values[OURS])
     for name, found in values.items():
         median = statistics.median(found)
         ratio = own / median if more_is_better else median / own
-        asked = f"{ASKED[part, name]}×" if (part, name) in ASKED else ""
-        print(f"| {name} | {median:,.2f} | {min(found):,.2f} to {max(found):,.2f} | {ratio:.2f}× | {asked} |")
+        target = f"{TARGETS[part, name]}×" if (part, name) in TARGETS else ""
+        print(f"| {name} | {median:,.2f} | {min(found):,.2f} to {max(found):,.2f} | {ratio:.2f}× | {target} |")
 
 
 PARTS: dict[str, Callable[[Comparison], None]] = {

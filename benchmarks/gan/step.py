@@ -31,7 +31,7 @@ from lhy_lightning.gan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 
 LATENT, LR, BETAS = 100, 2e-4, (0.5, 0.999)
 NOTEBOOK = "the notebook's loop, 2021"
-ASKED = {"GAN, defaults": 0.8, "GAN, reuse_fakes off": 0.9}
+TARGETS = {"GAN, defaults": 0.8, "GAN, reuse_fakes off": 0.9}
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Figure]:
         size=Size(),
         quick=Size(width=2, batch_size=4, image_size=16),
         loops_of=loops_of,
-        asked=ASKED,
+        targets=TARGETS,
     )
 
 

@@ -155,7 +155,7 @@ class Comparison:
     """One line of the table: seconds of both sides, in turn, and what share of the outputs is equal."""
 
     name: str
-    asked: float | None
+    target: float | None
     ours: Callable[[], Sequence[Any]]
     theirs: Callable[[], Sequence[Any]]
     ours_seconds: list[float]
@@ -173,8 +173,8 @@ class Comparison:
 
     def line(self) -> str:
         ours, theirs = statistics.median(self.ours_seconds), statistics.median(self.their_seconds)
-        asked = "" if self.asked is None else f"{self.asked}×"
-        return f"| {self.name} | {ours:.2f} | {theirs:.2f} | {theirs / ours:.2f}× | {asked} | {self.equal:.1%} |"
+        target = "" if self.target is None else f"{self.target}×"
+        return f"| {self.name} | {ours:.2f} | {theirs:.2f} | {theirs / ours:.2f}× | {target} | {self.equal:.1%} |"
 
 
 def comparisons(options: Any, translator: Translator, texts: list[str], folder: Path) -> list[Comparison]:
@@ -196,8 +196,8 @@ def comparisons(options: Any, translator: Translator, texts: list[str], folder: 
         with no_cache(translator):
             return ours_in_file()
 
-    def add(name: str, asked: float | None, ours: Callable[..., Any], theirs: Callable[..., Any]) -> None:
-        found.append(Comparison(name, asked, ours, theirs, [], []))
+    def add(name: str, target: float | None, ours: Callable[..., Any], theirs: Callable[..., Any]) -> None:
+        found.append(Comparison(name, target, ours, theirs, [], []))
 
     found: list[Comparison] = []
     add(
@@ -246,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Comparison]:
             for _ in range(options.rounds):
                 for comparison in chosen:
                     comparison.round(time.process_time if options.cpu_time else time.perf_counter)
-    print("\n| ours against | ours, s | theirs, s | ours is | asked | equal |")
+    print("\n| ours against | ours, s | theirs, s | ours is | target | equal |")
     print("|---|---:|---:|---:|---:|---:|")
     for comparison in chosen:
         print(comparison.line())

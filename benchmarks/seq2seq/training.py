@@ -54,7 +54,7 @@ from lhy_lightning.seq2seq.marian import to_marian
 
 WARM_UP, LR = 3, 1e-4
 OURS = "Translator, Lightning Trainer"
-ASKED = {
+TARGETS = {
     "MarianMTModel, Seq2SeqTrainer, random order": 2.5,
     "MarianMTModel, Seq2SeqTrainer, group_by_length": 1.3,
     "MarianMTModel, plain loop, our batches": 1.1,
@@ -205,7 +205,7 @@ def batch_size_for(rows: Sequence[Row], max_tokens: int, strategy: str) -> int:
 def sides_of(options: Any, data: TranslationDataModule, folder: Path) -> list[Contestant]:
     size, rows = size_of(options), token_rows(data.train_dataloader())
     sides = {OURS: ours(size, data, folder)}
-    for strategy, name in zip(("random", "group_by_length"), ASKED, strict=False):
+    for strategy, name in zip(("random", "group_by_length"), TARGETS, strict=False):
         batch_size = batch_size_for(rows, options.max_tokens, strategy)
         print(f"{name}: {batch_size} rows a batch")
         sides[name] = hugging_face(size, data, rows, folder / strategy, strategy=strategy, batch_size=batch_size)
@@ -226,16 +226,16 @@ def sides_of(options: Any, data: TranslationDataModule, folder: Path) -> list[Co
 
 def report(sides: list[Contestant], max_tokens: int) -> None:
     speeds = {side.name: [turn.tokens / turn.seconds for turn in side.turns] for side in sides}
-    print("\n| side | target tokens a second | slowest to fastest turn | steps | padding | ours is | asked |")
+    print("\n| side | target tokens a second | slowest to fastest turn | steps | padding | ours is | target |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for side in sides:
         values, steps = speeds[side.name], sum(turn.steps for turn in side.turns)
         padding = sum(turn.padded for turn in side.turns) / sum(turn.tokens for turn in side.turns)
         ratio = statistics.median(speeds[sides[0].name]) / statistics.median(values)
-        asked = f"{ASKED[side.name]}×" if side.name in ASKED else ""
+        target = f"{TARGETS[side.name]}×" if side.name in TARGETS else ""
         print(
             f"| {side.name} | {statistics.median(values):,.0f} | {min(values):,.0f} to {max(values):,.0f} | {steps} "
-            f"| {padding:.2f}× | {ratio:.2f}× | {asked} |"
+            f"| {padding:.2f}× | {ratio:.2f}× | {target} |"
         )
 
 

@@ -33,7 +33,7 @@ class Figure:
     fastest: float
     slowest: float
     ratio: float
-    asked: float | None
+    target: float | None
 
 
 class Repeated(Dataset):
@@ -59,22 +59,22 @@ class InTurns(Callback):
         self.side.step()
 
 
-def figures_of(sides: Sequence[Contestant], asked: Mapping[str, float]) -> Iterator[Figure]:
+def figures_of(sides: Sequence[Contestant], targets: Mapping[str, float]) -> Iterator[Figure]:
     """Each step is divided by the first side's of the same round, which met the same busy machine."""
     times = {side.name: [turn.seconds for turn in side.turns] for side in sides}
     plain = times[sides[0].name]
     for name, seconds in times.items():
         ratio = statistics.median(own / other for own, other in zip(seconds, plain, strict=True))
-        yield Figure(name, statistics.median(seconds), min(seconds), max(seconds), ratio, asked.get(name))
+        yield Figure(name, statistics.median(seconds), min(seconds), max(seconds), ratio, targets.get(name))
 
 
 def report(figures: Sequence[Figure]) -> None:
-    print("\n| side | ms a step | fastest to slowest | against the notebook's loop | asked |")
+    print("\n| side | ms a step | fastest to slowest | against the notebook's loop | target |")
     print("|---|---:|---:|---:|---:|")
     for figure in figures:
         spread = f"{figure.fastest * 1e3:.1f} to {figure.slowest * 1e3:.1f}"
-        asked = "" if figure.asked is None else f"≤ {figure.asked:.2f}×"
-        print(f"| {figure.name} | {figure.median * 1e3:.1f} | {spread} | {figure.ratio:.3f}× | {asked} |")
+        target = "" if figure.target is None else f"≤ {figure.target:.2f}×"
+        print(f"| {figure.name} | {figure.median * 1e3:.1f} | {spread} | {figure.ratio:.3f}× | {target} |")
 
 
 def compare(
@@ -84,7 +84,7 @@ def compare(
     size: Any,
     quick: Any,
     loops_of: Callable[[Any, Path], dict[str, Loop]],
-    asked: Mapping[str, float],
+    targets: Mapping[str, float],
 ) -> list[Figure]:
     """The command line of such a benchmark.
 
@@ -94,7 +94,7 @@ def compare(
         size: dataclass of whole numbers, each an option.
         quick: the same for a smoke test.
         loops_of: all sides for a size and a folder, the plain loop first.
-        asked: largest ratios, by the side's name.
+        targets: largest ratios, by the side's name.
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in asdict(size).items():
@@ -131,7 +131,7 @@ def compare(
                 side.turn(0)
         for side in sides:
             side.stop()
-    figures = list(figures_of(sides, asked))
+    figures = list(figures_of(sides, targets))
     report(figures)
     if options.json is not None:
         result = {"machine": facts, "rounds": rounds, **asdict(size), "sides": [asdict(figure) for figure in figures]}

@@ -25,7 +25,7 @@ def script(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> I
 def test_both_forms_are_timed_beside_the_notebooks_loop(script: ModuleType) -> None:
     figures = script.main(["--quick"])
     assert (figures[0].name, figures[0].ratio) == (script.NOTEBOOK, 1)
-    assert {figure.name: figure.asked for figure in figures if figure.asked} == script.ASKED
+    assert {figure.name: figure.target for figure in figures if figure.target} == script.TARGETS
 
 
 @pytest.mark.parametrize("script", ["benchmarks.adaptation.digits"], indirect=True)

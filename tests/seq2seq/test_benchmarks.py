@@ -55,11 +55,11 @@ def test_every_side_trains_in_turns_and_counts_real_tokens(load, corpus: Path, t
     sides = training.main(
         [str(corpus), *TINY, "--rounds", "2", "--seconds", "0", "--cache_dir", str(tmp_path / "cache")]
     )
-    assert [side.name for side in sides][:4] == [training.OURS, *training.ASKED][:4]
+    assert [side.name for side in sides][:4] == [training.OURS, *training.TARGETS][:4]
     for side in sides:
         assert [turn.steps for turn in side.turns] == [1, 1]
         assert all(0 < turn.tokens <= turn.padded for turn in side.turns)
-    assert "| ours is | asked |" in capsys.readouterr().out
+    assert "| ours is | target |" in capsys.readouterr().out
 
 
 def test_the_mean_padded_batch_of_the_other_side_is_our_limit(load):
