@@ -18,7 +18,7 @@ from .adaptation.vada import VADA as VADA
 from .autoencoders.anomaly.anomaly_detector import AnomalyDetector as AnomalyDetector
 from .autoencoders.anomaly.homework import Homework8Csv as Homework8Csv
 from .autoencoders.autoencoder import AutoEncoder as AutoEncoder
-from .autoencoders.autoencoder import corrupt_images as corrupt_images
+from .autoencoders.denoising import corrupt_images as corrupt_images
 from .autoencoders.plots import code_map_pictures as code_map_pictures
 from .autoencoders.principal_components import PrincipalComponents as PrincipalComponents
 from .autoencoders.prior.code_prior import CodePrior as CodePrior

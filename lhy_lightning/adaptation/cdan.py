@@ -21,6 +21,14 @@ class CDAN(DANN):
         entropy_conditioning: rows weigh 1 + exp(-entropy) in the domain loss (CDAN+E).
         randomized_features: numbers of the random products.
         arguments: as in `DANN`.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import CDAN
+        >>> module = CDAN(num_classes=10, image_size=16, channels=3, width=4, label_hidden=(8,))
+        >>> logits = module(torch.zeros(2, 3, 16, 16))
+        >>> tuple(logits.shape)
+        (2, 10)
     """
 
     argument_ranges = ranges(randomized_features=COUNT)

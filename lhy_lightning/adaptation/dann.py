@@ -60,6 +60,14 @@ class DANN(AdaptationModule):
 
     Raises:
         ValueError: a number or name that makes no sense.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import DANN
+        >>> module = DANN(num_classes=10, image_size=16, channels=3, width=4, label_hidden=(8,))
+        >>> logits = module(torch.zeros(2, 3, 16, 16))
+        >>> tuple(logits.shape)
+        (2, 10)
     """
 
     argument_ranges = ranges(

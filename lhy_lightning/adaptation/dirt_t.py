@@ -38,6 +38,14 @@ class DIRTT(ClusterAssumption):
 
     Raises:
         ValueError: a number that makes no sense.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import DIRTT
+        >>> module = DIRTT(num_classes=10, image_size=16, channels=3, width=4, label_hidden=(8,))
+        >>> logits = module(torch.zeros(2, 3, 16, 16))
+        >>> tuple(logits.shape)
+        (2, 10)
     """
 
     argument_ranges = ranges(teacher_weight=NOT_NEGATIVE, refresh=COUNT)

@@ -19,7 +19,14 @@ POINTS = 400  # of each domain
 
 
 def features_in_the_plane(features: np.ndarray, how: Projection) -> np.ndarray:
-    """Features (N, D) to places (N, 2), by t-SNE or by the two directions of largest variance."""
+    """Features (N, D) to places (N, 2), by t-SNE or by the two directions of largest variance.
+
+    Example:
+        >>> import numpy as np
+        >>> from lhy_lightning import features_in_the_plane
+        >>> features_in_the_plane(np.random.default_rng(0).normal(size=(20, 5)), "pca").shape
+        (20, 2)
+    """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 

@@ -54,6 +54,15 @@ class DomainGeneralization(AdaptationModule):
     Raises:
         ValueError: a name or number that makes no sense, an argument that would take target pictures, or a single
             source domain with another method than "erm".
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import DomainGeneralization
+        >>> module = DomainGeneralization(
+        ...     method="irm", num_classes=10, image_size=16, channels=3, source_domains=2, width=4, label_hidden=(8,)
+        ... )
+        >>> tuple(module(torch.zeros(2, 3, 16, 16)).shape)
+        (2, 10)
     """
 
     argument_ranges = ranges(

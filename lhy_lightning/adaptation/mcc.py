@@ -13,6 +13,14 @@ class MCC(SourceOnly):
 
     Args:
         arguments: as in `AdaptationModule`.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import MCC
+        >>> module = MCC(num_classes=10, image_size=16, channels=3, width=4, label_hidden=(8,))
+        >>> logits = module(torch.zeros(2, 3, 16, 16))
+        >>> tuple(logits.shape)
+        (2, 10)
     """
 
     def __init__(  # type: ignore[misc]  # a default is restated

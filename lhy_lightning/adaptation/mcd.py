@@ -50,6 +50,14 @@ class MCD(AdaptationModule):
 
     Raises:
         ValueError: a number that makes no sense, or an argument that is not of this module.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import MCD
+        >>> module = MCD(num_classes=10, image_size=16, channels=3, width=4, label_hidden=(8,))
+        >>> logits = module(torch.zeros(2, 3, 16, 16))
+        >>> tuple(logits.shape)
+        (2, 10)
     """
 
     argument_ranges = ranges(extractor_steps=COUNT, extractor_clip=CLIP, label_predictor_clip=CLIP)

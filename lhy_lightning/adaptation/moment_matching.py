@@ -24,6 +24,14 @@ class MomentMatching(AdaptationModule):
 
     Raises:
         ValueError: another distance, or a negative weight.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import MomentMatching
+        >>> module = MomentMatching(num_classes=10, image_size=16, channels=3, width=4, label_hidden=(8,))
+        >>> logits = module(torch.zeros(2, 3, 16, 16))
+        >>> tuple(logits.shape)
+        (2, 10)
     """
 
     argument_ranges = ranges(distance_weight=NOT_NEGATIVE)

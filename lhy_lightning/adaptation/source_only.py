@@ -20,6 +20,14 @@ class SourceOnly(AdaptationModule):
 
     Args:
         arguments: as in `AdaptationModule`.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import SourceOnly
+        >>> module = SourceOnly(num_classes=10, image_size=16, channels=3, width=4, label_hidden=(8,))
+        >>> logits = module(torch.zeros(2, 3, 16, 16))
+        >>> tuple(logits.shape)
+        (2, 10)
     """
 
     @property

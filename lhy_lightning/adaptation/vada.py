@@ -39,6 +39,14 @@ class VADA(ClusterAssumption, DANN):
 
     Raises:
         ValueError: a number that makes no sense.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import VADA
+        >>> module = VADA(num_classes=10, image_size=16, channels=3, width=4, label_hidden=(8,))
+        >>> logits = module(torch.zeros(2, 3, 16, 16))
+        >>> tuple(logits.shape)
+        (2, 10)
     """
 
     argument_ranges = ranges(source_smoothness_weight=NOT_NEGATIVE)

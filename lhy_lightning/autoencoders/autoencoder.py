@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback
 from torch import Tensor, nn
 
+from lhy_lightning.autoencoders.denoising import corrupt_images
 from lhy_lightning.autoencoders.latent_plots import LatentPictures
 from lhy_lightning.autoencoders.networks import (
     ConvDecoder,
@@ -53,23 +54,6 @@ class Halves(nn.Module):
         self.encoder, self.decoder = encoder, decoder
 
 
-def corrupt_images(images: Tensor, *, noise: float, masking: float, generator: torch.Generator | None = None) -> Tensor:
-    """What a denoising auto-encoder sees (Vincent et al. 2010, section 3.3): Gaussian noise, and pixels set to black.
-
-    Args:
-        images: (N, C, H, W) in [-1, 1].
-        noise: standard deviation of what is added.
-        masking: share of the pixels, all channels at once, that are set to -1.
-        generator: of the draws, on the pictures' device; torch's own if not given.
-    """
-    if noise:
-        images = images + noise * torch.randn(images.shape, generator=generator, device=images.device)
-    if masking:
-        hidden = torch.rand(images[:, :1].shape, generator=generator, device=images.device) < masking
-        images = images.masked_fill(hidden, -1.0)
-    return images
-
-
 def kl_to_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(mean, variance) | N(0, 1)) in nats, summed over the latent: (N, Z) twice to (N,).
 
@@ -105,6 +89,14 @@ class AutoEncoder(ReconstructionModule):
 
     Raises:
         ValueError: a name or number that makes no sense, or pictures whose sides cannot be halved so often.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import AutoEncoder
+        >>> model = AutoEncoder(image_size=8, channels=1, latent_dim=2, width=4, downsamplings=1)
+        >>> images = torch.rand(2, 1, 8, 8) * 2 - 1  # (N, C, H, W) in [-1, 1]
+        >>> tuple(model.encode(images).shape), tuple(model.reconstruct(images).shape)
+        ((2, 2), (2, 1, 8, 8))
     """
 
     argument_ranges = ranges(

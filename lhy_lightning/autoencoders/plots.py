@@ -29,7 +29,14 @@ def above_and_below(images: Tensor, results: Tensor) -> np.ndarray:
 
 
 def code_map_pictures(codes: Tensor, size: int) -> Tensor:
-    """Maps of codes (N, h, w) as pictures (N, 3, h, w) in [-1, 1]: a colour for each of the `size` codes."""
+    """Maps of codes (N, h, w) as pictures (N, 3, h, w) in [-1, 1]: a colour for each of the `size` codes.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import code_map_pictures
+        >>> code_map_pictures(torch.zeros(2, 4, 4, dtype=torch.long), 16).shape
+        torch.Size([2, 3, 4, 4])
+    """
     # neighbouring codes have nothing in common: golden-ratio steps round the colour circle tell them apart
     colours = colormaps["hsv"](np.arange(size) * 0.618034 % 1)[:, :3]
     table = torch.from_numpy(colours).float() * 2 - 1

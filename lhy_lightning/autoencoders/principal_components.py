@@ -27,6 +27,14 @@ class PrincipalComponents(nn.Module, metaclass=RenamedArguments):
 
     Raises:
         ValueError: more components than elements of a picture.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import PrincipalComponents
+        >>> images = torch.rand(2, 1, 8, 8) * 2 - 1  # (N, C, H, W) in [-1, 1]
+        >>> baseline = PrincipalComponents(2, image_size=8, channels=1).fit([images])
+        >>> tuple(baseline.encode(images).shape)
+        (2, 2)
     """
 
     mean: Tensor

@@ -45,7 +45,15 @@ class Rate:
 
 
 def compression_rate(name: str, size: int, images: Tensor, others: Tensor) -> Rate:
-    """Figures of pictures (N, C, H, W) in [-1, 1] that came back as `others` from a file of `size` bytes."""
+    """Figures of pictures (N, C, H, W) in [-1, 1] that came back as `others` from a file of `size` bytes.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import compression_rate
+        >>> images = torch.rand(2, 1, 8, 8) * 2 - 1  # (N, C, H, W) in [-1, 1]
+        >>> compression_rate("raw", images.numel(), images, images).mse
+        0.0
+    """
     errors = picture_errors(images, others)
     # the window of 11 pixels does not fit into smaller pictures
     sigma = 1.5 if min(images.shape[-2:]) > 11 else 0.5
@@ -58,6 +66,13 @@ def through_jpeg(images: Tensor, quality: int) -> tuple[int, Tensor]:
     """All pictures on one sheet as one JPEG file, so that its header counts once: its bytes, and what comes back.
 
     Each picture is brought to multiples of 8 by its own border, so that no block of the file holds two of them.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import through_jpeg
+        >>> size, back = through_jpeg(torch.zeros(2, 1, 8, 8), quality=50)
+        >>> tuple(back.shape)
+        (2, 1, 8, 8)
     """
     height, width = images.shape[2:]
     padded = torch.nn.functional.pad(images, (0, -width % 8, 0, -height % 8), mode="replicate")
@@ -92,7 +107,17 @@ def best_within(images: Tensor, wanted: float, ways: dict[str, Way]) -> Rate:
 
 
 def through_code_file(model: Any, images: Tensor, *, bits: int) -> tuple[int, Tensor]:
-    """Bytes of the pictures' file, and what comes back from it."""
+    """Bytes of the pictures' file, and what comes back from it.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import PrincipalComponents, through_code_file
+        >>> images = torch.rand(20, 1, 8, 8) * 2 - 1
+        >>> baseline = PrincipalComponents(2, image_size=8, channels=1).fit([images])
+        >>> size, back = through_code_file(baseline, images, bits=4)
+        >>> tuple(back.shape)
+        (20, 1, 8, 8)
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pictures.lhy"
         return compress(model, images.split(256), path, bits=bits), decompress(model, path)
@@ -109,6 +134,15 @@ def compare_compression(model: Any, training: Tensor, images: Tensor, *, bits: i
 
     Returns:
         Figures of the three, and what came back of `images` from the model's file.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import AutoEncoder, compare_compression
+        >>> model = AutoEncoder(image_size=8, channels=1, latent_dim=2, width=4, downsamplings=1)
+        >>> images = torch.rand(20, 1, 8, 8) * 2 - 1
+        >>> rates, _ = compare_compression(model, images, images[:5], bits=4)
+        >>> len(rates) > 1
+        True
     """
     size, back = through_code_file(model, images, bits=bits)
     own = compression_rate(type(model).__name__, size, images, back)
@@ -144,6 +178,11 @@ class CompressionTable(Callback):
     Args:
         bits: of each continuous latent.
         limit: test pictures at most.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> from lhy_lightning import CompressionTable
+        >>> trainer = Trainer(callbacks=[CompressionTable(bits=4)], accelerator="cpu", logger=False)
     """
 
     def __init__(self, bits: int = 8, limit: int = 2000) -> None:

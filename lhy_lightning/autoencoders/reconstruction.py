@@ -18,7 +18,14 @@ from lhy_lightning.training.single_optimizer import SingleOptimizerArguments, Si
 
 
 def picture_errors(images: Tensor, others: Tensor) -> Tensor:
-    """Mean squared error of each picture, (N, C, H, W) twice to (N,) float32."""
+    """Mean squared error of each picture, (N, C, H, W) twice to (N,) float32.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import picture_errors
+        >>> picture_errors(torch.zeros(2, 1, 2, 2), torch.ones(2, 1, 2, 2)).tolist()
+        [1.0, 1.0]
+    """
     return (images.float() - others.float()).square().flatten(1).mean(1)
 
 

@@ -116,6 +116,13 @@ class VQVAE(ReconstructionModule):
 
     Raises:
         ValueError: a number or name that makes no sense, or pictures whose sides cannot be halved so often.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import VQVAE
+        >>> model = VQVAE(image_size=8, channels=1, codebook_size=4, dim=2, width=4, downsamplings=1)
+        >>> tuple(model.codes_of(torch.zeros(2, 1, 8, 8)).shape)
+        (2, 4, 4)
     """
 
     argument_ranges = ranges(

@@ -84,6 +84,15 @@ def attention_of(module: TextEncoder, text: str, pair: str | None = None) -> tup
 
     Returns:
         (layers, heads, T, T) float32 on the CPU, and the T tokens.
+
+    Example:
+        >>> from lhy_lightning import BertClassifier, EncoderTokenizer, attention_of
+        >>> tokenizer = EncoderTokenizer.train(["good film", "bad film"], vocabulary_size=40)
+        >>> small = {"layers": 1, "width": 8, "heads": 2, "feedforward": 8, "max_length": 16}
+        >>> model = BertClassifier(**small, tokenizer=tokenizer.to_json(), class_names=("bad", "good"), pairs=False)
+        >>> maps, pieces = attention_of(model, "good film")
+        >>> maps.shape[-1] == len(pieces)
+        True
     """
     batch, tokens = encoded(module, text, pair)
     return attention_maps(module.network, batch)[:, 0].cpu(), tokens
@@ -132,6 +141,14 @@ def word_similarity(module: TextEncoder, word: str, texts: Sequence[str], *, lay
 
     Returns:
         (N, N) float32, ones on the diagonal.
+
+    Example:
+        >>> from lhy_lightning import BertClassifier, EncoderTokenizer, word_similarity
+        >>> tokenizer = EncoderTokenizer.train(["good film", "bad film"], vocabulary_size=40)
+        >>> small = {"layers": 1, "width": 8, "heads": 2, "feedforward": 8, "max_length": 16}
+        >>> model = BertClassifier(**small, tokenizer=tokenizer.to_json(), class_names=("bad", "good"), pairs=False)
+        >>> tuple(word_similarity(model, "film", ["good film", "bad film"]).shape)
+        (2, 2)
     """
     vectors = functional.normalize(word_vectors(module, word, texts, layer=layer), dim=1)
     return vectors @ vectors.T

@@ -43,6 +43,14 @@ class BertClassifier(BertModule):
         regression: whether labels are numbers.
         pairs: whether rows have two texts.
         arguments: those of `BertModule`.
+
+    Example:
+        >>> from lhy_lightning import BertClassifier, EncoderTokenizer
+        >>> tokenizer = EncoderTokenizer.train(["good film", "bad film"], vocabulary_size=40)
+        >>> small = {"layers": 1, "width": 8, "heads": 2, "feedforward": 8, "max_length": 16}
+        >>> model = BertClassifier(**small, tokenizer=tokenizer.to_json(), class_names=("bad", "good"), pairs=False)
+        >>> tuple(model.logits_of(["a good film", "bad"]).shape)
+        (2, 2)
     """
 
     head = "classification"

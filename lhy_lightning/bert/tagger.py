@@ -38,6 +38,14 @@ class BertTagger(BertModule):
     Args:
         tag_names: names of the tags; from the data if not given.
         arguments: those of `BertModule`.
+
+    Example:
+        >>> from lhy_lightning import BertTagger, EncoderTokenizer
+        >>> tokenizer = EncoderTokenizer.train(["good film", "bad film"], vocabulary_size=40)
+        >>> small = {"layers": 1, "width": 8, "heads": 2, "feedforward": 8, "max_length": 16}
+        >>> model = BertTagger(**small, tokenizer=tokenizer.to_json(), tag_names=("O", "B-PER"))
+        >>> [len(tags) for tags in model.tag([["good", "film"], ["bad"]])]
+        [2, 1]
     """
 
     head = "tagging"

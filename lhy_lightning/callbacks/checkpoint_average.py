@@ -52,6 +52,11 @@ class AverageCheckpoints(Callback):
 
     Raises:
         ValueError: numbers below 1.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> from lhy_lightning import AverageCheckpoints
+        >>> trainer = Trainer(callbacks=[AverageCheckpoints(last=3)], accelerator="cpu", logger=False)
     """
 
     def __init__(self, last: int = 5, every_n_epochs: int = 1) -> None:

@@ -53,6 +53,12 @@ def picture_grid(images: Tensor, *, columns: int = 8, gap: int = 1, at_least: in
 
     Returns:
         (rows * (H + gap) - gap, columns * (W + gap) - gap, 3) uint8, H and W after enlarging.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import picture_grid
+        >>> picture_grid(torch.zeros(4, 1, 8, 8), columns=2, gap=1, at_least=8).shape
+        (17, 17, 3)
     """
     pixels = to_bytes(images)
     larger = max(1, at_least // max(pixels.shape[1:3]))

@@ -75,6 +75,13 @@ class ImageClassifier(ClassificationModule):
 
     Raises:
         ValueError: a name or number that does not exist or does not fit the pictures.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import ImageClassifier
+        >>> model = ImageClassifier(network="vgg", depth=3, width=4, num_classes=2, image_size=8, channels=1)
+        >>> tuple(model(torch.zeros(3, 1, 8, 8)).shape)
+        (3, 2)
     """
 
     argument_ranges = ranges(

@@ -46,6 +46,13 @@ class FixMatchClassifier(ImageClassifier):
         threshold: probability from which the weak view's prediction is a label (tau).
         lambda_u: weight of the loss on unlabelled pictures.
         arguments: as in `ImageClassifier`.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import FixMatchClassifier
+        >>> model = FixMatchClassifier(network="vgg", depth=3, width=4, num_classes=2, image_size=8, channels=1)
+        >>> tuple(model(torch.zeros(3, 1, 8, 8)).shape)
+        (3, 2)
     """
 
     argument_ranges = ranges(threshold=SHARE, lambda_u=NOT_NEGATIVE)

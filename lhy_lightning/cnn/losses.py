@@ -37,6 +37,12 @@ def cross_entropy(
 
     Returns:
         Scalar.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import cross_entropy
+        >>> round(cross_entropy(torch.zeros(1, 2), torch.tensor([0])).item(), 4)  # log 2
+        0.6931
     """
     rows = F.cross_entropy(logits, label, class_weights, reduction="none", label_smoothing=label_smoothing)
     if mixed_label is not None and mix is not None:
@@ -59,6 +65,12 @@ def squared_error(
     Summed over classes as the lecture writes it, e = sum_k (t_k - y_k)^2 with y after the softmax. Far from the
     target the softmax is flat, and so is this loss: the reason why cross entropy trains better. A row's class
     weight is the target's mean of the weights. Arguments as in `cross_entropy`.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import squared_error
+        >>> squared_error(torch.tensor([[0.0, 0.0]]), torch.tensor([0])).item() > 0
+        True
     """
     target = soft_targets(
         label, logits.shape[1], label_smoothing=label_smoothing, mixed_label=mixed_label, mix=mix

@@ -38,6 +38,13 @@ def prediction_grid(images: Tensor, predicted: list[str], true: list[str] | None
         images: (N, C, H, W) in [-1, 1], C 1 or 3.
         predicted: N names.
         true: N names; None where there are no labels.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import prediction_grid
+        >>> figure = prediction_grid(torch.zeros(2, 1, 8, 8), ["cat", "dog"], ["cat", "cat"])
+        >>> type(figure).__name__
+        'Figure'
     """
     columns = min(8, len(images))
     lines = math.ceil(len(images) / columns)
@@ -62,7 +69,15 @@ def prediction_grid(images: Tensor, predicted: list[str], true: list[str] | None
 
 
 def confusion_figure(confusion: Tensor, class_names: tuple[str, ...]) -> Figure:
-    """The confusion matrix, coloured by shares of the true class; counts are written in where there is room."""
+    """The confusion matrix, coloured by shares of the true class; counts are written in where there is room.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import confusion_figure
+        >>> figure = confusion_figure(torch.tensor([[3, 1], [0, 4]]), ("cat", "dog"))
+        >>> type(figure).__name__
+        'Figure'
+    """
     counts = confusion.cpu().numpy()
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     classes = len(counts)

@@ -15,6 +15,11 @@ class Homework3Csv(HomeworkTable):
     Args:
         ids: "rows", counted from 0, as in the notebook of 2021, or "names" of the pictures' files without their
             ending, such as 0001, as in those of 2022 and 2023.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> from lhy_lightning import Homework3Csv
+        >>> trainer = Trainer(callbacks=[Homework3Csv(ids="names")], accelerator="cpu", logger=False)
     """
 
     filename, header = "predict.csv", ("Id", "Category")

@@ -30,6 +30,13 @@ class PseudoLabelClassifier(ImageClassifier):
         threshold: probability from which a prediction becomes a label.
         pseudo_label_weight: weight of the loss on pseudo-labelled pictures (alpha in the paper).
         arguments: as in `ImageClassifier`.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import PseudoLabelClassifier
+        >>> model = PseudoLabelClassifier(network="vgg", depth=3, width=4, num_classes=2, image_size=8, channels=1)
+        >>> tuple(model(torch.zeros(3, 1, 8, 8)).shape)
+        (3, 2)
     """
 
     argument_ranges = ranges(

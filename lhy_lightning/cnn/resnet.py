@@ -91,6 +91,12 @@ class ResNet(nn.Module):
 
     Raises:
         ValueError: a depth that the stem does not have, an unknown stem, or pictures that are too small.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import ResNet
+        >>> tuple(ResNet(10, channels=1, image_size=8, depth=8, width=4)(torch.zeros(2, 1, 8, 8)).shape)
+        (2, 10)
     """
 
     def __init__(

@@ -44,6 +44,12 @@ class VGG(nn.Module):
 
     Raises:
         ValueError: pictures under 4 pixels, or a depth without a convolution.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import VGG
+        >>> tuple(VGG(10, channels=1, image_size=8, depth=3, width=4)(torch.zeros(2, 1, 8, 8)).shape)
+        (2, 10)
     """
 
     def __init__(

@@ -75,6 +75,15 @@ def beam_search(
     Raises:
         ValueError: `n_best` above `beam`, a negative `coverage_penalty`, coverage or attention without attention
             weights, a `max_length` below 1.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import Transformer, TranslationNetwork, beam_search
+        >>> network = TranslationNetwork(Transformer(20, 20, layers=1, width=8, heads=2, feedforward=16)).eval()
+        >>> memory = network.encode(torch.tensor([[5, 6, 2]]))
+        >>> found = beam_search(network, memory, max_length=4, beam=2, n_best=2)
+        >>> len(found[0])
+        2
     """
     if not 1 <= n_best <= beam:
         raise ValueError(f"n_best is between 1 and the beam of {beam}, not {n_best}")

@@ -72,6 +72,12 @@ class GAN(NoiseModule):
 
     Raises:
         ValueError: a name or number that does not exist or does not fit another.
+
+    Example:
+        >>> from lhy_lightning import GAN
+        >>> gan = GAN(image_size=8, channels=1, width=4, latent_dim=8)
+        >>> tuple(gan.sample(3, seed=0).shape)  # images in [-1, 1]
+        (3, 1, 8, 8)
     """
 
     data_modules = ("ImageDataModule",)

@@ -50,6 +50,11 @@ class Homework6Faces(Callback):
     Raises:
         ValueError: pictures are not of 64 pixels (before training starts), or the archive is too large for the judge
             (when it is to be written).
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> from lhy_lightning import Homework6Faces
+        >>> trainer = Trainer(callbacks=[Homework6Faces(count=1000)], accelerator="cpu", logger=False)
     """
 
     def __init__(self, count: int = COUNT, quality: int = 75) -> None:

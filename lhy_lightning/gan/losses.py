@@ -29,6 +29,9 @@ TERMS: dict[str, tuple[Term, Term, Term]] = {
 LOSSES = tuple(TERMS)
 """Names of the losses."""
 
+UNHALVED = {"least_squares": 2.0}
+"""`generator_loss` halves the squares as Mao et al. do; CycleGAN's paper does not, against lambda = 10."""
+
 
 def discriminator_loss(name: str, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     """What the discriminator (or critic) minimizes, x real and G(z) fake.
@@ -53,6 +56,12 @@ def discriminator_loss(name: str, real_scores: Tensor, fake_scores: Tensor) -> T
 
     Raises:
         ValueError: no loss of this name.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import discriminator_loss
+        >>> discriminator_loss("hinge", torch.tensor([2.0]), torch.tensor([-2.0])).item()
+        0.0
     """
     real_term, fake_term, _ = loss_terms(name)
     return real_term(widened(real_scores)).mean() + fake_term(widened(fake_scores)).mean()
@@ -67,6 +76,12 @@ def generator_loss(name: str, fake_scores: Tensor) -> Tensor:
     - "hinge", "wasserstein": -E D(G(z)).
 
     Arguments, result and errors as in `discriminator_loss`.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import generator_loss
+        >>> generator_loss("hinge", torch.tensor([-2.0])).item()
+        2.0
     """
     return loss_terms(name)[2](widened(fake_scores)).mean()
 

@@ -39,6 +39,13 @@ def gradient_penalty(
 
     Raises:
         ValueError: `real` and `fake` differ in shape, or `interpolation` is not one number a sample.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import gradient_penalty
+        >>> real, fake = torch.zeros(4, 1, 2, 2), torch.ones(4, 1, 2, 2)
+        >>> gradient_penalty(lambda images: images.flatten(1).sum(1), real, fake).item()  # norm 2 per sample
+        1.0
     """
     if real.shape != fake.shape:
         raise ValueError(

@@ -13,6 +13,12 @@ class WGAN(GAN):
 
     Args:
         arguments: as `GAN`.
+
+    Example:
+        >>> from lhy_lightning import WGAN
+        >>> gan = WGAN(image_size=8, channels=1, width=4)
+        >>> gan.hparams["n_critic"], tuple(gan.sample(3, seed=0).shape)
+        (5, (3, 1, 8, 8))
     """
 
     def __init__(  # type: ignore[misc]  # defaults are restated
@@ -38,6 +44,12 @@ class WGANGP(GAN):
 
     Args:
         arguments: as `GAN`.
+
+    Example:
+        >>> from lhy_lightning import WGANGP
+        >>> gan = WGANGP(image_size=8, channels=1, width=4)
+        >>> gan.hparams["penalty"], tuple(gan.sample(3, seed=0).shape)
+        ('gradient', (3, 1, 8, 8))
     """
 
     def __init__(  # type: ignore[misc]  # defaults are restated
@@ -63,6 +75,12 @@ class SNGAN(GAN):
 
     Args:
         arguments: as `GAN`.
+
+    Example:
+        >>> from lhy_lightning import SNGAN
+        >>> gan = SNGAN(image_size=8, channels=1, width=4)
+        >>> gan.hparams["spectral_norm"], tuple(gan.sample(3, seed=0).shape)
+        (True, (3, 1, 8, 8))
     """
 
     def __init__(  # type: ignore[misc]  # defaults are restated

@@ -39,6 +39,14 @@ def gradient_reversal(inputs: Tensor, coefficient: Tensor | float = 1.0) -> Tens
 
     Returns:
         A view of `inputs`; can be differentiated twice.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import gradient_reversal
+        >>> x = torch.ones(2, requires_grad=True)
+        >>> gradient_reversal(x, 0.5).sum().backward()
+        >>> x.grad
+        tensor([-0.5000, -0.5000])
     """
     if not isinstance(coefficient, Tensor):
         coefficient = torch.tensor(coefficient, device=inputs.device)
@@ -50,6 +58,14 @@ class GradientReversal(nn.Module):
 
     Args:
         coefficient: λ at the start.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import GradientReversal
+        >>> x = torch.ones(2, requires_grad=True)
+        >>> GradientReversal(0.5)(x).sum().backward()
+        >>> x.grad
+        tensor([-0.5000, -0.5000])
     """
 
     coefficient: Tensor

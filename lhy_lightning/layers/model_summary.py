@@ -161,6 +161,12 @@ def layer_rows(network: nn.Module, input_shape: tuple[int, int, int], *, most_ro
         network: any network on (N, C, H, W); left as it was.
         input_shape: channels, height and width of a picture.
         most_rows: rows beyond which layers are put together by the first parts of their names.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import layer_rows
+        >>> layer_rows(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3)), (1, 8, 8))[0].receptive_field
+        (3, 3)
     """
     reference = next((p for p in network.parameters()), torch.zeros(()))
     image = torch.zeros((1, *input_shape), device=reference.device, dtype=reference.dtype)
@@ -221,7 +227,14 @@ def group_rows(rows: list[LayerRow], most_rows: int) -> list[LayerRow]:
 
 
 def layer_table(network: nn.Module, input_shape: tuple[int, int, int], *, title: str | None = None) -> Table:
-    """The rows of `layer_rows` as a rich table with sums, ready for `rich.print`; fits 80 columns."""
+    """The rows of `layer_rows` as a rich table with sums, ready for `rich.print`; fits 80 columns.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import layer_table
+        >>> layer_table(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3)), (1, 8, 8)).row_count > 0
+        True
+    """
     rows = layer_rows(network, input_shape)
     table = Table(title=title, show_footer=True, box=box.SIMPLE_HEAD, padding=0)
     table.add_column("layer", no_wrap=True, footer="input " + "x".join(map(str, input_shape)))

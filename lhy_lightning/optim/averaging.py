@@ -27,6 +27,15 @@ class AveragedWeights(nn.Module):
 
     Raises:
         ValueError: a decay outside of [0, 1).
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import AveragedWeights
+        >>> network = torch.nn.Linear(1, 1)
+        >>> averaged = AveragedWeights(network, decay=0.5)
+        >>> averaged.update(network)
+        >>> torch.equal(averaged(torch.ones(1, 1)), network(torch.ones(1, 1)))
+        True
     """
 
     def __init__(self, network: nn.Module, decay: float = 0.999) -> None:

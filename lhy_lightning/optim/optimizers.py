@@ -25,6 +25,13 @@ def parameter_groups(network: nn.Module, lr: float, weight_decay: float) -> list
 
     Shrinking the scale of a normalization or a bias toward zero regularizes nothing (He et al. 2018,
     https://arxiv.org/abs/1812.01187, section 3.1).
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import parameter_groups
+        >>> groups = parameter_groups(torch.nn.Linear(2, 2), lr=0.1, weight_decay=0.01)
+        >>> [group["weight_decay"] for group in groups]  # biases are not decayed
+        [0.01, 0.0]
     """
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     decayed = [parameter for parameter in trainable if parameter.ndim >= 2]
@@ -58,6 +65,13 @@ def build_optimizer(
 
     Raises:
         ValueError: no optimizer of this name; names the nearest. Or a number that no optimizer takes.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import build_optimizer
+        >>> network = torch.nn.Linear(2, 2)
+        >>> type(build_optimizer(network.parameters(), "adamw", lr=1e-3)).__name__
+        'AdamW'
     """
     for number, value in (("lr", lr), ("weight_decay", weight_decay), ("momentum", momentum)):
         if not value >= 0:  # NaN too

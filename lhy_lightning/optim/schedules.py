@@ -102,6 +102,14 @@ def build_schedule(
 
     Raises:
         ValueError: no schedule of this name, a decay without an end, or one that starts after it.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import build_schedule
+        >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+        >>> schedule = build_schedule(optimizer, "linear", total_steps=10, warmup_steps=2)
+        >>> schedule.get_last_lr()
+        [0.3333333333333333]
     """
     if schedule not in SCHEDULES:
         raise ValueError(f"schedule is one of {', '.join(SCHEDULES)}, not {schedule!r}")

@@ -41,6 +41,11 @@ class BleuTranslator(Translator):
 
     Raises:
         ValueError: no `start_from`, fewer than two samples, copying.
+
+    Example:
+        >>> from lhy_lightning import BleuTranslator, Translator
+        >>> issubclass(BleuTranslator, Translator), BleuTranslator.monitor  # it starts from a trained `Translator`
+        (True, ('val/bleu', 'max'))
     """
 
     argument_ranges = ranges(

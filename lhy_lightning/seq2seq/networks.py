@@ -28,6 +28,13 @@ class TranslationNetwork(nn.Module):
     Args:
         body: a `Transformer` or `RecurrentTranslator`.
         copying: a copy head for the body's widths, or None.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import Transformer, TranslationNetwork
+        >>> network = TranslationNetwork(Transformer(20, 20, layers=1, width=8, heads=2, feedforward=16))
+        >>> network.encode(torch.tensor([[5, 6, 2]])) is not None
+        True
     """
 
     def __init__(self, body: nn.Module, copying: CopyHead | None = None) -> None:

@@ -18,6 +18,13 @@ def translation_attention_figure(rows: Sequence[tuple[np.ndarray, list[str], lis
 
     Args:
         rows: attention (T, S), the target's T tokens, the source's S tokens.
+
+    Example:
+        >>> import numpy as np
+        >>> from lhy_lightning import translation_attention_figure
+        >>> figure = translation_attention_figure([(np.eye(2), ["a", "b"], ["c", "d"])])
+        >>> type(figure).__name__
+        'Figure'
     """
     widths = [max(2.5, 0.28 * len(source)) for _, _, source in rows]
     heights = [max(2.5, 0.28 * len(target)) for _, target, _ in rows]

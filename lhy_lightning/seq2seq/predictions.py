@@ -53,6 +53,11 @@ class Homework5Txt(TranslationFile):
     """`submission.txt` as homework 5 hands it in: one translation a line, as many as `test.en`, none empty.
 
     Other texts (`--data.predict_source`) are no submission and are left to `predictions.tsv`.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> from lhy_lightning import Homework5Txt
+        >>> trainer = Trainer(callbacks=[Homework5Txt()], accelerator="cpu", logger=False)
     """
 
     filename = "submission.txt"

@@ -67,6 +67,12 @@ class ScheduledSamplingTranslator(Translator):
 
     Raises:
         ValueError: a schedule without its number, a mix that does not exist; see also `Translator`.
+
+    Example:
+        >>> from lhy_lightning import ScheduledSamplingTranslator
+        >>> model = ScheduledSamplingTranslator(sampling="linear", sampling_end=0.5, sampling_steps=4000)
+        >>> model.hparams["sampling_end"]
+        0.5
     """
 
     argument_ranges = ranges(

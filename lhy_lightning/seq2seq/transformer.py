@@ -47,6 +47,15 @@ class Transformer(nn.Module):
 
     Raises:
         ValueError: settings that do not exist or do not go together.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import Transformer
+        >>> model = Transformer(20, 20, layers=1, width=8, heads=2, feedforward=16)
+        >>> memory = model.encode(torch.tensor([[5, 6, 2]]))
+        >>> decoded = model.decode(torch.tensor([[1, 7]]), memory)
+        >>> tuple(model.project(decoded.states).shape)  # logits (N, T, V)
+        (1, 2, 20)
     """
 
     def __init__(

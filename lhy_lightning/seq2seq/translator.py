@@ -59,6 +59,12 @@ class Translator(TextTranslator):
 
     Raises:
         ValueError: a name or number that does not exist or does not fit another.
+
+    Example:
+        >>> from lhy_lightning import Translator
+        >>> model = Translator(layers=2, width=64, heads=4, feedforward=256, beam=5)
+        >>> model.hparams["beam"]
+        5
     """
 
     data_modules = ("TranslationDataModule",)

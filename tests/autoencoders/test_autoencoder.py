@@ -10,8 +10,8 @@ import torch
 from lightning.pytorch import seed_everything
 
 from lhy_lightning import AutoEncoder
-from lhy_lightning.autoencoders.autoencoder import corrupt_images as corrupt
 from lhy_lightning.autoencoders.autoencoder import kl_to_normal
+from lhy_lightning.autoencoders.denoising import corrupt_images as corrupt
 from lhy_lightning.autoencoders.networks import parameters_of
 from lhy_lightning.autoencoders.principal_components import PrincipalComponents
 from lhy_lightning.autoencoders.reconstruction import psnr

@@ -31,6 +31,12 @@ def domain_loss(
 
     Raises:
         ValueError: logits that are not one a row, a domain without rows, or weights of another shape.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import domain_loss
+        >>> round(domain_loss(torch.zeros(4), torch.zeros(4)).item(), 4)
+        0.6931
     """
     # with D = sigmoid(s) the probability of target: -log(1 - D) = softplus(s) and -log D = softplus(-s)
     source = _mean(softplus(_checked("source", source_logits)), source_weights)

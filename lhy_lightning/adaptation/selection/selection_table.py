@@ -81,6 +81,11 @@ class SelectionTable(Callback):
     Args:
         chosen: the way by which this run chose `best.ckpt`.
         oracle: the choice was allowed to see target labels; the table says so.
+
+    Example:
+        >>> from lhy_lightning import SelectionTable
+        >>> SelectionTable("information", oracle=False).history
+        []
     """
 
     def __init__(self, chosen: str, *, oracle: bool) -> None:

@@ -12,6 +12,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
+from lhy_lightning.autoencoders.anomaly import synthetic_anomalies as synthetic
 from lhy_lightning.autoencoders.anomaly.anomaly_networks import (
     DetectorNetwork,
     HalvesSettings,
@@ -31,15 +32,6 @@ from lhy_lightning.autoencoders.anomaly.anomaly_scores import (
     smoothed,
 )
 from lhy_lightning.autoencoders.anomaly.homework import AnomalyTable
-from lhy_lightning.autoencoders.anomaly.synthetic_anomalies import (
-    MADE,
-    SyntheticBatch,
-    fit_for_moves,
-    make_anomalies,
-    moved,
-    moves_of,
-    pasted_by_row,
-)
 from lhy_lightning.autoencoders.reconstruction import ReconstructionArguments, ReconstructionModule
 from lhy_lightning.core.arguments.ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, SIZES, ranges
 from lhy_lightning.core.arguments.signatures import Unpack
@@ -88,6 +80,13 @@ class AnomalyDetector(ReconstructionModule):
     Raises:
         ValueError: a name or number that makes no sense, "classifier" without made anomalies, or pictures that the
             network or the made anomalies cannot take.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import AnomalyDetector
+        >>> detector = AnomalyDetector(image_size=8, channels=1, latent_dim=2, width=4, downsamplings=1)
+        >>> tuple(detector.scores(torch.zeros(3, 1, 8, 8)).shape)  # the higher, the less normal
+        (3,)
     """
 
     argument_ranges = ranges(
@@ -122,7 +121,9 @@ class AnomalyDetector(ReconstructionModule):
     ) -> None:
         super().__init__(**arguments)
         if score == "classifier" and synthetic_anomalies == "none":
-            raise ValueError(f"score=classifier needs synthetic_anomalies to learn from: one of {', '.join(MADE)}")
+            raise ValueError(
+                f"score=classifier needs synthetic_anomalies to learn from: one of {', '.join(synthetic.MADE)}"
+            )
         if patch % 2 == 0:
             raise ValueError(f"patch={patch}: an odd number of pixels, so that a square has a middle")
         if reconstruction_weight <= 0 and score != "classifier":
@@ -143,7 +144,7 @@ class AnomalyDetector(ReconstructionModule):
         return encoder_and_decoder(self.kind, self.shape, **asdict(self.network_settings))
 
     def build_network(self) -> DetectorNetwork:
-        fit_for_moves(self.synthetic_anomalies, self.shape[1:])
+        synthetic.fit_for_moves(self.synthetic_anomalies, self.shape[1:])
         height, width = self.shape[1:]
         if self.patch > min(height, width):
             largest = min(height, width) - (min(height, width) + 1) % 2
@@ -157,7 +158,7 @@ class AnomalyDetector(ReconstructionModule):
             decoder.requires_grad_(False)  # or several processes would wait for its gradients
         if self.synthetic_anomalies == "none":
             return DetectorNetwork(encoder, decoder)
-        kinds = len(moves_of(self.synthetic_anomalies)) or 2
+        kinds = len(synthetic.moves_of(self.synthetic_anomalies)) or 2
         return DetectorNetwork(encoder, decoder, nn.Sequential(nn.Flatten(), nn.Linear(numbers, kinds)))
 
     # --- training --------------------------------------------------------------------------------------------------
@@ -166,7 +167,7 @@ class AnomalyDetector(ReconstructionModule):
         pictures: Tensor = self.built()(images)
         return pictures
 
-    def made(self, images: Tensor, generator: torch.Generator | None = None) -> SyntheticBatch:
+    def made(self, images: Tensor, generator: torch.Generator | None = None) -> synthetic.SyntheticBatch:
         """Normal pictures (N, C, H, W), some of which are made anomalies."""
         network = self.built()
 
@@ -175,7 +176,7 @@ class AnomalyDetector(ReconstructionModule):
                 pictures: Tensor = network.decoder(change(network.encoder(images))).float()
             return pictures
 
-        return make_anomalies(self.synthetic_anomalies, images, generator, redraw=redraw)
+        return synthetic.make_anomalies(self.synthetic_anomalies, images, generator, redraw=redraw)
 
     def losses(self, images: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         network = self.built()
@@ -209,8 +210,9 @@ class AnomalyDetector(ReconstructionModule):
         network, images = self.built(), images.to(self.device)
         with evaluation_mode(network):
             if self.score == "classifier":
-                moves = moves_of(self.synthetic_anomalies) or ((0, 0, 0),)
-                each = [classifier_score(network.logits(moved(images, m)), kind) for kind, m in enumerate(moves)]
+                moves = synthetic.moves_of(self.synthetic_anomalies) or ((0, 0, 0),)
+                logits = [network.logits(synthetic.moved(images, m)) for m in moves]
+                each = [classifier_score(one, kind) for kind, one in enumerate(logits)]
                 return torch.stack(each).mean(0)
             if self.score == "latent":
                 return latent_score(network.encoder(images).flatten(1), self.latent_mean, self.latent_precision)
@@ -258,7 +260,7 @@ class AnomalyDetector(ReconstructionModule):
         for name, value in figures.items():
             self.mean(f"{split}/{name}", value.expand(len(normal)))  # once for every normal row
         if split == "test" and labels is not None and len(normal) and self.reconstruction_weight > 0:
-            changed, where = pasted_by_row(normal, batch["index"][labels == 0])
+            changed, where = synthetic.pasted_by_row(normal, batch["index"][labels == 0])
             self.pixels.update(self.heat_map(changed), where)
         unknown = torch.full((len(images),), -1, device=images.device)
         self.rows[split].update(self.scores(images), unknown if labels is None else labels)  # type: ignore[operator]

@@ -36,6 +36,11 @@ class Homework8Csv(AnomalyTable):
 
     Args:
         header: names of both columns: `ID,score` in the notebooks of 2022 and 2023, `Id,Predicted` in that of 2021.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> from lhy_lightning import Homework8Csv
+        >>> trainer = Trainer(callbacks=[Homework8Csv()], accelerator="cpu", logger=False)
     """
 
     filename = "submission.csv"

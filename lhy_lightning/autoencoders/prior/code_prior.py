@@ -61,6 +61,15 @@ class CodePrior(SingleOptimizerModule):
     Raises:
         ValueError: a name or number that makes no sense, or a conditional prior without labels.
         FileNotFoundError: there is no such checkpoint.
+
+    Example:
+        >>> from lhy_lightning import CodePrior, VQVAE
+        >>> import json
+        >>> vqvae = VQVAE(image_size=8, channels=1, codebook_size=4, dim=2, width=4, downsamplings=1)
+        >>> config = json.dumps({"class_path": "lhy_lightning.VQVAE", **vqvae.hparams})  # or vqvae="vqvae.ckpt"
+        >>> prior = CodePrior(vqvae_config=config, width=8, layers=1, heads=2)
+        >>> tuple(prior.sample(3, seed=0).shape)
+        (3, 1, 8, 8)
     """
 
     data_modules = ("ImageDataModule",)

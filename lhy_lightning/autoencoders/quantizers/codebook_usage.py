@@ -11,6 +11,12 @@ def code_perplexity(counts: Tensor) -> Tensor:
 
     Returns:
         (...) float32; not a number where nothing was counted.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import code_perplexity
+        >>> code_perplexity(torch.tensor([5, 5, 0, 0])).item()  # two codes, alike often
+        2.0
     """
     share = counts.float() / counts.sum(-1, keepdim=True)
     return (-(share * share.clamp(min=1e-12).log()).sum(-1)).exp()
@@ -27,6 +33,12 @@ def collapse_warning(counts: Tensor, *, below: float = 0.1) -> str | None:
     Args:
         counts: (K,), how often each code was used over many pictures.
         below: the share of codes whose use is too little.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import collapse_warning
+        >>> collapse_warning(torch.tensor([100, 100, 100, 100])) is None
+        True
     """
     used, size = int((counts > 0).sum()), counts.numel()
     # a perplexity below 2 says that nearly all is one code, whatever else is touched now and then

@@ -73,6 +73,14 @@ class VectorQuantizer(nn.Module, metaclass=RenamedArguments):
 
     Raises:
         ValueError: a name or number that makes no sense.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import VectorQuantizer
+        >>> quantizer = VectorQuantizer(codebook_size=4, dim=2, codebook_init="random").eval()
+        >>> found = quantizer(torch.zeros(3, 2))
+        >>> tuple(found.vectors.shape), tuple(found.codes.shape)
+        ((3, 2), (3,))
     """
 
     counts: Tensor

@@ -21,6 +21,11 @@ class Homework7Csv(AnswerFile):
 
     Where nothing is left of the best span it is the next one's turn. Other questions (`--data.predict_source`) are no
     submission and are left to `predictions.json`.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> from lhy_lightning import Homework7Csv
+        >>> trainer = Trainer(callbacks=[Homework7Csv()], accelerator="cpu", logger=False)
     """
 
     filename = "result.csv"

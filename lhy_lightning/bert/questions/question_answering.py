@@ -58,6 +58,16 @@ class BertQuestionAnswering(BertModule):
         window_overlap: tokens that two windows share.
         metric: "squad", "cmrc", "drcd" or "homework"; a data module's own comes first.
         arguments: those of `BertModule`.
+
+    Example:
+        >>> from lhy_lightning import BertQuestionAnswering, EncoderTokenizer
+        >>> tokenizer = EncoderTokenizer.train(["who came", "ann came by"], vocabulary_size=40)
+        >>> model = BertQuestionAnswering(
+        ...     layers=1, width=8, heads=2, feedforward=8, tokenizer=tokenizer.to_json(), metric="squad",
+        ...     max_length=24, max_question_length=4, window=12, window_overlap=2,
+        ... )
+        >>> type(model.answer("who came", "ann came by")[0]).__name__
+        'str'
     """
 
     argument_ranges = ranges(

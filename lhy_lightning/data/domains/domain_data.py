@@ -87,6 +87,14 @@ class DomainDataModule(MovedImages):
         test_labelled: whether its labels are known.
         class_counts: labelled training rows of each class.
         bad_rows: rows of each split that cannot be read; a grey picture stands in (test and prediction only).
+
+    Example:
+        >>> from lhy_lightning import DomainDataModule
+        >>> data = DomainDataModule("embedded:plain_digits", "embedded:photo_digits", batch_size=4)
+        >>> data.setup("fit")
+        source plain_digits: 539 train, 60 val (held out) ...
+        >>> sorted(next(iter(data.train_dataloader())))
+        ['source_image', 'source_label', 'target_image']
     """
 
     split_settings: tuple[str, ...] = (
@@ -248,10 +256,9 @@ class DomainDataModule(MovedImages):
     def train_dataloader(self) -> ResumableLoader[dict[str, Tensor]]:
         given, source, target = self._args, self._split("source_train"), self._split("target_train")
         if given.train_on == "target":
-            assert target.labels is not None
-            dataset: Dataset[dict[str, Tensor]] = TrainPictures(
-                target.pool, target.rows, target.labels, target.rows[:0]
-            )
+            labels = target.labels
+            assert labels is not None
+            dataset: Dataset[dict[str, Tensor]] = TrainPictures(target.pool, target.rows, labels, target.rows[:0])
             sampler = DomainBatches(
                 [len(target)], 0, given.batch_size, target_batch_size=0, steps=given.steps_per_epoch,
                 names=[f"target {self.domain_names[-1]}", ""],
@@ -265,16 +272,10 @@ class DomainDataModule(MovedImages):
             target.pool if others else None, target.rows,
         )  # fmt: skip
         sampler = DomainBatches(
-            torch.bincount(domain, minlength=self.source_domains).tolist(),
-            len(target),
-            given.batch_size,
-            target_batch_size=others,
-            epoch=given.epoch,
-            steps=given.steps_per_epoch,
-            names=[
-                f"{'target' if i == self.source_domains else 'source'} {n}" for i, n in enumerate(self.domain_names)
-            ],
-        )
+            torch.bincount(domain, minlength=self.source_domains).tolist(), len(target), given.batch_size,
+            target_batch_size=others, epoch=given.epoch, steps=given.steps_per_epoch,
+            names=[*(f"source {name}" for name in self.domain_names[:-1]), f"target {self.domain_names[-1]}"],
+        )  # fmt: skip
         return self.train_loader(dataset, sampler, num_workers=given.num_workers)
 
     def _evaluation_loader(self, name: str) -> DataLoader[dict[str, Tensor]]:

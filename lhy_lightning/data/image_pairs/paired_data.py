@@ -55,6 +55,14 @@ class PairedImageDataModule(TwoSidedImages):
         image_size: (height, width), after `setup`.
         input_channels, target_channels: 1 or 3, after `setup`; the second is None in prediction from inputs alone.
         has_test: whether there is a test split.
+
+    Example:
+        >>> from lhy_lightning import PairedImageDataModule
+        >>> data = PairedImageDataModule("embedded:digit_edges", batch_size=4)
+        >>> data.setup("fit")
+        embedded:digits: 1,439 train, 179 val (held out), ...
+        >>> sorted(next(iter(data.train_dataloader())))
+        ['target']
     """
 
     _splits: dict[str, Split]

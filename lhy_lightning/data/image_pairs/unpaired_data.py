@@ -52,6 +52,14 @@ class UnpairedImageDataModule(TwoSidedImages, LabelledImages):
         image_size, channels: (height, width) and 1 or 3, after `setup`.
         domain_names: what both domains are called, after their folders.
         has_test: whether both domains have a test split.
+
+    Example:
+        >>> from lhy_lightning import UnpairedImageDataModule
+        >>> data = UnpairedImageDataModule("embedded:coloured_digits", batch_size=4)
+        >>> data.setup("fit")
+        domain A, embedded:grey_digits: 719 train, 90 val ...
+        >>> sorted(next(iter(data.train_dataloader())))
+        ['a', 'b']
     """
 
     _splits: dict[str, dict[str, Split]]  # by split, then by side

@@ -28,6 +28,15 @@ class AnomalyDataModule(ImageDataModule):
 
     Raises:
         ValueError: the source has classes and `normal_class` is none of them, or there is no normal row.
+
+    Example:
+        >>> from lhy_lightning import AnomalyDataModule
+        >>> data = AnomalyDataModule("embedded:digits", normal_class="3", batch_size=8)
+        >>> data.setup("fit")
+        embedded:digits: 147 train, 18 val (held out), ...
+        >>> batch = next(iter(data.train_dataloader()))
+        >>> tuple(batch["image"].shape), set(batch["label"].tolist())
+        ((8, 1, 8, 8), {0})
     """
 
     split_settings: tuple[str, ...] = (*ImageDataModule.split_settings, "normal_class", "val_anomalies")

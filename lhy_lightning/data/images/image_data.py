@@ -73,6 +73,14 @@ class ImageDataModule(MovedImages):
         test_labelled: whether its labels are known.
         bad_rows: rows of each split that cannot be read; a grey picture stands in (test and prediction only).
         unlabelled_truth: (rows,) int64 labels of the unlabelled rows where known, else -1: for reports only.
+
+    Example:
+        >>> from lhy_lightning import ImageDataModule
+        >>> data = ImageDataModule("embedded:digits", batch_size=8)
+        >>> data.setup("fit")
+        embedded:digits: 1,439 train, 179 val (held out), ...
+        >>> tuple(next(iter(data.train_dataloader()))["image"].shape)
+        (8, 1, 8, 8)
     """
 
     split_settings: tuple[str, ...] = (

@@ -63,6 +63,11 @@ def open_tagged_text(source: str, *, tag_column: str | None = None) -> dict[Spli
     Raises:
         FileNotFoundError: there is no such thing, neither here nor, as far as can be seen, on the hub.
         ValueError: no sentences, no such column, a line that lacks it.
+
+    Example:
+        >>> from lhy_lightning import open_tagged_text
+        >>> sorted(open_tagged_text("embedded:mentions"))
+        ['test', 'train', 'val']
     """
     if source.startswith("embedded:"):
         return open_embedded(source, EMBEDDED)

@@ -40,6 +40,14 @@ class TaggingDataModule(LabelledTextDataModule[TaggedText, TagBatches]):
 
     Attributes:
         tag_names: names of the tags, in order.
+
+    Example:
+        >>> from lhy_lightning import TaggingDataModule
+        >>> data = TaggingDataModule("embedded:mentions", vocab_size=300, batch_size=4)
+        >>> data.setup("fit")
+        embedded:mentions/train: 8 classes in 43,038 ...
+        >>> data.tag_names[:3]
+        ('B-DATE', 'B-DURATION', 'B-MONEY')
     """
 
     split_settings: tuple[str, ...] = (*EncoderTextDataModule.split_settings, "tag_column")

@@ -58,6 +58,15 @@ class TextBatches(Dataset[dict[str, Tensor]]):
     Attributes:
         lengths: (N,) int64, tokens of each row, special ones included.
         cut: how many rows are longer than `max_length`.
+
+    Example:
+        >>> import numpy as np
+        >>> from lhy_lightning import EncoderTokenizer, TextBatches, ragged
+        >>> tokenizer = EncoderTokenizer.train(["a cat", "a dog"], vocabulary_size=40)
+        >>> texts = ragged(tokenizer.encode(["a cat", "a dog"]))
+        >>> batches = TextBatches(texts, np.arange(2), None, None, tokenizer, max_length=16)
+        >>> tuple(batches[[0, 1]]["input_ids"].shape)  # padded to a multiple of 8
+        (2, 8)
     """
 
     def __init__(

@@ -61,6 +61,14 @@ class TextDataModule(LabelledTextDataModule[LabelledText, TextBatches]):
     Attributes:
         class_names: names of the classes, in order; None with `regression`.
         pairs: whether rows have two texts.
+
+    Example:
+        >>> from lhy_lightning import TextDataModule
+        >>> data = TextDataModule("embedded:reviews", vocab_size=300, batch_size=4)
+        >>> data.setup("fit")
+        embedded:reviews/train: 2 classes in 6,000 ...
+        >>> data.class_names
+        ('negative', 'positive')
     """
 
     split_settings: tuple[str, ...] = (

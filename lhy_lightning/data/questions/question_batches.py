@@ -40,6 +40,15 @@ class QuestionBatches(TrainBatches):
 
     Raises:
         ValueError: there is no window to train on.
+
+    Example:
+        >>> from lhy_lightning import QuestionAnsweringDataModule, QuestionBatches
+        >>> sizes = {"max_length": 64, "max_question_length": 16, "window_overlap": 8}
+        >>> data = QuestionAnsweringDataModule("embedded:questions", vocab_size=500, **sizes)
+        >>> data.setup("fit")
+        embedded:questions, scored as squad: 10,000 ...
+        >>> isinstance(data.train_dataloader().sampler, QuestionBatches)
+        True
     """
 
     def __init__(

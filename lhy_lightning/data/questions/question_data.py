@@ -67,6 +67,16 @@ class QuestionAnsweringDataModule(EncoderTextDataModule):
         null_windows: whether windows without the answer are trained on.
         has_test: whether there is a test split.
         test_labelled: whether its answers are known; not so in homework 7.
+
+    Example:
+        >>> from lhy_lightning import QuestionAnsweringDataModule
+        >>> sizes = {"max_length": 64, "max_question_length": 16, "window_overlap": 8}
+        >>> data = QuestionAnsweringDataModule("embedded:questions", vocab_size=500, **sizes)
+        >>> data.setup("fit")
+        embedded:questions, scored as squad: 10,000 ...
+        >>> batch = next(iter(data.train_dataloader()))
+        >>> batch["start_positions"].shape
+        torch.Size([16])
     """
 
     split_settings: tuple[str, ...] = (*EncoderTextDataModule.split_settings, "drop_leaks", "unanswerable")

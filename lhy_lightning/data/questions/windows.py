@@ -100,6 +100,13 @@ def window_grid(lengths: np.ndarray, room: np.ndarray, overlap: int) -> Windows:
         lengths: (N,) tokens of each question's paragraph; an empty one has one empty window.
         room: (N,) tokens of the paragraph that a window has; all above `overlap`.
         overlap: tokens shared with the next window.
+
+    Example:
+        >>> import numpy as np
+        >>> from lhy_lightning import window_grid
+        >>> grid = window_grid(np.array([10]), np.array([6]), 2)
+        >>> grid.first.tolist(), grid.count.tolist()
+        ([0, 4], [6, 6])
     """
     step = room - overlap
     number = np.maximum(0, -(-(lengths - room) // step)) + 1

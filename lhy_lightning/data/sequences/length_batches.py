@@ -32,6 +32,13 @@ class LengthBatches(TrainBatches):
 
     Raises:
         ValueError: no row, or (when asked) fewer rows than processes.
+
+    Example:
+        >>> import numpy as np
+        >>> from lhy_lightning import LengthBatches
+        >>> batches = LengthBatches(np.array([3, 9, 4, 8]), batch_size=2)
+        >>> sum(len(rows) for rows in batches.epoch_batches(0))
+        4
     """
 
     def __init__(

@@ -50,7 +50,15 @@ class Ragged:
 
 
 def ragged(rows: list[np.ndarray]) -> Ragged:
-    """Rows end to end, as int32."""
+    """Rows end to end, as int32.
+
+    Example:
+        >>> import numpy as np
+        >>> from lhy_lightning import ragged
+        >>> rows = ragged([np.array([1, 2]), np.array([3])])
+        >>> rows.lengths.tolist()
+        [2, 1]
+    """
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     values = np.concatenate(rows).astype(np.int32) if rows else np.zeros(0, dtype=np.int32)
     return Ragged(values, np.concatenate([[0], np.cumsum(lengths)]), lengths.astype(np.int32))

@@ -60,6 +60,12 @@ class EncoderTokenizer:
 
     Raises:
         ValueError: it lacks a padding or unknown token, or it pads on the left.
+
+    Example:
+        >>> from lhy_lightning import EncoderTokenizer
+        >>> tokenizer = EncoderTokenizer.train(["a good film", "a bad film"], vocabulary_size=40)
+        >>> tokenizer.decode(tokenizer.encode(["a good film"])[0])
+        'a good film'
     """
 
     def __init__(self, state: str) -> None:

@@ -19,7 +19,7 @@ from lhy_lightning.gan.image_translation.translated_images import TranslatedPict
 from lhy_lightning.gan.image_translation.translation import TranslationArguments, TranslationModule, difference
 from lhy_lightning.gan.image_translation.translation_evaluation import TranslationEvaluation
 from lhy_lightning.gan.image_translation.translation_networks import CycleGANGenerator
-from lhy_lightning.gan.losses import discriminator_loss, generator_loss
+from lhy_lightning.gan.losses import UNHALVED, discriminator_loss, generator_loss
 from lhy_lightning.layers.evaluation_mode import evaluation_mode
 from lhy_lightning.metrics.averages import Mean
 from lhy_lightning.optim import AveragedWeights
@@ -27,8 +27,6 @@ from lhy_lightning.training.module import EvaluatedSplit
 from lhy_lightning.training.single_optimizer import Schedule
 
 LEFT_OUT = Range(at_least=0, said="0 to leave the loss out, or more")
-UNHALVED = {"least_squares": 2.0}
-"""`losses.py` halves the squares as Mao et al. do; the generators of CycleGAN's paper do not, against lambda = 10."""
 
 
 class CycleGAN(TranslationModule):
@@ -52,8 +50,7 @@ class CycleGAN(TranslationModule):
             discriminator_lr=5e-5, generator_lr=5e-5, schedule="constant", norm="batch", dropout=0.5,
             discriminator_norm="batch"
 
-    Their own networks differ in detail. Networks of one's own are two methods: `build_generator` and
-    `build_discriminator`.
+    Their own networks differ in detail. To use your own, override `build_generator` and `build_discriminator`.
 
     Args:
         network: "residual" (the paper's) or "unet" (pix2pix's), for both generators.
@@ -81,6 +78,13 @@ class CycleGAN(TranslationModule):
 
     Raises:
         ValueError: a name or number that does not exist or does not fit the pictures.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import CycleGAN
+        >>> model = CycleGAN(image_size=8, channels=1, width=4, blocks=1, downsamplings=1, discriminator_layers=1)
+        >>> tuple(model(torch.zeros(2, 1, 8, 8), "a_to_b").shape)
+        (2, 1, 8, 8)
     """
 
     argument_ranges = ranges(
@@ -184,8 +188,6 @@ class CycleGAN(TranslationModule):
         if stage == "fit":
             self.pools = {side: ImagePool(pool.size) for side, pool in self.pools.items()}
 
-    # --- inference -------------------------------------------------------------------------------------------------
-
     def forward(self, pictures: Tensor, direction: Direction = "a_to_b") -> Tensor:
         """Pictures (N, C, H, W) in [-1, 1] to pictures of the other domain, the same shape.
 
@@ -243,8 +245,6 @@ class CycleGAN(TranslationModule):
             parts["identity_l1"] = torch.stack(identity).mean()
             loss = loss + 2 * self.identity_weight * parts["identity_l1"]
         return loss, parts
-
-    # --- checkpoints -----------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)

@@ -51,6 +51,13 @@ class Pix2Pix(TranslationModule, OnePair):
 
     Raises:
         ValueError: a name or number that does not exist or does not fit the pictures.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import Pix2Pix
+        >>> model = Pix2Pix(image_size=16, input_channels=1, target_channels=3, width=4, discriminator_width=4)
+        >>> tuple(model(torch.zeros(2, 1, 16, 16)).shape)
+        (2, 3, 16, 16)
     """
 
     data_modules = ("PairedImageDataModule",)

@@ -13,6 +13,11 @@ def sinusoids(length: int, width: int) -> Tensor:
 
     Returns:
         (length, width) float32: sin(t / 10000^(2i/width)) at column i, the cosine at column width/2 + i.
+
+    Example:
+        >>> from lhy_lightning import sinusoids
+        >>> tuple(sinusoids(10, 8).shape)
+        (10, 8)
     """
     rates = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
     angles = torch.arange(length, dtype=torch.float64)[:, None] * rates  # (T, D/2)

@@ -21,6 +21,14 @@ class ClassifierFeatures(nn.Module):
 
     Raises:
         ValueError: there is no linear layer.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import ClassifierFeatures, ImageClassifier
+        >>> model = ImageClassifier(network="vgg", depth=3, width=4, num_classes=10, image_size=8, channels=1)
+        >>> features = ClassifierFeatures(model)
+        >>> tuple(features(torch.zeros(2, 1, 8, 8)).shape)
+        (2, 8)
     """
 
     name = "classifier"

@@ -78,6 +78,14 @@ class ModeCoverage(Metric):
 
     Raises:
         ValueError: a number outside of [0, 1].
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import ModeCoverage
+        >>> coverage = ModeCoverage(num_classes=4)
+        >>> coverage.update(torch.eye(4)[:3])  # the classes of three samples, known for sure
+        >>> coverage.compute().num_covered
+        3
     """
 
     full_state_update = False

@@ -44,6 +44,14 @@ def nearest_pictures(
 
     Raises:
         ValueError: no training picture, or pictures of another shape.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import nearest_pictures
+        >>> training = torch.rand(8, 1, 2, 2)
+        >>> found = nearest_pictures(training[2:4], training)
+        >>> found.distance.flatten().tolist()
+        [0.0, 0.0]
     """
     batches = training.split(chunk) if isinstance(training, Tensor) else training
     queries = torch.cat([_rows(part, features) for part in samples.split(chunk)])
@@ -88,5 +96,13 @@ def memorisation_ratio(samples: Nearest, held_out: Nearest) -> Tensor:
 
     Returns:
         The ratio of the medians of the distances to the nearest one, scalar.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import memorisation_ratio, nearest_pictures
+        >>> training, held_out = torch.rand(8, 1, 2, 2), torch.rand(4, 1, 2, 2)
+        >>> copies = nearest_pictures(training[:4], training)
+        >>> memorisation_ratio(copies, nearest_pictures(held_out, training)).item() < 0.01
+        True
     """
     return samples.distance[:, 0].median() / held_out.distance[:, 0].median()

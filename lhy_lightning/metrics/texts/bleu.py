@@ -42,6 +42,13 @@ class CorpusBleu(Metric):
     Args:
         tokenize: sacrebleu's tokenization; see `default_tokenize`.
         lowercase: ignore case.
+
+    Example:
+        >>> from lhy_lightning import CorpusBleu
+        >>> bleu = CorpusBleu()
+        >>> bleu.update(["the cat sat on the mat"], ["the cat sat on the mat"])
+        >>> round(bleu.compute().item(), 1)
+        100.0
     """
 
     is_differentiable = False
@@ -122,7 +129,15 @@ class CorpusChrF(Metric):
 
 
 class ExactMatch(Metric):
-    """Share of translations that are their reference, character for character, 0 … 1."""
+    """Share of translations that are their reference, character for character, 0 … 1.
+
+    Example:
+        >>> from lhy_lightning import ExactMatch
+        >>> match = ExactMatch()
+        >>> match.update(["a b", "c"], ["a b", "d"])
+        >>> match.compute().item()
+        0.5
+    """
 
     is_differentiable = False
     higher_is_better = True

@@ -18,6 +18,13 @@ class AnswerScores(Metric):
 
     Raises:
         ValueError: no such definition.
+
+    Example:
+        >>> from lhy_lightning import AnswerScores
+        >>> scores = AnswerScores("squad")
+        >>> scores.update(["in Taipei"], [["Taipei", "in Taipei"]])
+        >>> scores.compute()["exact_match"].item()
+        1.0
     """
 
     is_differentiable = False

@@ -77,6 +77,13 @@ def projected_cross_entropy(
     Raises:
         ValueError: shapes do not fit, smoothing outside of [0, 1].
         RuntimeError: in the backward pass with create_graph=True: there is no second derivative.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import projected_cross_entropy
+        >>> loss, nll = projected_cross_entropy(torch.zeros(1, 4), torch.zeros(2, 4), None, torch.tensor([1]))
+        >>> round(nll.item(), 4)  # log 2
+        0.6931
     """
     if states.dim() != 2 or targets.shape != states.shape[:1] or weight.shape[1:] != states.shape[1:]:
         raise ValueError(

@@ -47,6 +47,11 @@ def sampling_probability(
 
     Raises:
         ValueError: an unknown schedule, a probability outside of [0, 1], `steps` or `k` missing or out of range.
+
+    Example:
+        >>> from lhy_lightning import sampling_probability
+        >>> sampling_probability(500, schedule="linear", end=0.5, steps=1000)
+        0.25
     """
     if not (0 <= start <= 1 and 0 <= end <= 1):
         raise ValueError(f"sampling probabilities lie in [0, 1]: start {start}, end {end}")
@@ -119,6 +124,14 @@ def mix_inputs(
 
     Raises:
         ValueError: `embed` missing, `through` with ids (they have no gradient), temperature not above 0, k below 1.
+
+    Example:
+        >>> import torch
+        >>> from lhy_lightning import mix_inputs
+        >>> gold = torch.tensor([[1, 5, 6]])
+        >>> mixed, _ = mix_inputs(gold, torch.zeros(1, 3, 8), 0.0)
+        >>> torch.equal(mixed, gold)
+        True
     """
     check_mix(mix, through, k, temperature)
     if mix in EMBEDDING_MIXES and embed is None:
