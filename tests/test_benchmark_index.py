@@ -99,3 +99,13 @@ def test_benchmarks_that_a_document_names_are_there(document: Path) -> None:
     named = {name.replace(".", "/") + ".py" for name in re.findall(r"python -m (benchmarks(?:\.[a-z]\w*)+)", text)}
     named |= set(re.findall(r"\bbenchmarks/[\w/]+\.py", text))
     assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+
+
+def test_files_that_a_benchmark_names_in_backticks_are_there() -> None:
+    named = {
+        name
+        for path in ROOT.glob("benchmarks/**/*.py")
+        for name in re.findall(r"`([\w/]+\.py)`", path.read_text("utf8"))
+    }
+    assert "tools/run_qa.py" in named
+    assert [name for name in sorted(named) if not (ROOT / "benchmarks" / name).is_file()] == []

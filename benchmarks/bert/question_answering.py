@@ -4,7 +4,7 @@
     python -m benchmarks.bert.question_answering embedded:questions --parts scores [--seeds 0 1 2]
 
 Both sides have the same encoder with the same first weights, tokenizer, windows, batch size, optimizer and clipping.
-The other side's code is in `bert_run_qa.py`; it trains as the script is shipped, every window padded to `--max_length`,
+The code of the other side is in `tools/run_qa.py`; it trains as shipped, every window padded to `--max_length`,
 and with dynamic padding and `train_sampling_strategy="group_by_length"`.
 
 - prepare: from questions in memory (ours: in files) to tokenised windows with their targets; nothing cached.

@@ -72,7 +72,7 @@ def environment(checkout: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-class Contestant:
+class CheckoutProcess:
     """One checkout, served by a process."""
 
     def __init__(self, checkout: Path, steps: int) -> None:
@@ -98,7 +98,7 @@ class Contestant:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.checkout} could not train {name}: python {Path(__file__).name} --serve says why")
+            raise RuntimeError(f"{self.checkout} could not train {name}: python {__file__} --serve says why")
         return float(json.loads(line))
 
 
@@ -116,7 +116,7 @@ def main() -> None:
         return
     if len(options.checkouts) != 2:
         parser.error("give two checkouts, the one before and the one after")
-    sides = [Contestant(checkout, options.steps) for checkout in options.checkouts]
+    sides = [CheckoutProcess(checkout, options.steps) for checkout in options.checkouts]
     names = options.only or [*STARTS, *all_modules()]
     print(f"{'':30} {'before':>10} {'after':>10} {'after / before':>15}")
     for name in names:
