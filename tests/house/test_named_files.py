@@ -15,7 +15,7 @@ from tests.house.plan import PACKAGE
 
 ROOT = PACKAGE.parent
 NAME = re.compile(r"`([\w./{},-]+\.pyi?)`")
-MAPS = sorted(PACKAGE.rglob("README.md"))
+MAPS = sorted(PACKAGE.rglob("*.md"))
 DOCUMENTS = [*MAPS, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md"))]
 
 
