@@ -1,4 +1,4 @@
-"""`DomainGeneralization`: several labelled source domains, and a domain that training never sees."""
+"""Domain generalization: several labelled source domains, and a domain that training never sees."""
 
 from __future__ import annotations
 

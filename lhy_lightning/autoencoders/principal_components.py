@@ -1,4 +1,4 @@
-"""Principal components: the best linear auto-encoder, in closed form."""
+"""Principal component analysis: the best linear auto-encoder, in closed form."""
 
 from __future__ import annotations
 

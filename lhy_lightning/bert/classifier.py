@@ -1,4 +1,4 @@
-"""Classification of one text or two, and regression: the lecture's first and third way to use BERT."""
+"""Classes or numbers of one text or two, as in sentiment analysis: the lecture's first and third use of BERT."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tagging of words: the lecture's second way to use BERT."""
+"""A tag for each word, as in part-of-speech tagging: the lecture's second way to use BERT."""
 
 from __future__ import annotations
 

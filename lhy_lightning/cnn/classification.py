@@ -50,7 +50,7 @@ class ClassificationModule(SingleOptimizerModule):
         network: "resnet" (small pictures), "resnet_large", "vgg" or "homework" (the course's own three convolutions).
         depth: layers with weights; None for the network's own (20, 18, 9).
         width: channels of the first stage; None for the network's own (16, 64, 64).
-        norm: "batch", "group" or "none".
+        norm: "batch" (batch normalization), "group" or "none".
         dropout: share of the features set to zero before the last linear layer.
         backbone: hub id or folder of a `transformers` image model that takes the place of `network`.
         pretrained: start the backbone from its published weights; otherwise only its shape is used.

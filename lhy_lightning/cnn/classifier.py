@@ -1,4 +1,4 @@
-"""Image classification: a network, a loss, an optimizer, figures. Homework 3."""
+"""Image classification by a convolutional neural network: network, loss, optimizer, metrics. Homework 3."""
 
 from __future__ import annotations
 

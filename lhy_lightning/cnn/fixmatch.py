@@ -1,4 +1,4 @@
-"""FixMatch: the weakly augmented view of an unlabelled picture labels it, the strongly augmented view learns."""
+"""FixMatch, semi-supervised learning: the weak view of an unlabelled image labels it, the strong view learns."""
 
 from __future__ import annotations
 

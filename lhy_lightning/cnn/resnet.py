@@ -1,4 +1,4 @@
-"""Residual networks of chosen depth for small and for large pictures."""
+"""Residual networks (blocks with a residual connection) of chosen depth, for small and for large images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning rate over steps: warm-up, then constant, cosine, linear, inverse square root or in drops. One function."""
+"""Learning rate schedule: warm-up, then constant, cosine, linear, inverse square root or in drops. One function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`BleuTranslator`: training on sentence BLEU from samples of the model, after cross entropy."""
+"""`BleuTranslator`: reinforcement learning on BLEU of sampled sentences, after cross entropy."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""The pointer-generator: a translation's next word comes from the vocabulary or is copied from the source.
+"""The pointer-generator, a copy mechanism: the next word comes from the vocabulary or from the source.
 
     P(w) = g P_vocabulary(w) + (1 - g) sum_{s: x_s = w} a_s          (See et al. 2017, https://arxiv.org/abs/1704.04368)
 

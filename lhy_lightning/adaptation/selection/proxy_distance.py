@@ -1,4 +1,4 @@
-"""How well a fresh classifier tells two domains' features apart: the proxy of the distance between domains."""
+"""The domain shift in features: how well a fresh classifier tells two domains apart, proxy A-distance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vector quantizer of VQ-VAE: each vector becomes the nearest of K codes."""
+"""Vector quantization, as in VQ-VAE: each vector becomes the nearest of K codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches on the device: uint8 in, float32 in [-1, 1] out, one pass per kind of change.
+"""Data augmentation of whole batches on the device: uint8 in, float32 in [-1, 1] out, one pass per change.
 
 Order: crop and flips on uint8, then in [0, 1] the affine map, colours, erasing, mixup or cutmix, and at the very end
 x · 2 - 1. Crops and flips move bytes; rotation, translation, scale, shear and random resized crops share one

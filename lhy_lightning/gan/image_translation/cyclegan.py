@@ -1,4 +1,4 @@
-"""`CycleGAN`: pictures of one domain to another and back, learnt without pairs."""
+"""`CycleGAN`: unpaired image-to-image translation, learned with cycle consistency."""
 
 from __future__ import annotations
 

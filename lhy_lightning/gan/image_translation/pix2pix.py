@@ -1,4 +1,4 @@
-"""`Pix2Pix`: pictures to what they are to become, learnt from pairs."""
+"""`Pix2Pix`: paired image-to-image translation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a label enters a generator and a discriminator. Shared by all pairs of networks of this topic."""
+"""Conditional GAN: how a label enters generator and discriminator. Shared by all pairs of networks here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attention of several heads: over the sentence itself, over earlier tokens kept in a cache, over another sentence."""
+"""Multi-head attention: self-attention, over all or over cached earlier tokens, and cross-attention."""
 
 from __future__ import annotations
 

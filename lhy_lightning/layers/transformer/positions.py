@@ -1,4 +1,4 @@
-"""Where a token stands: sinusoidal and learned positions are added to embeddings, rotary ones turn queries and keys."""
+"""Positional encoding: sinusoidal and learned positions are added to embeddings, rotary ones turn q and k."""
 
 from __future__ import annotations
 
