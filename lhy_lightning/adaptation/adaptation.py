@@ -57,7 +57,7 @@ class AdaptationModule(DomainNetworks):
     """Base: a feature extractor and a label predictor, learnt from labelled source and unlabelled target pictures.
 
     A subclass says in `losses` what else a batch teaches; it never sees a target label. Validation is on both domains,
-    and the best epoch is chosen without target labels. Networks of one's own are one method each: `build_extractor`,
+    and the best epoch is chosen without target labels. To use networks of your own, override `build_extractor`,
     `build_label_predictor`.
 
     Args:
@@ -67,10 +67,10 @@ class AdaptationModule(DomainNetworks):
         pseudo_label_weight: of cross entropy with the network's own confident target predictions.
         pseudo_label_threshold: probability from which a prediction is a label.
         target_terms_from: share of the steps after which these four begin.
-        optimizer: any of `torch.optim` by its name in small letters.
+        optimizer: any of `torch.optim`, by its lower-case name.
         lr: learning rate.
         momentum: of SGD.
-        betas: of Adam and its kin.
+        betas: coefficients (β₁, β₂) of Adam-type optimizers.
         weight_decay: of weights with two or more axes.
         schedule: "annealed" (the paper's), "constant", "cosine" or "linear", over the run's steps.
         selection: what says which epoch is best: "source_accuracy"; or of target predictions without labels

@@ -54,12 +54,12 @@ class DANN(AdaptationModule):
         coefficient: λ at the end.
         domain_weight: of the mean of both domains' losses: 2 makes it their sum, as in the paper; the homework has 1.
         domain_lr: the domain classifier's learning rate in the alternating form; `lr` if not given.
-        domain_classifier_clip: its largest gradient norm there; None for no limit.
+        domain_classifier_clip: its largest gradient norm there; None disables clipping.
         alternating: the homework's form.
         arguments: as in `AdaptationModule`.
 
     Raises:
-        ValueError: a number or name that makes no sense.
+        ValueError: an argument is out of range or unknown.
 
     Example:
         >>> import torch

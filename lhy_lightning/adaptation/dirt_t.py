@@ -37,7 +37,7 @@ class DIRTT(ClusterAssumption):
         arguments: as in `AdaptationModule`.
 
     Raises:
-        ValueError: a number that makes no sense.
+        ValueError: an argument is out of range.
 
     Example:
         >>> import torch

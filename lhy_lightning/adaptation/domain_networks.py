@@ -43,7 +43,7 @@ class NetworkArguments(TypedDict, total=False):
 class DomainNetworks(MultiOptimizerModule):
     """Base: a feature extractor and a label predictor for pictures of two domains.
 
-    Networks of one's own are one method each: `build_extractor`, `build_label_predictor`.
+    To use networks of your own, override `build_extractor`, `build_label_predictor`.
 
     Args:
         network: "paper", "homework" or "dirt" (see `networks/by_name.py`).
@@ -54,7 +54,7 @@ class DomainNetworks(MultiOptimizerModule):
         label_hidden: units of the label predictor's hidden layers; None for the network's own label predictor.
         dropout: share of its units set to zero.
         accumulate: batches whose gradients one step adds up; their mean is taken.
-        network_clip: largest gradient norm; None for no limit.
+        network_clip: largest gradient norm; None disables clipping.
         start_from: checkpoint of a module of this topic whose weights are taken, as far as they have the same name.
         channels_last: keep pictures and weights with channels innermost in memory, which is faster.
         num_classes: classes K; from the data if not given, as the next four.

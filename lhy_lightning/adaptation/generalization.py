@@ -52,7 +52,7 @@ class DomainGeneralization(AdaptationModule):
             `domain_norm`. `selection` is "source_accuracy", "last", or "target_accuracy" with `oracle`.
 
     Raises:
-        ValueError: a name or number that makes no sense, an argument that would take target pictures, or a single
+        ValueError: an argument is out of range or unknown, an argument that would take target pictures, or a single
             source domain with another method than "erm".
 
     Example:

@@ -44,12 +44,12 @@ class MCD(AdaptationModule):
 
     Args:
         extractor_steps: how often step C is taken, the paper's n.
-        extractor_clip: largest gradient norm of the extractor; None for no limit.
+        extractor_clip: largest gradient norm of the extractor; None disables clipping.
         label_predictor_clip: of both label predictors together.
         arguments: as in `AdaptationModule`, but for `accumulate`: a batch takes several steps of each network.
 
     Raises:
-        ValueError: a number that makes no sense, or an argument that is not of this module.
+        ValueError: an argument is out of range, or an argument that is not of this module.
 
     Example:
         >>> import torch

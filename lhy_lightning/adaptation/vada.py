@@ -38,7 +38,7 @@ class VADA(ClusterAssumption, DANN):
         arguments: as in `DANN`.
 
     Raises:
-        ValueError: a number that makes no sense.
+        ValueError: an argument is out of range.
 
     Example:
         >>> import torch

@@ -73,7 +73,7 @@ class AutoEncoder(ReconstructionModule):
         mean over pictures of (|x - x'|^2 + beta KL(N(mean, variance) | N(0, 1))) / elements of a picture
 
     so that beta = 2 sigma^2 is the evidence bound of a Gaussian decoder of variance sigma^2 (beta-VAE, Higgins et al.
-    2017). A network of one's own is two methods, `build_encoder` and `build_decoder`.
+    2017). To use networks of your own, override `build_encoder` and `build_decoder`.
 
     Args:
         network: "linear" (fully connected), "conv", or the course's own of homework 8: "homework", three convolutions,
@@ -88,7 +88,7 @@ class AutoEncoder(ReconstructionModule):
         arguments: as in `ReconstructionModule`.
 
     Raises:
-        ValueError: a name or number that makes no sense, or pictures whose sides cannot be halved so often.
+        ValueError: an argument is out of range or unknown, or pictures whose sides cannot be halved so often.
 
     Example:
         >>> import torch

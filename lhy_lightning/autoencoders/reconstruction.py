@@ -46,7 +46,7 @@ class ReconstructionModule(SingleOptimizerModule):
     """Base of auto-encoders: a subclass builds its network and says what the losses of a batch are.
 
     Args:
-        plot_every_n_validations: validations between two pictures; 0 for none.
+        plot_every_n_validations: validations between two pictures; 0 disables them.
         image_size: side, or (height, width), of a picture; from the data if not given, as the next one.
         channels: 1 (grey) or 3 (colour).
         arguments: as in `SingleOptimizerModule`.

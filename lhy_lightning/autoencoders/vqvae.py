@@ -115,7 +115,7 @@ class VQVAE(ReconstructionModule):
         arguments: as in `ReconstructionModule`.
 
     Raises:
-        ValueError: a number or name that makes no sense, or pictures whose sides cannot be halved so often.
+        ValueError: an argument is out of range or unknown, or pictures whose sides cannot be halved so often.
 
     Example:
         >>> import torch

@@ -34,7 +34,7 @@ class FineTuningArguments(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class LoraSettings:
-    """Arguments of `add_lora`; rank 0 for none."""
+    """Arguments of `add_lora`; rank 0 adds none."""
 
     rank: int
     alpha: float
@@ -51,9 +51,9 @@ class FineTuningModule(ScheduledModule):
         lora_rank: train low-rank updates of this rank and the head only (needs `peft`); 0 for everything.
         lora_alpha: LoRA's updates are scaled by alpha / rank; None for 2 · rank.
         lora_dropout: dropout of their input.
-        optimizer: any of `torch.optim` by its name in small letters.
+        optimizer: any of `torch.optim`, by its lower-case name.
         lr: peak of the learning rate.
-        betas: of Adam and its kin.
+        betas: coefficients (β₁, β₂) of Adam-type optimizers.
         weight_decay: of weights with two or more axes.
         layer_decay: each layer learns at this times the rate of the layer above it; 1 for the same rate.
         schedule: "linear", "cosine" or "constant", after the warm-up.

@@ -53,7 +53,7 @@ class BertModule(FineTuningModule, SavedEncoder):
     """Base of the modules that fine-tune an encoder; a subclass names its head, what it learns from the data, its loss.
 
     Configuration and tokenizer are taken over when training starts and travel in the checkpoint as JSON: loading one
-    asks neither the hub nor the folder that the encoder came from. A network of one's own is one method: override
+    asks neither the hub nor the folder that the encoder came from. To use a network of your own, override
     `build_network`.
 
     Args:

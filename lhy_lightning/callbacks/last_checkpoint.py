@@ -24,8 +24,8 @@ class LastCheckpoint(Checkpoint):
     `ModelCheckpoint(train_time_interval=…)` never saves under manual optimization and not at epoch ends.
 
     Args:
-        every_n_minutes: time between two checkpoints within an epoch; None for none.
-        every_n_steps: optimizer steps between two checkpoints; None for none.
+        every_n_minutes: time between two checkpoints within an epoch; None disables it.
+        every_n_steps: optimizer steps between two checkpoints; None disables it.
         folder: where to; `checkpoints/` of the run folder if None.
 
     Raises:

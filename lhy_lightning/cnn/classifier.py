@@ -52,7 +52,7 @@ class ImageClassifier(ClassificationModule):
     """Trains a network to name what is on a picture.
 
     What describes the pictures may be left out: it is then taken from the data module when training starts, and
-    written into the hyperparameters. A network of one's own is one method: override `build_network`.
+    written into the hyperparameters. To use a network of your own, override `build_network`.
 
     Args:
         backbone_lr: learning rate of the backbone's layers; None for `lr`, which the head always has.
@@ -66,7 +66,7 @@ class ImageClassifier(ClassificationModule):
         schedule: "constant", "cosine", "linear" or "step", over optimizer steps.
         lr_drops: shares of the run at which "step" multiplies the rate by `lr_drop_factor`.
         lr_drop_factor: see `lr_drops`.
-        ema_decay: decay of averaged weights, which then do the evaluating and predicting; None for none.
+        ema_decay: decay of averaged weights, which then do the evaluating and predicting; None disables them.
         test_time_views: views of each picture whose probabilities are averaged in test and predict: 2 adds the
             mirror image, up to 10 add shifts. In validation there is always one view.
         compile: compile the network with `torch.compile`.

@@ -47,7 +47,7 @@ class TrainBatches(OwnBatches):
 
     Args:
         rows: size of the training set.
-        batch_size: rows a batch and process.
+        batch_size: rows per batch and process.
         drop_last: leave out the rows that do not fill a batch on every rank (other rows every epoch). Without it
             the last batches are shorter, and where rows run out a rank repeats one rather than hang the others.
         weights: (rows,) chances of drawing each row, with replacement, for class-balanced sampling.

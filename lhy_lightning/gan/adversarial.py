@@ -44,16 +44,16 @@ class AdversarialModule(MultiOptimizerModule):
 
     Args:
         loss: "minimax", "non_saturating", "least_squares", "hinge" or "wasserstein".
-        optimizer: any of `torch.optim` by its name in small letters, for both.
+        optimizer: any of `torch.optim`, by its lower-case name, for both.
         discriminator_lr, generator_lr: learning rates.
-        betas: of Adam and its kin.
+        betas: coefficients (β₁, β₂) of Adam-type optimizers.
         momentum: of SGD and RMSprop.
         schedule: "constant", "linear" or "cosine", over discriminator steps.
         final_lr_factor: share of the rates at which linear and cosine end.
         accumulate: batches whose gradients one step adds up; their mean is taken.
-        discriminator_clip, generator_clip: largest gradient norm of each network; None for no limit.
+        discriminator_clip, generator_clip: largest gradient norm of each network; None disables clipping.
         ema_decay: decay of the generator's averaged weights, which then make all pictures; None for the raw ones.
-        plot_every_n_steps: discriminator steps between two pictures of the run; 0 for none.
+        plot_every_n_steps: discriminator steps between two pictures of the run; 0 disables them.
         image_size: side, or (height, width), of a picture; from the data if not given.
 
     Raises:

@@ -89,7 +89,7 @@ class SampleScores:
 
         Args:
             pictures: batches.
-            labels: for every batch the classes (N,) that were asked for, for `class_agreement`; none for none.
+            labels: for every batch the classes (N,) that were asked for, for `class_agreement`; none without.
         """
         metrics = (self.distance, self.precision_recall, self.score, self.coverage, self.agreement)
         for number, batch in enumerate(pictures):

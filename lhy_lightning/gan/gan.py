@@ -46,7 +46,7 @@ class GAN(NoiseModule):
     """Trains a generator to draw pictures that a discriminator cannot tell from real ones (Goodfellow et al. 2014).
 
     Every batch gives one discriminator step, every `n_critic`-th one a generator step too; `max_steps`, schedules and
-    logging count discriminator steps. Networks of one's own are two methods: `build_generator` and
+    logging count discriminator steps. To use networks of your own, override `build_generator` and
     `build_discriminator`.
 
     Args:
@@ -64,7 +64,7 @@ class GAN(NoiseModule):
         class_weight: weight of the auxiliary classifier's loss.
         augmentation: differentiable augmentation of real and fake pictures (Zhao et al. 2020), such as
             "color,translation,cutout"; empty for none.
-        n_critic: discriminator steps a generator step.
+        n_critic: discriminator steps per generator step.
         reuse_fakes: where both step on one batch, both see the same fakes, which are made once; otherwise the
             generator draws anew, as in the paper's algorithm.
         channels_last: keep pictures and weights with channels innermost in memory, which is faster.

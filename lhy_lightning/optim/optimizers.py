@@ -52,7 +52,7 @@ def build_optimizer(
     momentum: float = 0.9,
     betas: tuple[float, float] = (0.9, 0.999),
 ) -> Optimizer:
-    """Any optimizer of `torch.optim` by its name in small letters; it gets those of the numbers that it takes.
+    """Any optimizer of `torch.optim`, by its lower-case name; it gets those of the numbers that it takes.
 
     Args:
         parameters: parameters, or groups of them that may carry their own `lr` and `weight_decay`.
@@ -61,7 +61,7 @@ def build_optimizer(
         lr: learning rate; never torch's own default.
         weight_decay: decay of groups that have none of their own (added to the gradient, decoupled in AdamW).
         momentum: of SGD and RMSprop; zero for plain gradient descent.
-        betas: decay of the two moments in Adam and its kin; cast to floats, as torch refuses YAML's [0, 0.9].
+        betas: decay of the two moments in Adam-type optimizers; cast to floats, as torch refuses YAML's [0, 0.9].
 
     Raises:
         ValueError: no optimizer of this name; names the nearest. Or a number that no optimizer takes.

@@ -68,7 +68,7 @@ class EncoderDecoderModule(SingleOptimizerModule):
         rnn_attention: of the GRU: "homework", "general", "additive", "location" or "monotonic".
         share_embeddings: "all" (source, target and output), "decoder" (target and output) or "none"; None for "all"
             where the vocabulary is joint and "decoder" where it is not.
-        betas: of Adam and its kin.
+        betas: coefficients (β₁, β₂) of Adam-type optimizers.
         schedule: "inverse_sqrt", "noam", "cosine", "linear" or "constant"; with "noam" `lr` is the factor before
             width^-0.5 (of a GRU: embedding^-0.5), the homework's is 2.
         warmup_steps: steps in which the learning rate rises.

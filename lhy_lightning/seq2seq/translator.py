@@ -43,7 +43,7 @@ class TranslatorArguments(TextTranslatorArguments, total=False):
 class Translator(TextTranslator):
     """Trains an encoder-decoder to translate, and translates.
 
-    A checkpoint translates plain text alone. A network of one's own is one method: override `build_network`.
+    A checkpoint translates plain text alone. To use a network of your own, override `build_network`.
 
     Gradients are sums over target tokens divided by the tokens of the whole accumulated batch of all ranks. The mean
     of the means of unequal batches, which is what a loss averaged a batch gives, weighs the tokens of short ones more.
@@ -51,9 +51,9 @@ class Translator(TextTranslator):
     Args:
         attention_layer: the Transformer's decoder layer whose cross-attention is looked at, copied by or guided.
         attention_heads: how many of its heads, from the first; None for the mean of all.
-        guided_attention: weight of the loss that draws attention to the diagonal; 0 for none.
+        guided_attention: weight of the loss that draws attention to the diagonal; 0 disables it.
         guided_width: width of the diagonal, Tachibana's g.
-        coverage: weight of the loss against attending twice (See et al. 2017); 0 for none.
+        coverage: weight of the loss against attending twice (See et al. 2017); 0 disables it.
         label_smoothing: share of the training target spread over the vocabulary, PyTorch's form (see `losses/`).
         arguments: those of `TextTranslator`, `EncoderDecoderModule` and `SingleOptimizerModule`.
 

@@ -49,7 +49,7 @@ class MultiOptimizerModule(CourseModule):
     Args:
         accumulate: batches whose gradients are averaged for one step of any network. The first network steps before
             the others' last backward: a group is nearly, not quite, one large batch to them.
-        clip: largest gradient norm of each network by its name, None for no limit. The subclass's own arguments are
+        clip: largest gradient norm of each network by its name, None disables clipping. The subclass's arguments are
             called `<name>_clip`.
 
     Raises:

@@ -92,9 +92,9 @@ class SingleOptimizerModule(ScheduledModule):
     """Base of those whose optimizer and schedule are arguments; a subclass restates a default only to change it.
 
     Args:
-        optimizer: any of `torch.optim` by its name in small letters; "momentum" and "nesterov" are SGD's.
+        optimizer: any of `torch.optim`, by its lower-case name; "momentum" and "nesterov" are SGD's.
         lr: learning rate after the warm-up.
-        betas: of Adam and its kin.
+        betas: coefficients (β₁, β₂) of Adam-type optimizers.
         weight_decay: of weights with two or more axes; norms and biases do not decay.
         schedule: "constant", "linear" or "cosine", over optimizer steps.
         warmup_steps: steps in which the learning rate rises from zero.

@@ -10,7 +10,7 @@ class StepsByGroup(_ManualOptimization):
     """Lightning's loop of manual optimization, but it counts groups of batches and not calls of optimizers.
 
     Lightning's own counts every `optimizer.step()`: with two optimizers `max_steps=100` ends after 50 batches, with
-    five discriminator steps a generator step after 84 (https://github.com/Lightning-AI/pytorch-lightning/issues/17958).
+    five discriminator steps per generator step after 84 (https://github.com/Lightning-AI/pytorch-lightning/issues/17958).
     Silencing all optimizers but one does not do: none of them need step on every batch. The count keeps its place in
     checkpoints, so `trainer.global_step`, `max_steps`, checkpoints and resume follow it. The class that this one
     replaces is private: pyproject.toml keeps lightning below the next minor release, and a test counts.

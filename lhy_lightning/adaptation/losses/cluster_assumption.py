@@ -27,7 +27,7 @@ class ClusterAssumption(AdaptationModule):
         arguments: as in the class that follows.
 
     Raises:
-        ValueError: a number that makes no sense.
+        ValueError: an argument is out of range.
     """
 
     argument_ranges = ranges(target_cluster_weight=NOT_NEGATIVE, radius=POSITIVE)

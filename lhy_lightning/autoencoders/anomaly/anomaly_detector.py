@@ -78,7 +78,7 @@ class AnomalyDetector(ReconstructionModule):
         threshold: scalar, what scores higher is called an anomaly; infinite before the first validation.
 
     Raises:
-        ValueError: a name or number that makes no sense, "classifier" without made anomalies, or pictures that the
+        ValueError: an argument is out of range or unknown, "classifier" without made anomalies, or pictures that the
             network or the made anomalies cannot take.
 
     Example:

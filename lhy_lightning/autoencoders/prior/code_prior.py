@@ -51,15 +51,15 @@ class CodePrior(SingleOptimizerModule):
         classifier: checkpoint of an `ImageClassifier` that reads drawn pictures in a test: `test/class_accuracy` is how
             often it names the class that was asked for.
         samples: pictures drawn for that.
-        optimizer: any of `torch.optim` by its name in small letters.
-        betas: of Adam and its kin.
+        optimizer: any of `torch.optim`, by its lower-case name.
+        betas: coefficients (β₁, β₂) of Adam-type optimizers.
         weight_decay: of weights with two or more axes.
         schedule: "constant", "linear" or "cosine".
         num_classes: classes of a conditional prior; from the data if not given.
         arguments: as in `SingleOptimizerModule`.
 
     Raises:
-        ValueError: a name or number that makes no sense, or a conditional prior without labels.
+        ValueError: an argument is out of range or unknown, or a conditional prior without labels.
         FileNotFoundError: there is no such checkpoint.
 
     Example:

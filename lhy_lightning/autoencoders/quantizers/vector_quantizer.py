@@ -72,7 +72,7 @@ class VectorQuantizer(nn.Module, metaclass=RenamedArguments):
         epsilon: of the Laplace smoothing of the average counts.
 
     Raises:
-        ValueError: a name or number that makes no sense.
+        ValueError: an argument is out of range or unknown.
 
     Example:
         >>> import torch

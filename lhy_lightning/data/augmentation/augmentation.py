@@ -44,7 +44,7 @@ class Augmentation:
         horizontal_flip: probability of mirroring left and right.
         vertical_flip: probability of mirroring top and bottom.
         crop: pixels of padding on each side before a crop of `size`.
-        crop_scale: smallest share of the area of a random resized crop (aspect ratio 3/4 to 4/3); 0 for none.
+        crop_scale: smallest share of the area of a random resized crop (aspect ratio 3/4 to 4/3); 0 disables it.
         rotation: largest angle in degrees, either way.
         translation: largest shift, as a share of the side.
         scale: largest zoom: factors from 1 - scale to 1 + scale.
@@ -54,10 +54,10 @@ class Augmentation:
         saturation: the same, between the picture (1) and its grey version (0).
         hue: largest turn of the colour circle (in YIQ), as a share of a full turn, at most 0.5.
         erasing: probability of filling a random rectangle (2 to 33 % of the area).
-        mixup: alpha of mixup's Beta distribution; 0 for none.
+        mixup: alpha of mixup's Beta distribution; 0 disables it.
         cutmix: alpha of cutmix's Beta distribution; with both, each batch gets one of them.
         fill: what lies outside the picture: "black", "grey", "white", its "border", or its mirror image ("reflect").
-        strong: magnitude in (0, 1] of RandAugment's operations (two a picture) and Cutout on top; 0 for none.
+        strong: magnitude in (0, 1] of RandAugment's operations (two a picture) and Cutout on top; 0 disables it.
 
     Raises:
         ValueError: a number out of its range.

@@ -58,11 +58,11 @@ class DomainDataModule(MovedImages):
         train_on: "domains", or "target" for a bound: a classifier of labelled target rows, whose batches are `image`,
             `label`.
         target_labels_per_class: keep so many labelled rows a class of those that "target" trains on.
-        target_batch_size: target rows a step and process; as `batch_size` if not given, 0 for none.
+        target_batch_size: target rows per step and process; as `batch_size` if not given, 0 takes none.
         epoch: one pass over the "source" (all domains together), the "target", or what is "longer". The other side
             goes on through its own permutations across epochs.
         target_val_fraction: `val_fraction` of the target's training rows.
-        target_test_fraction: the same for its test split; 0 for none.
+        target_test_fraction: the same for its test split; 0 holds none out.
         source_transform: done once to every source picture, before all else: "grey", "inverted" (255 - grey), or
             "edges" (OpenCV's Canny of the grey picture at `image_size`).
         target_transform: the same for the target.

@@ -26,7 +26,7 @@ class DomainPictures(Dataset[dict[str, Tensor]]):
         source_rows: (N,) rows of `source`, domain by domain.
         source_labels: (N,) int64.
         source_domain: (N,) int64, or None for one domain.
-        target: pictures of the target, or None for none.
+        target: pictures of the target, or None without one.
         target_rows: (M,) rows of `target`.
     """
 
@@ -81,8 +81,8 @@ class DomainBatches(TrainBatches):
     Args:
         source_rows: rows of each source domain; they are numbered through, domain by domain.
         target_rows: rows of the target.
-        batch_size: source rows a batch and process, equally many of every source domain.
-        target_batch_size: target rows a batch and process; 0 for none.
+        batch_size: source rows per batch and process, equally many of every source domain.
+        target_batch_size: target rows per batch and process; 0 takes none.
         epoch: one pass over the rows of all source domains together, over the target, or over what takes more batches.
         steps: batches an epoch, if not one pass.
         names: of the source domains and the target, for messages.

@@ -22,9 +22,9 @@ class TwoSidedImages(ImageDataModuleBase):
     """Base of those that translate images of one side to the other.
 
     Args:
-        batch_size: training rows a step and process, of each side.
+        batch_size: training rows per step and process, of each side.
         load_size: keep pictures this much larger than `image_size`: training crops at random, evaluation the centre.
-        test_fraction: share of the training rows for a test split where a source has none; 0 for none.
+        test_fraction: share of the training rows for a test split where a source has none; 0 holds none out.
         arguments: as the base that is next among those of the data module.
     """
 

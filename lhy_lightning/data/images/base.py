@@ -42,7 +42,7 @@ class ImageDataModuleBase(CourseDataModule):
         image_column: column of the pictures in a table; found by type and name if not given.
         value_range: the numbers that stand for black and white in images of more than 8 bits and in npy files of other
             numbers than bytes, such as [0, 4095] or [0, 1]; images of 16 bits that use all of them need none.
-        batch_size: training rows a step and process, of each side or domain.
+        batch_size: training rows per step and process, of each side or domain.
         eval_batch_size: the same in evaluation; as `batch_size` if not given.
         image_size: side, or height and width, of the network's pictures; as in the source if all are of one size.
         resize: "stretch" pictures to the size, or "crop" the centre after bringing the shorter side to size.

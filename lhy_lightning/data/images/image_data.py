@@ -47,22 +47,22 @@ class ImageDataModule(MovedImages):
         class_names: names of the classes in the order of their numbers; from the source if not given.
         num_classes: number of classes, where the labels alone would not tell.
         load_size: keep pictures this much larger than `image_size`: training crops at random, evaluation the centre.
-        test_fraction: share of the training rows for a test split where a source has none; 0 for none.
+        test_fraction: share of the training rows for a test split where a source has none; 0 holds none out.
         unlabelled_source: unlabelled pictures from elsewhere, one place or several.
         labelled_per_class: keep only so many labelled training rows a class; the others become unlabelled.
-        unlabelled_per_batch: unlabelled rows a training step and process; 0 for none.
+        unlabelled_per_batch: unlabelled rows per training step and process; 0 takes none.
         unlabelled: what comes of them: "weak_strong", two views of each (FixMatch), or "pseudo", those that have a
             pseudo-label. The weak view has flips, crops and translation of the labelled rows.
         strong_magnitude: strength of the strong view in (0, 1]; 1 is RandAugment's own.
-        crop_scale: smallest share of the area in a random resized crop; 0 for none.
+        crop_scale: smallest share of the area in a random resized crop; 0 disables it.
         shear: largest shear angle in degrees.
         brightness: factors from 1 - brightness to 1 + brightness.
         contrast: the same for contrast.
         saturation: the same for saturation.
         hue: largest turn of the colour circle, as a share of a full turn.
         erasing: probability of filling a random rectangle.
-        mixup: alpha of mixup's Beta distribution; 0 for none.
-        cutmix: alpha of cutmix's Beta distribution; 0 for none.
+        mixup: alpha of mixup's Beta distribution; 0 disables it.
+        cutmix: alpha of cutmix's Beta distribution; 0 disables it.
         arguments: as `MovedImages`, `LabelledImages` and `ImageDataModuleBase`: moves, labels, reading and loaders.
 
     Attributes:

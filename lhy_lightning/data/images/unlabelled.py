@@ -20,8 +20,8 @@ class PairedBatches(TrainBatches):
 
     Args:
         rows: number of labelled rows.
-        batch_size: labelled rows a batch and process.
-        unlabelled_per_batch: unlabelled rows a batch and process.
+        batch_size: labelled rows per batch and process.
+        unlabelled_per_batch: unlabelled rows per batch and process.
         available: tells, given the epoch, which unlabelled rows may be drawn in it: (M,) row numbers; without any,
             the second list is empty.
         **options: as in `TrainBatches`.

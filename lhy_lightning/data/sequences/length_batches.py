@@ -28,7 +28,7 @@ class LengthBatches(TrainBatches):
         lengths: (N,) tokens of each row, special tokens included.
         batch_size: rows of a batch and process.
         pad_to_multiple: to which rows are padded: lengths that pad alike count as alike.
-        bucket_batches: how many steps' rows are sorted together; 0 for none, which is plain shuffling.
+        bucket_batches: how many steps' rows are sorted together; 0 is plain shuffling.
 
     Raises:
         ValueError: no row, or (when asked) fewer rows than processes.

@@ -65,7 +65,7 @@ class CourseTextDataModule(CourseDataModule):
         test_source: test rows from elsewhere.
         predict_source: a file of rows to predict; the test split if not given.
         val_fraction: share of the training rows held out where the source has no validation split.
-        test_fraction: the same for a test split; 0 for none.
+        test_fraction: the same for a test split; 0 holds none out.
         split_seed: of the splits made here; the same number, the same rows, on every machine.
         tokenizer_file: hub id or folder of a trained tokenizer; the model's own if not given, and a new one where it
             has none.

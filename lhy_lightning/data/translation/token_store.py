@@ -31,7 +31,7 @@ class TokenStore(MappedTable):
         source_tokenizer, target_tokenizer: may be one and the same.
         folder: where the files are kept.
         copying: store what the copy mechanism needs.
-        tagged_from: source rows from this one on start with TAG; None for none.
+        tagged_from: source rows from this one on start with TAG; None tags none.
 
     Attributes:
         source: the columns of the file, mapped; `target`, `copy`, `copy_target` and `unknown` are None where there

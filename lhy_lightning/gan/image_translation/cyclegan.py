@@ -61,13 +61,13 @@ class CycleGAN(TranslationModule):
             generators, as in the paper, so that its lambda = 10 means the same here.
         cycle_loss: "l1", the mean absolute difference, or "l2", the mean squared one.
         cycle_weight: lambda.
-        identity_weight: 0 for none; the authors' code takes half of lambda. It keeps colours as they are: take 0 where
-            they are what differs between the domains.
-        pool_size: earlier outputs of each generator that its discriminator is shown half of the time; 0 for none. Each
-            rank has its own, and they are in the checkpoint. Resumed on more ranks, the new ones begin with none; on
-            fewer, those of the ranks that are gone are left out.
-        weight_clip: largest absolute weight of the discriminators, clipped after each of their steps; None for none.
-        n_critic: discriminator steps a generator step.
+        identity_weight: 0 disables the loss; the authors' code takes half of lambda. It keeps colours: take 0
+            where they are what differs between the domains.
+        pool_size: earlier outputs of each generator that its discriminator is shown half of the time; 0 keeps none.
+            Each rank has its own, and they are in the checkpoint. Resumed on more ranks, the new ones begin with none;
+            on fewer, those of the ranks that are gone are left out.
+        weight_clip: largest absolute weight of the discriminators, clipped after each of their steps; None disables it.
+        n_critic: discriminator steps per generator step.
         label_classifier: a checkpoint of an `ImageClassifier` of what must not change, on pictures of both domains;
             validation and test then log the share of translated labelled pictures whose label it still names.
         domain_classifier: one that tells the domains apart, whose classes are called like them; they then log the share

@@ -22,7 +22,7 @@ class ImagePool:
     network: they lie on the device of what was handed in, and travel in `state_dict`, one pool for each rank.
 
     Args:
-        size: pictures kept; 50 in the paper, 0 for none, which hands everything on.
+        size: pictures kept; 50 in the paper; 0 keeps none, which hands everything on.
 
     Raises:
         ValueError: a negative size.

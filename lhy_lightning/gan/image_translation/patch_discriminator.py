@@ -22,7 +22,7 @@ class PatchDiscriminator(nn.Module):
     Args:
         channels: channels of the pictures to judge.
         condition_channels: channels of the picture that each was translated from, which is judged along with it
-            (pix2pix); 0 for none (CycleGAN).
+            (pix2pix); 0 without (CycleGAN).
         width: channels after the first layer.
         layers: convolutions of stride 2.
         norm: "batch" (pix2pix), "instance" (CycleGAN), "layer" or "none"; as in `map_norm`. With spectral

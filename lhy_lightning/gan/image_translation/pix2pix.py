@@ -35,7 +35,7 @@ class Pix2Pix(TranslationModule, OnePair):
     generator pays for its scores and for the mean absolute difference from the target (L1). Every batch gives one step
     of each, on the same outputs. The paper halves the discriminator's loss, which Adam does not see.
 
-    Networks of one's own are two methods: `build_generator` and `build_discriminator`.
+    To use networks of your own, override `build_generator` and `build_discriminator`.
 
     At inference batch statistics are those gathered in training, so a result does not depend on the pictures beside it;
     the paper's code takes those of the pictures at hand, one at a time, which is `norm="instance"`. Dropout is the

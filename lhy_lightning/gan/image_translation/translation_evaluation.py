@@ -30,8 +30,8 @@ class TranslationEvaluation(Callback):
     domain.
 
     Args:
-        label_classifier: checkpoint of an `ImageClassifier` of the labels, for pictures of both domains; None for none.
-        domain_classifier: one of the domains, whose classes are called like those of the data module; None for none.
+        label_classifier: checkpoint of an `ImageClassifier` of the labels, for both domains; None disables it.
+        domain_classifier: one of the domains, whose classes are called like those of the data module; None disables it.
     """
 
     def __init__(self, label_classifier: str | None, domain_classifier: str | None) -> None:

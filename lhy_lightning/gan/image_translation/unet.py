@@ -116,7 +116,7 @@ class Upward(nn.Module):
         before: channels that come in.
         after: channels that go out.
         norm: as in `map_norm`.
-        dropout: rate; 0 for none.
+        dropout: rate; 0 disables it.
     """
 
     def __init__(self, before: int, after: int, norm: str, dropout: float) -> None:
