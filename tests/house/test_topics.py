@@ -116,6 +116,7 @@ def test_what_is_taken_away_is_missed(place: str, made: Path, tmp_path: Path) ->
 
 CUT = {
     ("module.py", ">>> "): "no >>> example in the docstring of MadeUp",
+    ("README.md", ": `lhy fit"): "lhy_lightning/made_up/README.md has no command under its figure",
     ("README.md", "```python"): "lhy_lightning/made_up/README.md has no example of use in a ```python block",
     ("README.md", "## Equations"): "lhy_lightning/made_up/README.md has no table of equations",
     ("README.md", "## Results"): "lhy_lightning/made_up/README.md has no section Results with a table",

@@ -152,6 +152,7 @@ def _readme(topic: Topic) -> Iterator[str]:
         if not figure.is_file() or figure.stat().st_size > FIGURE:
             yield f"{readme}: {figure.name} is not there, or has more than {FIGURE:,} bytes"
     wanted = {
+        "command under its figure": r"^!\[.+\]\(.+\.png\)\n\n.+: `lhy fit --config \S+`",
         "example of use in a ```python block": r"^```python\n",
         "table of equations": r"^#+ Equations\n(?:(?!#)[^\n]*\n)*?\|",
         "section Results with a table": r"^## Results\n(?:(?!#)[^\n]*\n)*?\|",
