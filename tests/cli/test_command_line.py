@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +161,7 @@ def test_a_run_that_goes_on_does_so_in_its_record_of_weights_and_biases(root: Pa
 
     for more in (TINY, ["--ckpt_path", "last", "--trainer.max_epochs", "2"]):
         wandb.finish()  # what the end of a process does
+        time.sleep(1)  # its folders are called by the second; one of the same second gets a number behind the id
         lhy(root, *command, *more)
     wandb.finish()
     folder = root / "recorded"
