@@ -55,14 +55,23 @@ def with_names_of_today(value: Any) -> Any:
     """
     if isinstance(value, Mapping):
         value = {name: with_names_of_today(item) for name, item in value.items()}
-        given, path = value.get("init_args"), value.get("class_path")
-        if isinstance(given, dict) and isinstance(path, str) and not OLD_NAMES.isdisjoint(given):
-            kind = find_class(path)
-            value["init_args"] = given if kind is None else with_new_names(kind, given)
+        if "init_args" in value:
+            value["init_args"] = settings_of_today(value.get("class_path"), value["init_args"])
         return value
     if isinstance(value, list):
         return [with_names_of_today(item) for item in value]
     return public_address(value) if isinstance(value, str) else value
+
+
+def settings_of_today(path: object, settings: Any) -> Any:
+    """The settings of a class that a file names, arguments by the names that they have now.
+
+    The class is only looked up, and its module imported, where an old name is among them.
+    """
+    if not isinstance(path, str) or not isinstance(settings, Mapping) or OLD_NAMES.isdisjoint(settings):
+        return settings
+    kind = find_class(path)
+    return settings if kind is None else with_new_names(kind, settings)
 
 
 def find_class(path: str) -> type | None:

@@ -1,7 +1,7 @@
 """Checkpoints that are written whole or not at all, that say which classes rebuild them, and that run no code."""
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,13 @@ from lhy_lightning.core.arguments.signatures import constructor_arguments, takes
 from lhy_lightning.core.atomic_files import atomic_open
 from lhy_lightning.core.checksums import check_archive
 from lhy_lightning.core.plain_files import load_plain, why_not_read
-from lhy_lightning.core.trusted_classes import check_settings, class_from_file, find_class, public_address
+from lhy_lightning.core.trusted_classes import (
+    check_settings,
+    class_from_file,
+    find_class,
+    public_address,
+    settings_of_today,
+)
 
 
 def class_path(cls: type) -> str:
@@ -95,9 +101,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(loaded, dict) or "state_dict" not in loaded:
         raise ValueError(f"{path} is no Lightning checkpoint: it holds no state_dict.")
     for named, settings in (("class_path", "hyper_parameters"), ("data_class_path", "datamodule_hyper_parameters")):
-        kind = find_class(loaded[named]) if isinstance(loaded.get(named), str) else None
-        if kind is not None and isinstance(loaded.get(settings), Mapping):
-            loaded[settings] = with_new_names(kind, loaded[settings])
+        if settings in loaded:
+            loaded[settings] = settings_of_today(loaded.get(named), loaded[settings])
     return loaded
 
 
